@@ -1,0 +1,301 @@
+//! The composition root: builds everything once, in order, and takes it down in the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Authenticator, Passwords};
+use crate::cache::{Cache, CacheSettings, Remote};
+use crate::config::{CommentModeration, Config, Demo, SignUp};
+use crate::events::{Bus, EventKind, EventLog, Observer};
+use crate::graphql::{self, QueryLimits};
+use crate::http::{self, HttpState, Limits};
+use crate::jobs;
+use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
+use crate::store::{Backend, Db, PoolSettings, migrations, users};
+use crate::telemetry::Telemetry;
+
+pub mod owner;
+
+/// Longest that loading one thing into the cache may take.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// Everything that one process runs on, from the database up to the services.
+pub struct App {
+    pub services: Services,
+    pub config: Config,
+    redis: Option<Remote>,
+    #[cfg(feature = "embedded")]
+    embedded: Option<crate::store::embedded::Embedded>,
+}
+
+impl App {
+    /// Connects to what the settings name and brings the schema up to date.
+    ///
+    /// A server that is away is waited for, with a line in the log now and then.
+    pub async fn open(config: Config) -> Result<Self> {
+        let mut app = Self::connect(config).await?;
+        let ran = migrations::run_pending(&app.services.db)
+            .await
+            .context("the database's schema could not be brought up to date")?;
+        if !ran.is_empty() {
+            tracing::info!(migrations = ran.len(), "the schema is up to date");
+        }
+        let bus = app.bus().await?;
+        app.services.events =
+            EventLog::open(app.services.db.clone(), bus).await.context("the event log cannot be read")?;
+        Ok(app)
+    }
+
+    /// Connects without touching the schema, for `migrate`.
+    pub async fn connect(config: Config) -> Result<Self> {
+        let settings = pool_settings(&config);
+        #[cfg(feature = "embedded")]
+        let (backend, embedded) = match &config.database_url {
+            Some(url) => (Backend::Server { url: url.expose().to_owned() }, None),
+            None => {
+                let embedded = crate::store::embedded::Embedded::start(&config.data_dir.join("postgres")).await?;
+                (Backend::Embedded(embedded.connector()), Some(embedded))
+            }
+        };
+        #[cfg(not(feature = "embedded"))]
+        let backend = {
+            let url = config.database_url.as_ref().context("this build needs DATABASE_URL")?;
+            Backend::Server { url: url.expose().to_owned() }
+        };
+        let db = Db::open(backend, &settings).await.context("the database pool could not be made")?;
+        wait_for(&db).await;
+        let redis = match &config.redis_url {
+            Some(url) => Some(Remote::connect(url.expose()).await.context("Redis cannot be used")?),
+            None => None,
+        };
+        let cache = Cache::new(cache_settings(&config), redis.clone());
+        let services = Services {
+            events: EventLog::detached(db.clone()),
+            db,
+            cache,
+            passwords: Passwords::new(),
+            presence: Presence::default(),
+            policy: Arc::new(policy(&config)),
+        };
+        Ok(Self {
+            services,
+            redis,
+            config,
+            #[cfg(feature = "embedded")]
+            embedded,
+        })
+    }
+
+    async fn bus(&self) -> Result<Bus> {
+        Ok(match &self.redis {
+            Some(redis) => Bus::Redis { publisher: redis.publisher(), subscriber: redis.subscriber().await? },
+            None if self.services.db.backend().is_embedded() => Bus::Alone,
+            None => Bus::Postgres,
+        })
+    }
+
+    /// Serves until `stop`, then lets running requests finish.
+    pub async fn serve(self, listener: TcpListener, telemetry: Telemetry, stop: CancellationToken) -> Result<()> {
+        let background = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        self.start_background(&tasks, &background);
+        let upkeep = tokio::spawn(telemetry.clone().upkeep());
+        let router = http::router(Arc::new(self.http_state(telemetry, stop.clone())));
+        let grace = self.config.shutdown_grace_ms.millis();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = tokio::spawn(serving.into_future());
+        stop.cancelled().await;
+        tracing::info!("stopping");
+        match tokio::time::timeout(grace, serving).await {
+            Ok(done) => done.context("the HTTP server failed")??,
+            Err(_) => tracing::warn!("some requests did not finish in time and were cut off"),
+        }
+        background.cancel();
+        tasks.close();
+        if tokio::time::timeout(grace.max(Duration::from_secs(1)), tasks.wait()).await.is_err() {
+            tracing::warn!("some background work did not finish in time");
+        }
+        upkeep.abort();
+        self.close().await
+    }
+
+    /// The tailer, the job worker, presence and housekeeping.
+    fn start_background(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let due = Arc::new(Notify::new());
+        let observers = vec![invalidate(self.services.cache.clone()), wake_worker(due.clone())];
+        tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
+        tasks.spawn(jobs::work(self.services.clone(), due, stop.clone()));
+        tasks.spawn(jobs::keep_house(self.services.clone(), stop.clone()));
+        tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
+    }
+
+    fn http_state(&self, telemetry: Telemetry, stopping: CancellationToken) -> HttpState {
+        let config = &self.config;
+        let limits = QueryLimits {
+            max_depth: config.max_query_depth.as_usize(),
+            max_complexity: config.max_query_complexity.as_usize(),
+        };
+        HttpState {
+            services: self.services.clone(),
+            authenticator: Authenticator::new(self.services.db.clone()),
+            schema: graphql::schema(limits),
+            telemetry,
+            limits: Limits {
+                query_timeout: config.query_timeout_ms.millis(),
+                max_body_bytes: config.max_body_bytes.as_usize(),
+                max_subscriptions_per_socket: config.max_subscriptions_per_socket.as_usize(),
+                secure_cookies: config.public_url.as_ref().is_some_and(|url| url.is_https()),
+                statement_counts: config.statement_counts,
+            },
+            stopping,
+            subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
+        }
+    }
+
+    /// Loads the demo site if it is wanted, and sees to it that somebody can sign in as the owner.
+    ///
+    /// Returns what to tell the one who started the server.
+    pub async fn welcome(&self) -> Result<String> {
+        let embedded = self.services.db.backend().is_embedded();
+        let wanted = match self.config.demo {
+            Demo::Never => false,
+            Demo::Always => demo::is_wanted(&self.services).await?,
+            Demo::Auto => embedded && demo::is_wanted(&self.services).await?,
+        };
+        if wanted {
+            load_demo(&self.services).await?;
+        }
+        owner::introduce(&self.services, &self.config.data_dir, embedded).await
+    }
+
+    /// Gives everything back in order.
+    pub async fn close(self) -> Result<()> {
+        if let Some(redis) = &self.redis {
+            redis.close().await;
+        }
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = self.embedded {
+            embedded
+                .shutdown(Duration::from_secs(10))
+                .await
+                .context("the embedded database did not close in good order")?;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// The user who stands behind a command: the owner.
+    pub async fn owner(&self) -> Result<crate::store::users::UserRow> {
+        users::owner(&mut *self.services.db.conn().await?)
+            .await?
+            .context("there is no owner yet: make one with `inkstone user create --role owner`")
+    }
+}
+
+/// Waits until the database answers, and says so while it does not.
+async fn wait_for(db: &Db) {
+    let mut pause = Duration::from_millis(250);
+    while let Err(error) = db.ping(Duration::from_secs(5)).await {
+        tracing::warn!(%error, retry_in_ms = pause.as_millis(), "waiting for the database");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
+    }
+}
+
+async fn load_demo(services: &Services) -> Result<()> {
+    let folder = demo_folder().context("the demo site could not be unpacked")?;
+    let report = demo::load(services, folder.path(), Utc::now()).await.context("the demo site could not be loaded")?;
+    for problem in &report.problems {
+        tracing::warn!(%problem, "the demo site");
+    }
+    tracing::info!(posts = report.created, comments = report.comments, "the demo site is loaded");
+    Ok(())
+}
+
+/// The demo site is part of the binary; it is unpacked for the import and then forgotten.
+fn demo_folder() -> std::io::Result<Unpacked> {
+    let root = std::env::temp_dir().join(format!("inkstone-demo-{}", uuid::Uuid::now_v7()));
+    let unpacked = Unpacked(root);
+    for (path, text) in crate::demo_site::FILES {
+        let path = unpacked.0.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(&unpacked.0))?;
+        std::fs::write(path, text)?;
+    }
+    Ok(unpacked)
+}
+
+struct Unpacked(PathBuf);
+
+impl Unpacked {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, path = %self.0.display(), "a temporary folder stays behind");
+        }
+    }
+}
+
+/// What an event made stale leaves the cache before any subscriber hears of the event.
+fn invalidate(cache: Cache) -> Observer {
+    Box::new(move |event| {
+        let keys = caching::stale_keys(event.kind, event.subject, &event.payload);
+        cache.invalidate_in_background(&keys);
+        Box::pin(async {})
+    })
+}
+
+fn wake_worker(due: Arc<Notify>) -> Observer {
+    Box::new(move |event| {
+        if event.kind == EventKind::PostScheduled {
+            due.notify_one();
+        }
+        Box::pin(async {})
+    })
+}
+
+fn pool_settings(config: &Config) -> PoolSettings {
+    PoolSettings {
+        max_connections: u32::try_from(config.database_pool_size.get()).unwrap_or(u32::MAX),
+        acquire_timeout: config.database_acquire_timeout_ms.millis(),
+        statement_timeout: config.database_statement_timeout_ms.millis(),
+        prepared_statements: config.database_prepared_statements,
+    }
+}
+
+fn cache_settings(config: &Config) -> CacheSettings {
+    let ttl = Duration::from_secs(config.cache_ttl_seconds.get());
+    CacheSettings {
+        local_capacity_bytes: config.cache_capacity_mb.get() * 1024 * 1024,
+        local_ttl: ttl,
+        remote_ttl: ttl * 10,
+        command_timeout: REDIS_COMMAND_TIMEOUT,
+        load_timeout: LOAD_TIMEOUT,
+        namespace: config.redis_namespace.clone(),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        session_ttl: chrono::Duration::days(i64::try_from(config.session_ttl_days.get()).unwrap_or(30)),
+        sign_up_open: config.sign_up == SignUp::Open,
+        moderation: match config.comment_moderation {
+            CommentModeration::All => Moderation::All,
+            CommentModeration::First => Moderation::First,
+            CommentModeration::None => Moderation::None,
+        },
+    }
+}

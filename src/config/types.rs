@@ -1,0 +1,136 @@
+//! What values settings can have.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A type that a setting can have.
+pub trait Parse: Sized {
+    /// `None` if the text is no such value.
+    fn parse(text: &str) -> Option<Self>;
+    /// As text that can be shown.
+    fn show(&self) -> String;
+}
+
+/// An http or https URL without a path, as the base of links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl Parse for Option<Url> {
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let text = text.trim_end_matches('/');
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+        let fine =
+            !rest.is_empty() && !rest.chars().any(|c| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '@' | '"'));
+        fine.then(|| Some(Url(text.to_owned())))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(|url| url.0.clone()).unwrap_or_default()
+    }
+}
+
+impl Parse for SocketAddr {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Parse for PathBuf {
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.into())
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Parse for String {
+    fn parse(text: &str) -> Option<Self> {
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Parse for bool {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Makes an enum a setting of a few words.
+macro_rules! words {
+    ($name:ident { $($variant:ident = $word:literal),+ }) => {
+        impl $crate::config::Parse for $name {
+            fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
+            }
+
+            fn show(&self) -> String {
+                match self { $(Self::$variant => $word.to_owned()),+ }
+            }
+        }
+    };
+}
+pub(super) use words;
+
+/// Whether readers can make accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    Open,
+    Closed,
+}
+
+words!(SignUp { Open = "open", Closed = "closed" });
+
+/// Which comments wait for an editor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommentModeration {
+    All,
+    First,
+    None,
+}
+
+words!(CommentModeration { All = "all", First = "first", None = "none" });
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}
+
+words!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
+
+/// A value as TOML writes it: numbers and truth values bare, everything else quoted.
+pub(super) fn toml_text(value: &str) -> String {
+    if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() {
+        return value.to_owned();
+    }
+    toml::Value::String(value.to_owned()).to_string()
+}

@@ -1,0 +1,157 @@
+//! The API's error and its codes: the only way for an error to reach a client.
+//!
+//! [`ApiError`] has no `Display`, so that a bare `?` on an inner error cannot leak its text into a
+//! GraphQL response: whatever becomes an `ApiError` has passed through one of the conversions here.
+
+use serde_json::json;
+
+use crate::auth::AuthError;
+use crate::events::{CursorError, SubscribeError};
+use crate::services::ServiceError;
+use crate::store::DbError;
+
+/// The stable codes that clients may rely on, in `extensions.code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    BadUserInput,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Overloaded,
+    RequestTimeout,
+    Internal,
+}
+
+impl Code {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Overloaded => "OVERLOADED",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+        }
+    }
+}
+
+/// An error as a client sees it.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub code: Code,
+    pub message: String,
+}
+
+impl ApiError {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The client sent something that cannot be answered; `message` says what and what to do.
+    pub fn bad_input(message: impl Into<String>) -> Self {
+        Self::new(Code::BadUserInput, message)
+    }
+
+    /// A defect: logged here with everything, told to the client without anything. The request id
+    /// that connects the two is on the log line's span and is added to the answer on its way out.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(error = %chain, "internal error");
+        Self::new(Code::Internal, "internal error")
+    }
+
+    /// As one entry of a GraphQL response's `errors`, outside any field.
+    pub fn to_json(&self, request_id: &str) -> serde_json::Value {
+        json!({ "message": self.message, "extensions": { "code": self.code.as_str(), "requestId": request_id } })
+    }
+}
+
+impl From<ApiError> for async_graphql::Error {
+    fn from(error: ApiError) -> Self {
+        use async_graphql::ErrorExtensions;
+        Self::new(error.message).extend_with(|_, extensions| extensions.set("code", error.code.as_str()))
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(_) => {
+                tracing::warn!(%error, "the database is away");
+                Self::new(Code::Overloaded, "the database cannot be reached at the moment: try again shortly")
+            }
+            DbError::TimedOut => {
+                tracing::warn!("a statement ran out of time");
+                Self::new(
+                    Code::RequestTimeout,
+                    "the database did not answer in time: try again, or ask for less at once",
+                )
+            }
+            DbError::Serialization => {
+                Self::new(Code::Overloaded, "somebody changed the same thing at the same moment: try again")
+            }
+            DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Refused(refusals) => {
+                Self::bad_input(refusals.into_iter().map(|r| r.message).collect::<Vec<_>>().join("; "))
+            }
+            ServiceError::Unauthenticated => Self::new(
+                Code::Unauthenticated,
+                "sign in first: send a session token or an API key as `Authorization: Bearer …`",
+            ),
+            ServiceError::Forbidden(deed) => {
+                Self::new(Code::Forbidden, format!("your role, or the scopes of your key, do not allow you to {deed}"))
+            }
+            ServiceError::Busy(what) => Self::new(Code::Overloaded, what),
+            ServiceError::Db(ref db) => match **db {
+                DbError::Unavailable(_) => DbError::Unavailable(db.to_string()).into(),
+                DbError::TimedOut => DbError::TimedOut.into(),
+                DbError::Serialization => DbError::Serialization.into(),
+                DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
+            },
+            ServiceError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::InvalidToken => Self::new(
+                Code::Unauthenticated,
+                "the token is not valid, or no longer: sign in again, or make a new key",
+            ),
+            AuthError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<CursorError> for ApiError {
+    fn from(error: CursorError) -> Self {
+        Self::bad_input(error.to_string())
+    }
+}
+
+impl From<SubscribeError> for ApiError {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::TooOld => Self::bad_input(error.to_string()),
+            SubscribeError::Db(error) => error.into(),
+        }
+    }
+}

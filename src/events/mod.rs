@@ -1,0 +1,91 @@
+//! The event log: one ordered stream of changes that everything live is driven by.
+//!
+//! Services append to it in the transaction of the change. One tailer per process reads it in
+//! order, tells the observers (cache invalidation first), and fans out to the subscribers.
+//! Imports `store` and `config`; imported by `services`, `graphql`, `jobs` and `app`.
+//!
+//! To add an event: a variant of [`EventKind`], appended by the service that makes the change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::events::LogPosition;
+use crate::store::{self, Conn, Db, DbError};
+
+mod bus;
+mod cursor;
+mod hub;
+mod subscribe;
+mod tail;
+
+pub use bus::Bus;
+pub use cursor::{Cursor, CursorError};
+pub use subscribe::{EventStream, SubscribeError};
+pub use tail::Observer;
+
+pub use crate::store::events::{EventFilter, EventKind, EventRow, NewEvent};
+
+/// How long an event stays in the log, and so how long a client may be away and miss nothing.
+pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The log of one process: appends, tails and fans out. Cloning is cheap.
+#[derive(Clone)]
+pub struct EventLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    bus: Bus,
+    hub: hub::Hub,
+    /// The last event that was fanned out here.
+    told: watch::Sender<LogPosition>,
+}
+
+impl EventLog {
+    /// A log over `db` whose other processes are woken through `bus`.
+    ///
+    /// Errors: the database cannot be read.
+    pub async fn open(db: Db, bus: Bus) -> Result<Self, DbError> {
+        let end = store::events::settled_end(&mut *db.conn().await?).await?;
+        let (told, _) = watch::channel(end);
+        Ok(Self { inner: Arc::new(Inner { db, bus, hub: hub::Hub::default(), told }) })
+    }
+
+    /// A log that appends and is never tailed, for the time before the schema is there.
+    pub fn detached(db: Db) -> Self {
+        let (told, _) = watch::channel(LogPosition::default());
+        Self { inner: Arc::new(Inner { db, bus: Bus::Alone, hub: hub::Hub::default(), told }) }
+    }
+
+    /// Appends events on the caller's transaction.
+    pub async fn append(&self, conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
+        for event in events {
+            store::events::append(conn, event).await?;
+        }
+        self.inner.bus.before_commit(conn).await
+    }
+
+    /// Tells the other processes that something was committed. Never fails: they poll as well.
+    pub fn announce(&self) {
+        self.inner.bus.after_commit();
+    }
+
+    /// Tails the log until `stop`; runs for the life of the process.
+    pub async fn run(self, observers: Vec<Observer>, stop: CancellationToken) {
+        tail::run(self.inner, observers, stop).await;
+    }
+
+    /// The events that match, from now on, or from behind `after`: in order, each once.
+    pub async fn subscribe(&self, filter: EventFilter, after: Option<Cursor>) -> Result<EventStream, SubscribeError> {
+        subscribe::subscribe(self.inner.clone(), filter, after).await
+    }
+
+    /// How many channels have subscribers.
+    pub fn channels(&self) -> usize {
+        self.inner.hub.channels()
+    }
+}

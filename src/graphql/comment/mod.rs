@@ -1,0 +1,155 @@
+//! Comments.
+
+use std::sync::Arc;
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Enum, ID, Object};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::context::ContextExt;
+use super::node::NodeType;
+use super::page::{self, Args};
+use super::post::Post;
+use super::user::User;
+use crate::error::ApiError;
+use crate::store::comments::{self, CommentParent, CommentRow};
+
+mod mutation;
+mod query;
+mod subscription;
+
+pub use mutation::CommentMutation;
+pub use query::CommentQuery;
+pub use subscription::CommentSubscription;
+
+/// What has been decided about a comment.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "comments::CommentStatus")]
+pub enum CommentStatus {
+    /// Waits for an editor.
+    Pending,
+    /// Seen by all.
+    Approved,
+    /// Judged to be spam.
+    Spam,
+    /// Taken back; its text is gone, its place in the thread stays.
+    Deleted,
+}
+
+/// The order of a list of comments.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "comments::CommentOrder")]
+pub enum CommentOrder {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// A comment on a post, or a reply to one.
+#[derive(Clone)]
+pub struct Comment(pub Arc<CommentRow>);
+
+#[Object]
+impl Comment {
+    pub async fn id(&self) -> ID {
+        NodeType::Comment.id(self.0.id)
+    }
+
+    async fn status(&self) -> CommentStatus {
+        self.0.status.into()
+    }
+
+    /// The text as it was written; empty when it was deleted.
+    async fn markdown(&self) -> &str {
+        &self.0.markdown
+    }
+
+    /// The text as HTML that is safe to put into a page.
+    async fn html(&self) -> &str {
+        &self.0.html
+    }
+
+    /// 0 for a comment on the post itself, 1 for a reply to it, and so on.
+    async fn depth(&self) -> i32 {
+        self.0.depth
+    }
+
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When its author last changed it.
+    async fn edited_at(&self) -> Option<DateTime<Utc>> {
+        self.0.edited_at
+    }
+
+    /// Who wrote it; null when it was deleted.
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        if self.0.status == comments::CommentStatus::Deleted {
+            return Ok(None);
+        }
+        Ok(ctx.loaders().user.load(self.0.author_id).await?.map(User))
+    }
+
+    /// The post that it is about.
+    async fn post(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
+        Ok(ctx.loaders().post.load(self.0.post_id).await?.map(Post))
+    }
+
+    /// The comment that it answers.
+    async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Comment>, ApiError> {
+        let Some(parent) = self.0.parent_id else { return Ok(None) };
+        Ok(ctx.loaders().comment.load(parent).await?.map(Comment))
+    }
+
+    /// The answers to it.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn replies(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
+    ) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+        under(ctx, CommentParent::Comment, self.0.id, order_by, Args { first, after, last, before }).await
+    }
+}
+
+/// How many comments there are below a post or a comment.
+pub struct CommentsUnder {
+    parent: CommentParent,
+    id: Uuid,
+}
+
+#[Object]
+impl CommentsUnder {
+    /// How many there are in all; for a post with every reply. Computed only when asked for.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
+        Ok(ctx.loaders().comment_count_under.load((self.parent, self.id)).await?.unwrap_or(0))
+    }
+}
+
+/// One page of the comments below a post or a comment.
+pub async fn under(
+    ctx: &Context<'_>,
+    parent: CommentParent,
+    id: Uuid,
+    order: CommentOrder,
+    args: Args,
+) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+    let list = match order {
+        CommentOrder::OldestFirst => "comments-old",
+        CommentOrder::NewestFirst => "comments-new",
+    };
+    let page = args.check(list)?;
+    let rows = ctx.loaders().comments_under.load((parent, id, order.into(), page)).await?.unwrap_or_default();
+    Ok(page::connection(
+        list,
+        rows,
+        CommentsUnder { parent, id },
+        |row| (comments::key(row), row.id),
+        |row| Comment(Arc::new(row)),
+    ))
+}

@@ -1,0 +1,96 @@
+//! What a resolver gets: who asks, the services, and the request's own loaders.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_graphql::Context;
+use chrono::{DateTime, Utc};
+
+use super::loaders::Loaders;
+use crate::events::Cursor;
+use crate::services::{Actor, Services};
+use crate::store::{Sight, StatementCount};
+
+/// The state of one request, or of one running subscription.
+pub struct RequestContext {
+    pub services: Services,
+    pub actor: Actor,
+    pub statements: Arc<StatementCount>,
+    /// Where an SSE client says it was (`Last-Event-ID`).
+    pub resume: Option<Cursor>,
+    /// The cursor of the event that is being delivered.
+    delivered: Mutex<Option<Cursor>>,
+    session: Mutex<SessionChange>,
+    loaders: RwLock<Arc<Loaders>>,
+}
+
+/// What a request did to the browser's session: nothing, ended it, or began one that lasts until
+/// a time.
+pub type SessionChange = Option<Option<(String, DateTime<Utc>)>>;
+
+impl RequestContext {
+    pub fn new(services: &Services, actor: Actor, resume: Option<Cursor>) -> Self {
+        let statements = Arc::new(StatementCount::default());
+        let mut services = services.clone();
+        services.db = services.db.counting(statements.clone());
+        let loaders = Loaders::new(&services, &actor);
+        Self {
+            services,
+            actor,
+            statements,
+            resume,
+            delivered: Mutex::new(None),
+            session: Mutex::new(None),
+            loaders: RwLock::new(Arc::new(loaders)),
+        }
+    }
+
+    pub fn sight(&self) -> Sight {
+        self.actor.viewer.sight()
+    }
+
+    pub fn loaders(&self) -> Arc<Loaders> {
+        self.loaders.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what was loaded: after a mutation, and before each event of a subscription.
+    pub fn renew_loaders(&self) {
+        let fresh = Arc::new(Loaders::new(&self.services, &self.actor));
+        *self.loaders.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// Notes that the browser's session cookie has to change.
+    pub fn set_session(&self, change: SessionChange) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = change;
+    }
+
+    /// How the browser's session cookie has to change.
+    pub fn session_change(&self) -> SessionChange {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes which event is on its way, so that the transport can label it.
+    pub fn deliver(&self, cursor: Cursor) {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor);
+        self.renew_loaders();
+    }
+
+    /// The cursor of the last event that was delivered.
+    pub fn delivered(&self) -> Option<Cursor> {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Short ways from a resolver's context to the request's.
+pub trait ContextExt {
+    fn request(&self) -> &RequestContext;
+
+    fn loaders(&self) -> Arc<Loaders> {
+        self.request().loaders()
+    }
+}
+
+impl ContextExt for Context<'_> {
+    fn request(&self) -> &RequestContext {
+        self.data_unchecked::<Arc<RequestContext>>()
+    }
+}

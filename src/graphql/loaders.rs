@@ -1,0 +1,336 @@
+//! One set of loaders per request: resolvers that run side by side ask once, together.
+//!
+//! A [`Batch`] says how many keys are answered at once. What a viewer may not see is filtered
+//! here, where it is loaded. To add one: a type with its `Batch`, and a field of [`Loaders`].
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use dataloader::BatchFn;
+use dataloader::cached::Loader;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::services::{Actor, ServiceError, Services, caching};
+use crate::store::comments::{self, CommentOrder, CommentParent, CommentRow};
+use crate::store::posts::{self, PostBodyRow, PostParent, PostRow};
+use crate::store::reactions::{self, ReactionCount, ReactionKind};
+use crate::store::revisions::{self, RevisionRow};
+use crate::store::series::SeriesRow;
+use crate::store::tags::TagRow;
+use crate::store::users::UserRow;
+use crate::store::{Page, PageOf, Sight, translations};
+
+/// Most keys that are asked for in one statement.
+const MAX_BATCH: usize = 1000;
+
+/// How one kind of thing is loaded, many at a time.
+pub trait Batch: Send + Sync + 'static {
+    type Key: Eq + Hash + Clone + Debug + Send + Sync + 'static;
+    type Value: Clone + Send + Sync + 'static;
+
+    /// A key that has nothing is left out of the answer.
+    fn load(
+        source: &Source,
+        keys: &[Self::Key],
+    ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>, ServiceError>> + Send;
+}
+
+/// Where the loaders of a request load from, and for whom.
+#[derive(Clone)]
+pub struct Source {
+    services: Services,
+    sight: Sight,
+    viewer_id: Option<Uuid>,
+}
+
+/// Loads by [`Batch`] `B`, each key once a request.
+pub struct By<B: Batch>(Loader<B::Key, Result<Option<B::Value>, ServiceError>, Batcher<B>>);
+
+struct Batcher<B>(Source, PhantomData<B>);
+
+impl<B: Batch> BatchFn<B::Key, Result<Option<B::Value>, ServiceError>> for Batcher<B> {
+    async fn load(&mut self, keys: &[B::Key]) -> HashMap<B::Key, Result<Option<B::Value>, ServiceError>> {
+        match B::load(&self.0, keys).await {
+            Ok(mut found) => keys.iter().map(|key| (key.clone(), Ok(found.remove(key)))).collect(),
+            Err(error) => keys.iter().map(|key| (key.clone(), Err(error.clone()))).collect(),
+        }
+    }
+}
+
+impl<B: Batch> By<B> {
+    fn new(source: &Source) -> Self {
+        Self(Loader::new(Batcher(source.clone(), PhantomData)).with_max_batch_size(MAX_BATCH))
+    }
+
+    /// The value of a key; `None` if there is none, or none for this viewer.
+    pub async fn load(&self, key: B::Key) -> Result<Option<B::Value>, ApiError> {
+        let answer = self.0.try_load(key).await.map_err(|error| ApiError::internal(&error))?;
+        Ok(answer?)
+    }
+
+    /// The values of these keys that there are, in the order of the keys.
+    pub async fn load_all(&self, keys: Vec<B::Key>) -> Result<Vec<B::Value>, ApiError> {
+        let answers = futures_util::future::join_all(keys.into_iter().map(|key| self.load(key))).await;
+        answers.into_iter().filter_map(Result::transpose).collect()
+    }
+}
+
+macro_rules! loaders {
+    ($($(#[$doc:meta])* $field:ident: $batch:ty),+ $(,)?) => {
+        /// The loaders of one request.
+        pub struct Loaders { $($(#[$doc])* pub $field: By<$batch>),+ }
+
+        impl Loaders {
+            pub fn new(services: &Services, actor: &Actor) -> Self {
+                let source = Source {
+                    services: services.clone(),
+                    sight: actor.viewer.sight(),
+                    viewer_id: actor.viewer.user().map(|user| user.id),
+                };
+                Self { $($field: By::new(&source)),+ }
+            }
+        }
+    };
+}
+
+loaders! {
+    post: PostById,
+    post_body: PostBodyById,
+    user: UserById,
+    tag: TagById,
+    series: SeriesById,
+    comment: CommentById,
+    tags_of_post: TagsOfPost,
+    translations_of_post: TranslationsOfPost,
+    neighbours_of_post: NeighboursOfPost,
+    revisions_of_post: RevisionsOfPost,
+    posts_under: PostsUnder,
+    post_count_under: PostCountUnder,
+    comments_under: CommentsUnder,
+    comment_count_under: CommentCountUnder,
+    reaction_counts: ReactionCounts,
+    viewer_reactions: ViewerReactions,
+}
+
+pub struct PostById;
+impl Batch for PostById {
+    type Key = Uuid;
+    type Value = Arc<PostRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostRow>>, ServiceError> {
+        let mut rows = caching::posts(&source.services, keys).await?;
+        rows.retain(|_, row| row.visible_to(source.sight));
+        Ok(rows)
+    }
+}
+
+/// The text of a post that has been loaded, and so may be seen.
+pub struct PostBodyById;
+impl Batch for PostBodyById {
+    type Key = Uuid;
+    type Value = Arc<PostBodyRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostBodyRow>>, ServiceError> {
+        caching::post_bodies(&source.services, keys).await
+    }
+}
+
+pub struct UserById;
+impl Batch for UserById {
+    type Key = Uuid;
+    type Value = Arc<UserRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<UserRow>>, ServiceError> {
+        caching::users(&source.services, keys).await
+    }
+}
+
+pub struct TagById;
+impl Batch for TagById {
+    type Key = Uuid;
+    type Value = Arc<TagRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<TagRow>>, ServiceError> {
+        caching::tags(&source.services, keys).await
+    }
+}
+
+pub struct SeriesById;
+impl Batch for SeriesById {
+    type Key = Uuid;
+    type Value = Arc<SeriesRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<SeriesRow>>, ServiceError> {
+        caching::series(&source.services, keys).await
+    }
+}
+
+/// Comments that this viewer may see, under posts that this viewer may see.
+pub struct CommentById;
+impl Batch for CommentById {
+    type Key = Uuid;
+    type Value = Arc<CommentRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<CommentRow>>, ServiceError> {
+        let mut rows = caching::comments(&source.services, keys).await?;
+        rows.retain(|_, row| row.visible_to(source.sight));
+        if source.sight == Sight::Public {
+            let posts: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
+            let posts = PostById::load(source, &posts).await?;
+            rows.retain(|_, row| posts.contains_key(&row.post_id));
+        }
+        Ok(rows)
+    }
+}
+
+pub struct TagsOfPost;
+impl Batch for TagsOfPost {
+    type Key = Uuid;
+    type Value = Arc<Vec<TagRow>>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
+        caching::tags_of_posts(&source.services, keys).await
+    }
+}
+
+/// Ids of the other language versions; who may see them is decided when they are loaded.
+pub struct TranslationsOfPost;
+impl Batch for TranslationsOfPost {
+    type Key = Uuid;
+    type Value = Vec<Uuid>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, ServiceError> {
+        Ok(translations::siblings(&mut *source.services.db.conn().await?, keys).await?)
+    }
+}
+
+/// Ids of the post before and the post after.
+pub struct NeighboursOfPost;
+impl Batch for NeighboursOfPost {
+    type Key = Uuid;
+    type Value = (Option<Uuid>, Option<Uuid>);
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, (Option<Uuid>, Option<Uuid>)>, ServiceError> {
+        Ok(posts::neighbours(&mut *source.services.db.conn().await?, keys, source.sight).await?)
+    }
+}
+
+pub struct RevisionsOfPost;
+impl Batch for RevisionsOfPost {
+    type Key = (Uuid, Page);
+    type Value = PageOf<RevisionRow>;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
+        let mut found = HashMap::new();
+        for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
+            let mut conn = source.services.db.conn().await?;
+            let pages = revisions::page_by_post(&mut conn, &ids, &page).await?;
+            found.extend(pages.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
+        }
+        Ok(found)
+    }
+}
+
+/// The posts of a user, a tag or a series.
+pub struct PostsUnder;
+impl Batch for PostsUnder {
+    type Key = (PostParent, Uuid, Page);
+    type Value = PageOf<PostRow>;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
+        let mut found = HashMap::new();
+        for ((parent, page), ids) in grouped(keys, |(parent, id, page)| ((*parent, page.clone()), *id)) {
+            let mut conn = source.services.db.conn().await?;
+            let pages = posts::page_by_parent(&mut conn, parent, &ids, &page, source.sight).await?;
+            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, page.clone()), rows)));
+        }
+        Ok(found)
+    }
+}
+
+pub struct PostCountUnder;
+impl Batch for PostCountUnder {
+    type Key = (PostParent, Uuid);
+    type Value = i64;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, i64>, ServiceError> {
+        let mut found = HashMap::new();
+        for (parent, ids) in grouped(keys, |key| *key) {
+            let mut conn = source.services.db.conn().await?;
+            let counts = posts::count_by_parent(&mut conn, parent, &ids, source.sight).await?;
+            found.extend(counts.into_iter().map(|(id, count)| ((parent, id), count)));
+        }
+        Ok(found)
+    }
+}
+
+/// The comments on a post, or the replies to a comment.
+pub struct CommentsUnder;
+impl Batch for CommentsUnder {
+    type Key = (CommentParent, Uuid, CommentOrder, Page);
+    type Value = PageOf<CommentRow>;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
+        let mut found = HashMap::new();
+        let groups = grouped(keys, |(parent, id, order, page)| ((*parent, *order, page.clone()), *id));
+        for ((parent, order, page), ids) in groups {
+            let mut conn = source.services.db.conn().await?;
+            let pages = comments::page_by_parent(&mut conn, parent, &ids, order, &page, source.sight).await?;
+            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, order, page.clone()), rows)));
+        }
+        Ok(found)
+    }
+}
+
+pub struct CommentCountUnder;
+impl Batch for CommentCountUnder {
+    type Key = (CommentParent, Uuid);
+    type Value = i64;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, i64>, ServiceError> {
+        let mut found = HashMap::new();
+        for (parent, ids) in grouped(keys, |key| *key) {
+            let mut conn = source.services.db.conn().await?;
+            let counts = comments::count_by_parent(&mut conn, parent, &ids, source.sight).await?;
+            found.extend(counts.into_iter().map(|(id, count)| ((parent, id), count)));
+        }
+        Ok(found)
+    }
+}
+
+pub struct ReactionCounts;
+impl Batch for ReactionCounts {
+    type Key = Uuid;
+    type Value = Arc<Vec<ReactionCount>>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<ReactionCount>>>, ServiceError> {
+        caching::reaction_counts(&source.services, keys).await
+    }
+}
+
+/// What the viewer said to a post; nothing for who has not signed in.
+pub struct ViewerReactions;
+impl Batch for ViewerReactions {
+    type Key = Uuid;
+    type Value = Vec<ReactionKind>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Vec<ReactionKind>>, ServiceError> {
+        let Some(viewer_id) = source.viewer_id else { return Ok(HashMap::new()) };
+        Ok(reactions::of_user(&mut *source.services.db.conn().await?, viewer_id, keys).await?)
+    }
+}
+
+/// Keys that share their arguments are answered by one statement.
+fn grouped<K, G: Eq + Hash, I>(keys: &[K], split: impl Fn(&K) -> (G, I)) -> HashMap<G, Vec<I>> {
+    let mut groups: HashMap<G, Vec<I>> = HashMap::new();
+    for key in keys {
+        let (group, id) = split(key);
+        groups.entry(group).or_default().push(id);
+    }
+    groups
+}

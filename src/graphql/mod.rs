@@ -1,0 +1,81 @@
+//! The public schema.
+//!
+//! One noun a file or folder: its object, its queries, mutations and subscriptions. A doc comment
+//! here is the API's documentation: it is written for who builds a front end. Imports `services`
+//! and, for rows and pages, `store`; imported by `http` and `app`.
+//!
+//! To add a type: a file with the object around its row, a loader in `loaders/` if others refer
+//! to it, its queries and mutations in the merged roots below, an arm in `node.rs` if it has an
+//! id; then `cargo run -- schema > schema.graphql`.
+
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+
+mod account;
+mod comment;
+mod context;
+mod loaders;
+mod node;
+mod page;
+mod payload;
+mod post;
+mod reaction;
+mod series;
+mod site;
+mod tag;
+mod user;
+
+pub use context::{RequestContext, SessionChange};
+
+/// Everything that can be read.
+#[derive(MergedObject, Default)]
+pub struct Query(
+    node::NodeQuery,
+    site::SiteQuery,
+    post::PostQuery,
+    tag::TagQuery,
+    series::SeriesQuery,
+    user::UserQuery,
+    comment::CommentQuery,
+);
+
+/// Everything that can be changed. Each mutation takes one `input` and answers with the object it
+/// changed and `userErrors`, which say what was wrong with the input.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    account::AccountMutation,
+    post::PostMutation,
+    comment::CommentMutation,
+    reaction::ReactionMutation,
+    tag::TagMutation,
+    series::SeriesMutation,
+    site::SiteMutation,
+);
+
+/// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
+/// to the last one misses nothing and sees nothing twice.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(comment::CommentSubscription, post::PostSubscription, reaction::ReactionSubscription);
+
+/// The whole schema. It holds no state: each request brings its [`RequestContext`].
+pub type ApiSchema = Schema<Query, Mutation, Subscription>;
+
+/// Bounds of a single operation.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryLimits {
+    pub max_depth: usize,
+    pub max_complexity: usize,
+}
+
+/// The schema with its limits.
+pub fn schema(limits: QueryLimits) -> ApiSchema {
+    builder().limit_depth(limits.max_depth).limit_complexity(limits.max_complexity).limit_directives(16).finish()
+}
+
+/// The schema in the GraphQL schema language.
+pub fn sdl() -> String {
+    builder().finish().sdl_with_options(async_graphql::SDLExportOptions::new().sorted_fields().sorted_enum_items())
+}
+
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default()).register_output_type::<node::Node>()
+}

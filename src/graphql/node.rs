@@ -1,0 +1,156 @@
+//! Global object identification: ids that are unique over the whole API.
+
+use async_graphql::{Context, ID, Interface, Object};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use super::comment::Comment;
+use super::context::ContextExt;
+use super::page;
+use super::post::{Post, Revision};
+use super::series::Series;
+use super::tag::Tag;
+use super::user::User;
+use crate::error::ApiError;
+use crate::store::revisions;
+
+/// An object with an id that is unique over the whole API.
+#[derive(Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Unique over the whole API; give it to `node` to read the object again."
+))]
+pub enum Node {
+    Post(Post),
+    Comment(Comment),
+    User(User),
+    Tag(Tag),
+    Series(Series),
+    Revision(Revision),
+}
+
+/// The types that have global ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeType {
+    Post,
+    Comment,
+    User,
+    Tag,
+    Series,
+    Revision,
+}
+
+impl NodeType {
+    const ALL: [Self; 6] = [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Post => "Post",
+            Self::Comment => "Comment",
+            Self::User => "User",
+            Self::Tag => "Tag",
+            Self::Series => "Series",
+            Self::Revision => "Revision",
+        }
+    }
+
+    /// The global id of a row.
+    pub fn id(self, id: Uuid) -> ID {
+        ID(URL_SAFE_NO_PAD.encode(format!("{}:{}", self.name(), id.simple())))
+    }
+
+    /// The row's id.
+    ///
+    /// Errors: `BAD_USER_INPUT` when it is no id of this API, or one of another type.
+    pub fn row_id(self, id: &ID) -> Result<Uuid, ApiError> {
+        let (found, row) = decode(id)?;
+        if found == self {
+            return Ok(row);
+        }
+        Err(ApiError::bad_input(format!(
+            "{:?} is the id of a {}, expected one of a {}",
+            id.0,
+            found.name(),
+            self.name()
+        )))
+    }
+}
+
+fn decode(id: &ID) -> Result<(NodeType, Uuid), ApiError> {
+    let parse = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(&id.0).ok()?).ok()?;
+        let (name, row) = text.split_once(':')?;
+        let kind = NodeType::ALL.into_iter().find(|kind| kind.name() == name)?;
+        Some((kind, Uuid::try_parse(row).ok()?))
+    };
+    parse().ok_or_else(|| {
+        let shown: String = id.0.chars().take(64).collect();
+        ApiError::bad_input(format!("{shown:?} is not an id of this API: pass back an `id` that it gave, unchanged"))
+    })
+}
+
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Any object by its global id; null if it does not exist, or not for you.
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>, ApiError> {
+        find(ctx, &id).await
+    }
+
+    /// Several objects by their global ids, at most 100, in the same order.
+    #[graphql(complexity = "1 + ids.len().min(100) * child_complexity")]
+    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Result<Vec<Option<Node>>, ApiError> {
+        if ids.len() > page::MAX as usize {
+            return Err(ApiError::bad_input(format!(
+                "{} ids were asked for: at most {} are allowed",
+                ids.len(),
+                page::MAX
+            )));
+        }
+        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+    }
+}
+
+async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
+    let (kind, row) = decode(id)?;
+    let loaders = ctx.loaders();
+    Ok(match kind {
+        NodeType::Post => loaders.post.load(row).await?.map(|row| Node::Post(Post(row))),
+        NodeType::Comment => loaders.comment.load(row).await?.map(|row| Node::Comment(Comment(row))),
+        NodeType::User => loaders.user.load(row).await?.map(|row| Node::User(User(row))),
+        NodeType::Tag => loaders.tag.load(row).await?.map(|row| Node::Tag(Tag(row))),
+        NodeType::Series => loaders.series.load(row).await?.map(|row| Node::Series(Series(row))),
+        NodeType::Revision => revision(ctx, row).await?.map(Node::Revision),
+    })
+}
+
+/// Revisions are for those who write; for others there are none.
+async fn revision(ctx: &Context<'_>, id: Uuid) -> Result<Option<Revision>, ApiError> {
+    let request = ctx.request();
+    if !request.actor.viewer.may_write() {
+        return Ok(None);
+    }
+    let mut conn = request.services.db.conn().await?;
+    Ok(revisions::by_ids(&mut conn, &[id]).await?.pop().map(Revision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_comes_back_and_names_its_type() {
+        let row = Uuid::from_u128(7);
+        let id = NodeType::Tag.id(row);
+        assert_eq!(NodeType::Tag.row_id(&id).expect("its own type"), row);
+        let wrong = NodeType::Post.row_id(&id).expect_err("another type");
+        assert!(wrong.message.contains("id of a Tag"), "{}", wrong.message);
+        for garbage in ["", "x", "UG9zdDox", "💥"] {
+            assert!(NodeType::Post.row_id(&ID(garbage.into())).is_err(), "{garbage:?} should be refused");
+        }
+    }
+}

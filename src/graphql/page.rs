@@ -1,0 +1,152 @@
+//! Relay pagination: arguments to a checked [`Page`], rows to a connection.
+
+use async_graphql::connection::{Connection, Edge, EmptyFields};
+use async_graphql::{ObjectType, OutputType};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::store::{Key, Page, PageOf, Position};
+
+/// Most rows a page may hold.
+pub const MAX: i32 = 100;
+/// Rows of a page when neither `first` nor `last` is given.
+pub const DEFAULT: i32 = 20;
+
+/// The pagination arguments as they came.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    pub first: Option<i32>,
+    pub after: Option<String>,
+    pub last: Option<i32>,
+    pub before: Option<String>,
+}
+
+impl Args {
+    /// A checked page of the list that `list` names; cursors of other lists are refused.
+    ///
+    /// Errors: `BAD_USER_INPUT`, saying which argument is wrong and what is allowed.
+    pub fn check(self, list: &str) -> Result<Page, ApiError> {
+        if self.first.is_some() && self.last.is_some() {
+            return Err(ApiError::bad_input("`first` and `last` cannot be used together: choose one"));
+        }
+        let (name, count) = match (self.first, self.last) {
+            (_, Some(last)) => ("last", last),
+            (first, None) => ("first", first.unwrap_or(DEFAULT)),
+        };
+        let limit = u32::try_from(count).ok().filter(|n| (1..=MAX as u32).contains(n));
+        let limit = limit.ok_or_else(|| ApiError::bad_input(format!("`{name}` is {count}: expected 1 to {MAX}")))?;
+        Ok(Page {
+            limit,
+            after: decode_if(list, "after", self.after)?,
+            before: decode_if(list, "before", self.before)?,
+            from_end: self.last.is_some(),
+        })
+    }
+}
+
+/// What a connection adds to the cost of an operation.
+pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
+    let rows = first.or(last).unwrap_or(DEFAULT).clamp(1, MAX);
+    1 + rows.unsigned_abs() as usize * child
+}
+
+/// A connection out of a page of rows.
+pub fn connection<Row, Node, Fields>(
+    list: &str,
+    page: PageOf<Row>,
+    fields: Fields,
+    key: impl Fn(&Row) -> (Key, Uuid),
+    node: impl Fn(Row) -> Node,
+) -> Connection<String, Node, Fields>
+where
+    Node: OutputType,
+    Fields: ObjectType,
+{
+    let mut connection = Connection::with_additional_fields(page.has_previous, page.has_next, fields);
+    connection.edges.extend(page.rows.into_iter().map(|row| {
+        let (key, id) = key(&row);
+        Edge::<String, Node, EmptyFields>::new(encode(list, &Position { key, id }), node(row))
+    }));
+    connection
+}
+
+fn encode(list: &str, position: &Position) -> String {
+    let key = match &position.key {
+        Key::Time(at) => format!("t{}", at.timestamp_micros()),
+        Key::Int(number) => format!("i{number}"),
+        Key::Text(text) => format!("s{text}"),
+    };
+    URL_SAFE_NO_PAD.encode(format!("{list}:{}:{key}", position.id.simple()))
+}
+
+fn decode_if(list: &str, argument: &str, cursor: Option<String>) -> Result<Option<Position>, ApiError> {
+    let Some(cursor) = cursor else { return Ok(None) };
+    decode(list, &cursor).map(Some).ok_or_else(|| {
+        let shown: String = cursor.chars().take(64).collect();
+        ApiError::bad_input(format!(
+            "`{argument}` is {shown:?}, which is no cursor of this list: pass back a `cursor` of one of its edges, unchanged"
+        ))
+    })
+}
+
+fn decode(list: &str, cursor: &str) -> Option<Position> {
+    if cursor.len() > 1024 {
+        return None;
+    }
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let mut parts = text.splitn(3, ':');
+    let (named, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let id = Uuid::try_parse(id).ok()?;
+    let (kind, value) = key.split_at_checked(1)?;
+    let key = match kind {
+        "t" => Key::Time(DateTime::from_timestamp_micros(value.parse().ok()?)?),
+        "i" => Key::Int(value.parse().ok()?),
+        "s" if !value.contains('\0') => Key::Text(value.to_owned()),
+        _ => return None,
+    };
+    (named == list).then_some(Position { key, id })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_key() -> impl Strategy<Value = Key> {
+        prop_oneof![
+            (-4_000_000_000_000_000i64..4_000_000_000_000_000)
+                .prop_map(|us| Key::Time(DateTime::from_timestamp_micros(us).expect("in range"))),
+            any::<i32>().prop_map(Key::Int),
+            "[^\0]{0,60}".prop_map(Key::Text),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_comes_back_as_it_was(key in any_key(), id in any::<u128>()) {
+            let position = Position { key, id: Uuid::from_u128(id) };
+            prop_assert_eq!(decode("list", &encode("list", &position)), Some(position.clone()));
+            prop_assert_eq!(decode("other", &encode("list", &position)), None);
+        }
+
+        #[test]
+        fn no_text_makes_decoding_panic(text in ".{0,200}") {
+            let _ = decode("list", &text);
+            let _ = decode("list", &URL_SAFE_NO_PAD.encode(&text));
+        }
+    }
+
+    #[test]
+    fn a_page_is_one_to_a_hundred_rows() {
+        for (first, last) in [(Some(0), None), (Some(101), None), (None, Some(-1)), (Some(1), Some(1))] {
+            let refused = Args { first, last, ..Args::default() }.check("list");
+            assert!(refused.is_err(), "first {first:?} last {last:?} should be refused");
+        }
+        let page = Args::default().check("list").expect("the default is fine");
+        assert_eq!((page.limit, page.from_end), (20, false));
+    }
+}

@@ -1,0 +1,294 @@
+//! Posts.
+
+use std::sync::Arc;
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::comment::{self, Comment, CommentOrder, CommentsUnder};
+use super::context::ContextExt;
+use super::node::NodeType;
+use super::page::{self, Args};
+use super::reaction::{ReactionCount, ReactionKind};
+use super::series::Series;
+use super::tag::Tag;
+use super::user::User;
+use crate::error::ApiError;
+use crate::services::markdown::Heading;
+use crate::store::comments::CommentParent;
+use crate::store::posts::{self, PostBodyRow, PostParent, PostRow};
+
+mod mutation;
+mod query;
+mod revision;
+mod subscription;
+
+pub use mutation::PostMutation;
+pub use query::PostQuery;
+pub use revision::Revision;
+pub use subscription::{PostSubscription, events, visible};
+
+/// What a post is.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "posts::PostKind")]
+pub enum PostKind {
+    /// A text that stands on its own.
+    Article,
+    /// A few lines.
+    Note,
+    /// A page of the site, such as "About".
+    Page,
+    /// Something the owner made.
+    Project,
+}
+
+/// Where a post is in its life.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "posts::PostStatus")]
+pub enum PostStatus {
+    /// Being written.
+    Draft,
+    /// Goes live by itself at `publishedAt`.
+    Scheduled,
+    /// Seen by everybody.
+    Published,
+    /// Taken away from readers for good.
+    Archived,
+}
+
+/// An entry of a table of contents.
+#[derive(SimpleObject)]
+struct OutlineEntry {
+    /// 1 to 6.
+    level: u8,
+    /// The `id` of the heading in `html`.
+    id: String,
+    text: String,
+}
+
+/// Something the site publishes: an article, a note, a page or a project.
+#[derive(Clone)]
+pub struct Post(pub Arc<PostRow>);
+
+#[Object]
+impl Post {
+    pub async fn id(&self) -> ID {
+        NodeType::Post.id(self.0.id)
+    }
+
+    async fn kind(&self) -> PostKind {
+        self.0.kind.into()
+    }
+
+    async fn status(&self) -> PostStatus {
+        self.0.status.into()
+    }
+
+    /// The unique name in addresses.
+    async fn slug(&self) -> &str {
+        &self.0.slug
+    }
+
+    /// BCP 47 tag of its language.
+    async fn language(&self) -> &str {
+        &self.0.language
+    }
+
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// The text as it was written.
+    async fn markdown(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        Ok(self.body(ctx).await?.map(|body| body.markdown.clone()).unwrap_or_default())
+    }
+
+    /// The text as HTML that is safe to put into a page. Code is marked up with classes that begin
+    /// with `hl-`; math is left as TeX in `<span data-math-style="inline">` or `"display"`.
+    async fn html(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        Ok(self.body(ctx).await?.map(|body| body.html.clone()).unwrap_or_default())
+    }
+
+    /// The table of contents.
+    async fn outline(&self, ctx: &Context<'_>) -> Result<Vec<OutlineEntry>, ApiError> {
+        let Some(body) = self.body(ctx).await? else { return Ok(Vec::new()) };
+        let headings: Vec<Heading> =
+            serde_json::from_value(body.outline.clone()).map_err(|e| ApiError::internal(&e))?;
+        Ok(headings.into_iter().map(|h| OutlineEntry { level: h.level, id: h.id, text: h.text }).collect())
+    }
+
+    /// How it begins, as plain text.
+    async fn excerpt(&self) -> &str {
+        &self.0.excerpt
+    }
+
+    /// What it is about, as its author put it.
+    async fn description(&self) -> Option<&str> {
+        self.0.description.as_deref()
+    }
+
+    /// Path or URL of a picture.
+    async fn cover(&self) -> Option<&str> {
+        self.0.cover.as_deref()
+    }
+
+    /// Length in words; each Chinese character counts as one.
+    async fn word_count(&self) -> i32 {
+        self.0.words
+    }
+
+    /// About how many minutes it takes to read, at least 1.
+    async fn reading_minutes(&self) -> i32 {
+        (self.0.words / 250).max(1)
+    }
+
+    /// The site's own further fields.
+    async fn custom(&self) -> Json<serde_json::Value> {
+        Json(self.0.custom.clone())
+    }
+
+    /// Counts up with every change; give it to `updatePost`.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// When it went live, or will.
+    async fn published_at(&self) -> Option<DateTime<Utc>> {
+        self.0.published_at
+    }
+
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        Ok(ctx.loaders().user.load(self.0.author_id).await?.map(User))
+    }
+
+    /// In the order its author gave them.
+    async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<Tag>, ApiError> {
+        let rows = ctx.loaders().tags_of_post.load(self.0.id).await?.unwrap_or_default();
+        Ok(rows.iter().map(|row| Tag(Arc::new(row.clone()))).collect())
+    }
+
+    /// The series that it is a part of.
+    async fn series(&self, ctx: &Context<'_>) -> Result<Option<Series>, ApiError> {
+        let Some(id) = self.0.series_id else { return Ok(None) };
+        Ok(ctx.loaders().series.load(id).await?.map(Series))
+    }
+
+    /// Which part of the series it is.
+    async fn series_position(&self) -> Option<i32> {
+        self.0.series_position
+    }
+
+    /// The same piece in other languages.
+    async fn translations(&self, ctx: &Context<'_>) -> Result<Vec<Post>, ApiError> {
+        let loaders = ctx.loaders();
+        let ids = loaders.translations_of_post.load(self.0.id).await?.unwrap_or_default();
+        Ok(loaders.post.load_all(ids).await?.into_iter().map(Post).collect())
+    }
+
+    /// The one before it: same kind, same language, by date.
+    async fn previous(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
+        self.neighbour(ctx, |(previous, _)| previous).await
+    }
+
+    /// The one after it: same kind, same language, by date.
+    async fn next(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
+        self.neighbour(ctx, |(_, next)| next).await
+    }
+
+    /// The threads below it; each comment holds its `replies`.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn comments(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+        #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
+    ) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+        comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
+    }
+
+    /// How many readers reacted in which way; only ways that occur.
+    async fn reaction_counts(&self, ctx: &Context<'_>) -> Result<Vec<ReactionCount>, ApiError> {
+        let counts = ctx.loaders().reaction_counts.load(self.0.id).await?.unwrap_or_default();
+        Ok(counts.iter().copied().map(ReactionCount::from).collect())
+    }
+
+    /// In which ways you reacted; none when nobody is signed in.
+    async fn viewer_has_reacted(&self, ctx: &Context<'_>) -> Result<Vec<ReactionKind>, ApiError> {
+        let kinds = ctx.loaders().viewer_reactions.load(self.0.id).await?.unwrap_or_default();
+        Ok(kinds.into_iter().map(ReactionKind::from).collect())
+    }
+
+    /// What it said before, newest first. For the owner and editors.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn revisions(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, Revision>, ApiError> {
+        revision::of_post(ctx, self.0.id, Args { first, after, last, before }).await
+    }
+}
+
+impl Post {
+    async fn body(&self, ctx: &Context<'_>) -> Result<Option<Arc<PostBodyRow>>, ApiError> {
+        ctx.loaders().post_body.load(self.0.id).await
+    }
+
+    async fn neighbour(
+        &self,
+        ctx: &Context<'_>,
+        side: impl FnOnce((Option<Uuid>, Option<Uuid>)) -> Option<Uuid>,
+    ) -> Result<Option<Post>, ApiError> {
+        let loaders = ctx.loaders();
+        let Some(id) = loaders.neighbours_of_post.load(self.0.id).await?.and_then(side) else { return Ok(None) };
+        Ok(loaders.post.load(id).await?.map(Post))
+    }
+}
+
+/// How many posts a user, a tag or a series has.
+pub struct PostsUnder {
+    parent: PostParent,
+    id: Uuid,
+}
+
+#[Object]
+impl PostsUnder {
+    /// How many there are in all; computed only when asked for.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
+        Ok(ctx.loaders().post_count_under.load((self.parent, self.id)).await?.unwrap_or(0))
+    }
+}
+
+/// One page of the posts of a user, a tag or a series.
+pub async fn under(
+    ctx: &Context<'_>,
+    parent: PostParent,
+    id: Uuid,
+    args: Args,
+) -> Result<Connection<String, Post, PostsUnder>, ApiError> {
+    let list = match parent {
+        PostParent::Author => "posts-author",
+        PostParent::Tag => "posts-tag",
+        PostParent::Series => "posts-series",
+    };
+    let page = args.check(list)?;
+    let rows = ctx.loaders().posts_under.load((parent, id, page)).await?.unwrap_or_default();
+    let key = |row: &PostRow| (posts::key_under(row, parent), row.id);
+    Ok(page::connection(list, rows, PostsUnder { parent, id }, key, |row| Post(Arc::new(row))))
+}

@@ -1,0 +1,122 @@
+//! Reading posts.
+
+use std::sync::Arc;
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, Enum, ID, InputObject, Object};
+use chrono::{DateTime, Utc};
+
+use super::{Post, PostKind, PostStatus};
+use crate::error::ApiError;
+use crate::graphql::context::ContextExt;
+use crate::graphql::node::NodeType;
+use crate::graphql::page::{self, Args};
+use crate::services::caching;
+use crate::store::posts::{self, PostFilter, PostRow};
+
+/// The order of a list of posts.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "posts::PostOrder")]
+pub enum PostOrder {
+    /// By date of publication; drafts stand where they were begun.
+    NewestFirst,
+    OldestFirst,
+    RecentlyUpdatedFirst,
+}
+
+/// A span of time: `from` is part of it, `to` is not.
+#[derive(InputObject)]
+struct TimeSpan {
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+}
+
+/// Which posts to list. What is absent does not restrict.
+#[derive(InputObject, Default)]
+struct PostFilterInput {
+    /// Any of these kinds.
+    kind: Option<Vec<PostKind>>,
+    /// Any of these states. Only the owner and editors find others than `PUBLISHED`.
+    status: Option<Vec<PostStatus>>,
+    /// The slug of a tag.
+    tag: Option<String>,
+    /// The handle of the author.
+    author: Option<String>,
+    /// A BCP 47 tag.
+    language: Option<String>,
+    /// The slug of a series.
+    series: Option<String>,
+    published_between: Option<TimeSpan>,
+}
+
+impl From<PostFilterInput> for PostFilter {
+    fn from(input: PostFilterInput) -> Self {
+        let (from, to) = input.published_between.map_or((None, None), |span| (span.from, span.to));
+        Self {
+            kinds: input.kind.into_iter().flatten().map(Into::into).collect(),
+            statuses: input.status.into_iter().flatten().map(Into::into).collect(),
+            tag_slug: input.tag,
+            series_slug: input.series,
+            author_handle: input.author,
+            language: input.language,
+            published_from: from,
+            published_before: to,
+        }
+    }
+}
+
+/// How many posts match.
+pub struct PostTotals(PostFilter);
+
+#[Object]
+impl PostTotals {
+    /// How many there are in all; computed only when asked for.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
+        let request = ctx.request();
+        Ok(posts::count(&mut *request.services.db.conn().await?, &self.0, request.sight()).await?)
+    }
+}
+
+#[derive(Default)]
+pub struct PostQuery;
+
+#[Object]
+impl PostQuery {
+    /// A post by its slug or its id: give one of them.
+    async fn post(&self, ctx: &Context<'_>, slug: Option<String>, id: Option<ID>) -> Result<Option<Post>, ApiError> {
+        let id = match (slug, id) {
+            (Some(slug), None) => caching::post_id(&ctx.request().services, &slug).await?,
+            (None, Some(id)) => Some(NodeType::Post.row_id(&id)?),
+            _ => return Err(ApiError::bad_input("`post` takes either `slug` or `id`: give one of them")),
+        };
+        let Some(id) = id else { return Ok(None) };
+        Ok(ctx.loaders().post.load(id).await?.map(Post))
+    }
+
+    /// Posts that match, newest first unless asked otherwise.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<PostFilterInput>,
+        #[graphql(default_with = "PostOrder::NewestFirst")] order_by: PostOrder,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+        let request = ctx.request();
+        let list = match order_by {
+            PostOrder::NewestFirst => "posts-new",
+            PostOrder::OldestFirst => "posts-old",
+            PostOrder::RecentlyUpdatedFirst => "posts-updated",
+        };
+        let page = Args { first, after, last, before }.check(list)?;
+        let filter = PostFilter::from(filter.unwrap_or_default());
+        let order = posts::PostOrder::from(order_by);
+        let rows = posts::page(&mut *request.services.db.conn().await?, &filter, order, &page, request.sight()).await?;
+        let key = |row: &PostRow| (posts::key(row, order), row.id);
+        Ok(page::connection(list, rows, PostTotals(filter), key, |row| Post(Arc::new(row))))
+    }
+}

@@ -1,0 +1,63 @@
+//! What a post said before.
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, ID, Object};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Post;
+use crate::error::{ApiError, Code};
+use crate::graphql::context::ContextExt;
+use crate::graphql::node::NodeType;
+use crate::graphql::page::{self, Args};
+use crate::graphql::user::User;
+use crate::store::revisions::{self, RevisionRow};
+
+/// What a post said before an edit.
+pub struct Revision(pub RevisionRow);
+
+#[Object]
+impl Revision {
+    pub async fn id(&self) -> ID {
+        NodeType::Revision.id(self.0.id)
+    }
+
+    /// The version of the post that said this.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    async fn markdown(&self) -> &str {
+        &self.0.markdown
+    }
+
+    /// When it was replaced.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// Who replaced it.
+    async fn editor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+        let Some(id) = self.0.editor_id else { return Ok(None) };
+        Ok(ctx.loaders().user.load(id).await?.map(User))
+    }
+
+    async fn post(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
+        Ok(ctx.loaders().post.load(self.0.post_id).await?.map(Post))
+    }
+}
+
+/// One page of a post's revisions.
+pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<Connection<String, Revision>, ApiError> {
+    if !ctx.request().actor.viewer.may_write() {
+        return Err(ApiError::new(Code::Forbidden, "revisions are for the owner and editors"));
+    }
+    let page = args.check("revisions")?;
+    let rows = ctx.loaders().revisions_of_post.load((post_id, page)).await?.unwrap_or_default();
+    let fields = async_graphql::connection::EmptyFields;
+    Ok(page::connection("revisions", rows, fields, |row| (revisions::key(row), row.id), Revision))
+}

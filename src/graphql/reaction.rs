@@ -1,0 +1,159 @@
+//! Reactions to posts.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Subscription};
+use futures_util::{Stream, StreamExt};
+
+use super::context::{ContextExt, RequestContext};
+use super::node::NodeType;
+use super::payload::{UserError, outcome};
+use super::post::{self, Post};
+use crate::error::ApiError;
+use crate::events::{Cursor, EventKind};
+use crate::services::{caching, reacting};
+use crate::store::reactions as store;
+
+/// What a reader can say without words.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "store::ReactionKind")]
+pub enum ReactionKind {
+    Like,
+    Love,
+    Celebrate,
+    Insightful,
+    Curious,
+}
+
+/// How many readers reacted in one way.
+#[derive(SimpleObject, Clone, Copy)]
+pub struct ReactionCount {
+    pub kind: ReactionKind,
+    pub count: i64,
+}
+
+impl From<store::ReactionCount> for ReactionCount {
+    fn from(row: store::ReactionCount) -> Self {
+        Self { kind: row.kind.into(), count: row.count }
+    }
+}
+
+/// Which reaction to which post.
+#[derive(InputObject)]
+struct ReactInput {
+    post_id: ID,
+    kind: ReactionKind,
+}
+
+/// The post with its new counts, or what was wrong.
+#[derive(SimpleObject)]
+struct ReactPayload {
+    post: Option<Post>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Default)]
+pub struct ReactionMutation;
+
+#[Object]
+impl ReactionMutation {
+    /// Reacts to a post; doing it again changes nothing. For who is signed in.
+    async fn react(&self, ctx: &Context<'_>, input: ReactInput) -> Result<ReactPayload, ApiError> {
+        set(ctx, input, true).await
+    }
+
+    /// Takes a reaction back. For who is signed in.
+    async fn unreact(&self, ctx: &Context<'_>, input: ReactInput) -> Result<ReactPayload, ApiError> {
+        set(ctx, input, false).await
+    }
+}
+
+async fn set(ctx: &Context<'_>, input: ReactInput, on: bool) -> Result<ReactPayload, ApiError> {
+    let request = ctx.request();
+    let post_id = NodeType::Post.row_id(&input.post_id)?;
+    let done = reacting::react(&request.services, &request.actor, post_id, input.kind.into(), on).await;
+    let (row, user_errors) = outcome(done)?;
+    request.renew_loaders();
+    Ok(ReactPayload { post: row.map(|row| Post(Arc::new(row))), user_errors })
+}
+
+/// The counts of a post after somebody reacted.
+#[derive(SimpleObject)]
+struct ReactionCountsEvent {
+    /// Give it back as `after` to go on from here.
+    cursor: String,
+    post: Post,
+    counts: Vec<ReactionCount>,
+}
+
+/// How many look at a post.
+#[derive(SimpleObject)]
+struct ViewerCountEvent {
+    /// How many, you included.
+    count: i64,
+}
+
+#[derive(Default)]
+pub struct ReactionSubscription;
+
+#[Subscription]
+impl ReactionSubscription {
+    /// The reaction counts of a post, each time they change.
+    async fn reaction_counts_changed(
+        &self,
+        ctx: &Context<'_>,
+        post_id: ID,
+        #[graphql(desc = "The cursor of the last event you saw.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<ReactionCountsEvent, ApiError>>, ApiError> {
+        let request = ctx.data_unchecked::<Arc<RequestContext>>().clone();
+        let id = post::visible(&request, &post_id).await?;
+        let events = post::events(&request, vec![EventKind::ReactionsChanged], Some(id), after).await?;
+        Ok(events.filter_map(move |event| {
+            let request = request.clone();
+            async move {
+                let event = match event {
+                    Ok(event) => event,
+                    Err(error) => return Some(Err(error)),
+                };
+                let cursor = Cursor::at(event.position);
+                request.deliver(cursor);
+                match counts(&request, id).await {
+                    Ok(Some((post, counts))) => Some(Ok(ReactionCountsEvent { cursor: cursor.encode(), post, counts })),
+                    Ok(None) => None,
+                    Err(error) => Some(Err(error)),
+                }
+            }
+        }))
+    }
+
+    /// How many look at a post now: the number at once, and then each time it changes. Whoever
+    /// has this subscription open counts as one.
+    async fn viewer_count(
+        &self,
+        ctx: &Context<'_>,
+        post_id: ID,
+    ) -> Result<impl Stream<Item = Result<ViewerCountEvent, ApiError>>, ApiError> {
+        let request = ctx.data_unchecked::<Arc<RequestContext>>().clone();
+        let id = post::visible(&request, &post_id).await?;
+        let events = post::events(&request, vec![EventKind::ViewersChanged], Some(id), None).await?;
+        let viewing = request.services.presence.join(id);
+        // The first number is known without waiting for this viewer to be written down.
+        let first = caching::viewers(&request.services, id).await? + 1;
+        let later = events.then(move |event| {
+            let request = request.clone();
+            let _open = &viewing;
+            async move {
+                event?;
+                Ok(ViewerCountEvent { count: caching::viewers(&request.services, id).await? })
+            }
+        });
+        Ok(futures_util::stream::once(async move { Ok(ViewerCountEvent { count: first }) }).chain(later))
+    }
+}
+
+async fn counts(request: &RequestContext, id: uuid::Uuid) -> Result<Option<(Post, Vec<ReactionCount>)>, ApiError> {
+    let loaders = request.loaders();
+    let Some(post) = loaders.post.load(id).await? else { return Ok(None) };
+    let counts = loaders.reaction_counts.load(id).await?.unwrap_or_default();
+    Ok(Some((Post(post), counts.iter().copied().map(ReactionCount::from).collect())))
+}

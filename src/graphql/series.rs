@@ -1,0 +1,192 @@
+//! Series: posts that belong together in an order.
+
+use std::sync::Arc;
+
+use async_graphql::connection::Connection;
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use super::context::ContextExt;
+use super::node::NodeType;
+use super::page::{self, Args};
+use super::payload::{UserError, outcome};
+use super::post::{self, Post, PostsUnder};
+use crate::error::ApiError;
+use crate::services::organising;
+use crate::store::posts::PostParent;
+use crate::store::series::{self, SeriesChanges, SeriesRow};
+
+/// Posts that belong together in an order.
+#[derive(Clone)]
+pub struct Series(pub Arc<SeriesRow>);
+
+#[Object]
+impl Series {
+    pub async fn id(&self) -> ID {
+        NodeType::Series.id(self.0.id)
+    }
+
+    /// The unique name in addresses.
+    async fn slug(&self) -> &str {
+        &self.0.slug
+    }
+
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// What the series is about, as plain text.
+    async fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// BCP 47 tag of its language.
+    async fn language(&self) -> &str {
+        &self.0.language
+    }
+
+    /// Its parts, in their order.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, Post, PostsUnder>, ApiError> {
+        post::under(ctx, PostParent::Series, self.0.id, Args { first, after, last, before }).await
+    }
+}
+
+/// How many series there are in all.
+pub struct SeriesTotals;
+
+#[Object]
+impl SeriesTotals {
+    /// How many there are in all; computed only when asked for.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
+        Ok(series::count(&mut *ctx.request().services.db.conn().await?).await?)
+    }
+}
+
+#[derive(Default)]
+pub struct SeriesQuery;
+
+#[Object]
+impl SeriesQuery {
+    /// A series by its slug.
+    async fn series(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Series>, ApiError> {
+        let mut conn = ctx.request().services.db.conn().await?;
+        Ok(series::by_slugs(&mut conn, &[slug]).await?.pop().map(|row| Series(Arc::new(row))))
+    }
+
+    /// All series, by slug.
+    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
+    async fn all_series(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Connection<String, Series, SeriesTotals>, ApiError> {
+        let page = Args { first, after, last, before }.check("series")?;
+        let rows = series::page(&mut *ctx.request().services.db.conn().await?, &page).await?;
+        Ok(page::connection(
+            "series",
+            rows,
+            SeriesTotals,
+            |row| (series::key(row), row.id),
+            |row| Series(Arc::new(row)),
+        ))
+    }
+}
+
+/// A new series.
+#[derive(InputObject)]
+struct CreateSeriesInput {
+    /// At most 200 characters.
+    title: String,
+    /// The unique name in addresses; made from the title when absent.
+    slug: Option<String>,
+    /// What it is about, as plain text.
+    #[graphql(default)]
+    description: String,
+    /// BCP 47 tag, such as `en` or `zh`.
+    language: String,
+}
+
+/// What to change; absent fields stay as they are.
+#[derive(InputObject)]
+struct UpdateSeriesInput {
+    id: ID,
+    title: Option<String>,
+    slug: Option<String>,
+    description: Option<String>,
+    language: Option<String>,
+}
+
+/// Which series to delete.
+#[derive(InputObject)]
+struct DeleteSeriesInput {
+    id: ID,
+}
+
+/// The series, or what was wrong.
+#[derive(SimpleObject)]
+struct SeriesPayload {
+    series: Option<Series>,
+    user_errors: Vec<UserError>,
+}
+
+/// The id of the series that is gone, or what was wrong.
+#[derive(SimpleObject)]
+struct DeleteSeriesPayload {
+    deleted_id: Option<ID>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Default)]
+pub struct SeriesMutation;
+
+#[Object]
+impl SeriesMutation {
+    /// Makes a series. For the owner and editors.
+    async fn create_series(&self, ctx: &Context<'_>, input: CreateSeriesInput) -> Result<SeriesPayload, ApiError> {
+        let request = ctx.request();
+        let CreateSeriesInput { title, slug, description, language } = input;
+        let done =
+            organising::create_series(&request.services, &request.actor, title, slug, description, language).await;
+        payload(ctx, outcome(done)?)
+    }
+
+    /// Changes a series. For the owner and editors.
+    async fn update_series(&self, ctx: &Context<'_>, input: UpdateSeriesInput) -> Result<SeriesPayload, ApiError> {
+        let request = ctx.request();
+        let id = NodeType::Series.row_id(&input.id)?;
+        let UpdateSeriesInput { title, slug, description, language, .. } = input;
+        let changes = SeriesChanges { slug, title, description, language };
+        payload(ctx, outcome(organising::update_series(&request.services, &request.actor, id, changes).await)?)
+    }
+
+    /// Deletes a series; its posts stay, on their own. For the owner and editors.
+    async fn delete_series(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteSeriesInput,
+    ) -> Result<DeleteSeriesPayload, ApiError> {
+        let request = ctx.request();
+        let id = NodeType::Series.row_id(&input.id)?;
+        let (done, user_errors) = outcome(organising::delete_series(&request.services, &request.actor, id).await)?;
+        request.renew_loaders();
+        Ok(DeleteSeriesPayload { deleted_id: done.map(|()| input.id), user_errors })
+    }
+}
+
+fn payload(
+    ctx: &Context<'_>,
+    (row, user_errors): (Option<SeriesRow>, Vec<UserError>),
+) -> Result<SeriesPayload, ApiError> {
+    ctx.request().renew_loaders();
+    Ok(SeriesPayload { series: row.map(|row| Series(Arc::new(row))), user_errors })
+}

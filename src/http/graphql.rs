@@ -1,0 +1,162 @@
+//! `/graphql`: queries and mutations over POST, queries over GET, WebSocket upgrades.
+
+use std::sync::Arc;
+
+use async_graphql::{Request, Response};
+use axum::body::Bytes;
+use axum::extract::{FromRequestParts, RawQuery, State, WebSocketUpgrade};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::IntoResponse;
+use axum::{Extension, response};
+use chrono::Utc;
+
+use super::execute::{self, Asking};
+use super::layers::RequestId;
+use super::{HttpState, viewer, websocket};
+use crate::error::{ApiError, Code};
+use crate::graphql::RequestContext;
+use crate::telemetry::metrics::OperationType;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const GRAPHQL_JSON: HeaderValue = HeaderValue::from_static("application/graphql-response+json; charset=utf-8");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// A query in the address, or the upgrade to a WebSocket.
+pub async fn get(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    RawQuery(query): RawQuery,
+    request: axum::extract::Request,
+) -> response::Response {
+    let (mut parts, _) = request.into_parts();
+    if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        return websocket::accept(state, upgrade, parts.headers, request_id);
+    }
+    let parsed = match parse_query(query.as_deref().unwrap_or_default()) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    };
+    answer(&state, &parts.headers, parsed, &request_id, true).await
+}
+
+/// An operation in the body.
+pub async fn post(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> response::Response {
+    match parse_body(&headers, &body) {
+        Ok(request) => answer(&state, &headers, request, &request_id, false).await,
+        Err((status, error)) => refuse(&error, status, &request_id),
+    }
+}
+
+/// An operation out of the query string of an address.
+pub fn parse_query(query: &str) -> Result<Request, ApiError> {
+    async_graphql::http::parse_query_string(query).map_err(|error| {
+        ApiError::bad_input(format!("the address holds no GraphQL request ({error}): expected ?query=… with optional operationName, variables and extensions"))
+    })
+}
+
+/// An operation out of a JSON body. Other media types are refused: a form of another site could
+/// send them with the reader's cookie.
+pub fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCode, ApiError)> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let message =
+            format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
+        (StatusCode::BAD_REQUEST, ApiError::bad_input(message))
+    })
+}
+
+async fn answer(
+    state: &HttpState,
+    headers: &HeaderMap,
+    mut request: Request,
+    request_id: &RequestId,
+    by_get: bool,
+) -> response::Response {
+    match execute::operation_type(&mut request) {
+        Some(OperationType::Subscription) => {
+            let error = ApiError::bad_input(
+                "a subscription needs a stream: use /graphql/stream (SSE) or a WebSocket on /graphql",
+            );
+            return refuse(&error, StatusCode::BAD_REQUEST, request_id);
+        }
+        Some(OperationType::Mutation) if by_get => {
+            let error = ApiError::bad_input("GET is for queries: send mutations with POST");
+            return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, request_id);
+        }
+        _ => {}
+    }
+    let now = Utc::now();
+    let viewer = match viewer::of_headers(state, headers, now).await {
+        Ok(viewer) => viewer,
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
+    };
+    let asking = Asking { viewer, now, resume: None, request_id: request_id.as_str().to_owned() };
+    let (response, context) = execute::once(state, &asking, request).await;
+    respond(state, headers, &response, &context, now)
+}
+
+fn respond(
+    state: &HttpState,
+    headers: &HeaderMap,
+    response: &Response,
+    context: &RequestContext,
+    now: chrono::DateTime<Utc>,
+) -> response::Response {
+    let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let modern = accepts.contains("application/graphql-response+json");
+    // A document that could not be run is the client's error; the older media type knows only 200.
+    let status = if modern && !response.errors.is_empty() && response.data == async_graphql::Value::Null {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    let body = match serde_json::to_vec(response) {
+        Ok(body) => body,
+        Err(error) => {
+            ApiError::internal(&error);
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let mut answer = (status, body).into_response();
+    let answer_headers = answer.headers_mut();
+    answer_headers.insert(CONTENT_TYPE, if modern { GRAPHQL_JSON } else { JSON });
+    if let Some(cookie) = viewer::set_cookie(&context.session_change(), state.limits.secure_cookies, now) {
+        answer_headers.insert(SET_COOKIE, cookie);
+    }
+    if state.limits.statement_counts
+        && let Ok(value) = HeaderValue::from_str(&format!("sql;desc=\"{} statements\"", context.statements.get()))
+    {
+        answer_headers.insert(SERVER_TIMING, value);
+    }
+    answer
+}
+
+/// An answer to a request that did not get as far as an operation.
+pub fn refuse(error: &ApiError, status: StatusCode, request_id: &RequestId) -> response::Response {
+    let body = serde_json::json!({ "errors": [error.to_json(request_id.as_str())] });
+    (status, axum::Json(body)).into_response()
+}
+
+/// The status of a request that failed before its operation.
+pub fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::BadUserInput => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Code::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,132 @@
+//! A request's id and trace, in its extensions, its span, its log lines and its response.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::UNMATCHED;
+use crate::telemetry::trace_context::{TRACEPARENT, TraceContext};
+
+/// The header that carries a request's id, in both directions.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id a client may choose, in bytes.
+const MAX_ID_BYTES: usize = 64;
+
+/// Routes that machines ask every few seconds; their log lines would bury the others.
+const QUIET_ROUTES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// What a client, the logs and an error message call one request by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// An id chosen by a client: 1 to 64 of `A-Z a-z 0-9 . _ -`, otherwise `None`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fit = (1..=MAX_ID_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        fit.then(|| Self(text.into()))
+    }
+
+    /// An id of our own, in the order of time.
+    fn from_uuid(id: Uuid) -> Self {
+        Self(id.to_string().into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Gives the request its id, trace and span, logs its end, and echoes both ids.
+///
+/// The path is logged without the query string, which can hold secrets.
+pub(super) async fn establish(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let trace = trace_context(request.headers());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    // Error level: a span below the log filter's level would leave warnings without ids.
+    let span = tracing::error_span!(
+        "request",
+        request_id = %id,
+        trace_id = trace.trace_id_hex(),
+        method = %request.method(),
+        path = request.uri().path(),
+    );
+    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(trace);
+    async move {
+        let mut response = next.run(request).await;
+        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        log_end(route, response.status().as_u16(), started);
+        response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));
+        response.headers_mut().insert(TRACEPARENT, visible_ascii(&trace.to_string()));
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The method is in the span, and so on the line already.
+fn log_end(route: &str, status: u16, started: Instant) {
+    let duration_ms = started.elapsed().as_micros() as f64 / 1000.0;
+    if QUIET_ROUTES.contains(&route) {
+        tracing::debug!(route, status, duration_ms, "request finished");
+    } else {
+        tracing::info!(route, status, duration_ms, "request finished");
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let chosen = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    chosen.and_then(RequestId::parse).unwrap_or_else(|| RequestId::from_uuid(Uuid::now_v7()))
+}
+
+/// Our position in the client's trace, or a new trace. Two headers contradict each other.
+fn trace_context(headers: &HeaderMap) -> TraceContext {
+    let mut random = rand::rng();
+    let mut sent = headers.get_all(TRACEPARENT).iter();
+    let parent = match (sent.next(), sent.next()) {
+        (Some(only), None) => only.to_str().ok().and_then(TraceContext::parse),
+        _ => None,
+    };
+    match parent {
+        Some(parent) => parent.child(&mut random),
+        None => TraceContext::generate(&mut random),
+    }
+}
+
+fn visible_ascii(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).expect("ids are made of ASCII letters, digits and '.', '_', '-' only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_choose_only_harmless_ids() {
+        let longest = "x".repeat(MAX_ID_BYTES);
+        for text in ["a", "A.b_c-9", &longest] {
+            assert_eq!(RequestId::parse(text).as_ref().map(RequestId::as_str), Some(text));
+        }
+        let too_long = "x".repeat(MAX_ID_BYTES + 1);
+        for text in ["", " ", "a b", "a\"b", "é", "a/b", "a\nb", &too_long] {
+            assert_eq!(RequestId::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! HTTP: routes, and how requests become GraphQL operations.
+//!
+//! `graphql.rs` answers single requests, `sse.rs` and `websocket.rs` carry subscriptions,
+//! `viewer.rs` finds out who asks. Imports `graphql`, `services`, `auth`, `telemetry`; imported by
+//! `app`. To add a route: a handler in the file of its subject, a line in [`router`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::Html;
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Authenticator;
+use crate::graphql::ApiSchema;
+use crate::services::Services;
+use crate::telemetry::Telemetry;
+
+mod execute;
+mod graphql;
+mod health;
+mod layers;
+mod sse;
+mod viewer;
+mod websocket;
+
+/// What handlers work with.
+pub struct HttpState {
+    pub services: Services,
+    pub authenticator: Authenticator,
+    pub schema: ApiSchema,
+    pub telemetry: Telemetry,
+    pub limits: Limits,
+    /// Cancelled when the server stops: subscriptions end.
+    pub stopping: CancellationToken,
+    /// One permit a connection that subscribes.
+    pub subscribers: Arc<Semaphore>,
+}
+
+/// Bounds of requests and connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub query_timeout: Duration,
+    pub max_body_bytes: usize,
+    pub max_subscriptions_per_socket: usize,
+    /// The session cookie is marked Secure.
+    pub secure_cookies: bool,
+    /// Tell the number of SQL statements in `Server-Timing`.
+    pub statement_counts: bool,
+}
+
+/// All routes, with the layers around them.
+pub fn router(state: Arc<HttpState>) -> Router {
+    let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
+    let routes = Router::new()
+        .route("/", get(async || Html(include_str!("index.html"))))
+        .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/graphql/stream", get(sse::get).post(sse::post))
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .layer(body_limit)
+        .with_state(state);
+    layers::with_layers(routes)
+}

@@ -1,0 +1,102 @@
+//! `/graphql/stream`: GraphQL over Server-Sent Events, one operation a connection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use futures_util::{StreamExt, stream};
+
+use super::execute::{self, Asking};
+use super::graphql::{parse_body, parse_query, refuse, status_of};
+use super::layers::RequestId;
+use super::{HttpState, viewer};
+use crate::error::{ApiError, Code};
+use crate::events::Cursor;
+use crate::telemetry::metrics::OperationType;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub async fn get(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let mut request = match parse_query(query.as_deref().unwrap_or_default()) {
+        Ok(request) => request,
+        Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    };
+    if execute::operation_type(&mut request) == Some(OperationType::Mutation) {
+        let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
+        return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
+    }
+    open(state, headers, request, request_id).await
+}
+
+pub async fn post(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match parse_body(&headers, &body) {
+        Ok(request) => open(state, headers, request, request_id).await,
+        Err((status, error)) => refuse(&error, status, &request_id),
+    }
+}
+
+async fn open(
+    state: Arc<HttpState>,
+    headers: HeaderMap,
+    request: async_graphql::Request,
+    request_id: RequestId,
+) -> Response {
+    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
+        let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
+        return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
+    };
+    let asking = match asking(&state, &headers, &request_id).await {
+        Ok(asking) => asking,
+        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+    };
+    let stopping = state.stopping.clone();
+    let responses = execute::stream(&state, &asking, request).map(|(response, cursor)| next(&response, cursor));
+    let events = responses
+        .take_until(async move { stopping.cancelled().await })
+        .chain(stream::once(async { Event::default().event("complete").data("") }))
+        .map(move |event| {
+            let _held = &permit;
+            Ok::<_, Infallible>(event)
+        });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {
+    let now = Utc::now();
+    let resume = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
+        Some(id) if !id.is_empty() => Some(Cursor::decode(id)?),
+        _ => None,
+    };
+    let viewer = viewer::of_headers(state, headers, now).await?;
+    Ok(Asking { viewer, now, resume, request_id: request_id.as_str().to_owned() })
+}
+
+/// The event's id is its cursor: a browser sends it back as `Last-Event-ID` by itself.
+fn next(response: &async_graphql::Response, cursor: Option<Cursor>) -> Event {
+    let data = serde_json::to_string(response).unwrap_or_else(|error| {
+        ApiError::internal(&error);
+        r#"{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#.to_owned()
+    });
+    let event = Event::default().event("next").data(data);
+    match cursor {
+        Some(cursor) => event.id(cursor.encode()),
+        None => event,
+    }
+}

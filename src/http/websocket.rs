@@ -1,0 +1,313 @@
+//! The `graphql-transport-ws` protocol on `/graphql`.
+//!
+//! Source: the PROTOCOL.md of the `graphql-ws` package; the close codes are its own. One task per
+//! connection; what a slow client has not read holds its subscriptions back, nothing piles up.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Request;
+use axum::extract::WebSocketUpgrade;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use chrono::Utc;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::execute::{self, Asking};
+use super::graphql::refuse;
+use super::layers::RequestId;
+use super::{HttpState, viewer};
+use crate::auth::Viewer;
+use crate::error::{ApiError, Code};
+
+const PROTOCOL: &str = "graphql-transport-ws";
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A client that reads nothing for this long is let go.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Responses on their way to the socket; a full queue holds the subscriptions back.
+const OUTBOX: usize = 16;
+
+/// What clients send.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Incoming {
+    ConnectionInit { payload: Option<serde_json::Value> },
+    Subscribe { id: String, payload: Box<Request> },
+    Complete { id: String },
+    Ping { payload: Option<serde_json::Value> },
+    Pong {},
+}
+
+/// Why a connection ends.
+struct Close(u16, String);
+
+/// Answers an upgrade.
+pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderMap, request_id: RequestId) -> Response {
+    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
+        let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
+        return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
+    };
+    if viewer::is_by_cookie(&headers) && !is_same_origin(&headers) {
+        let error = ApiError::new(
+            Code::Forbidden,
+            "a page of another site cannot use this site's cookie: send a token in connection_init",
+        );
+        return refuse(&error, StatusCode::FORBIDDEN, &request_id);
+    }
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    upgrade.on_upgrade(move |socket| async move {
+        let spoken = socket.protocol().is_some_and(|protocol| protocol == PROTOCOL);
+        let (sink, stream) = socket.split();
+        let (outbox, outgoing) = mpsc::channel(OUTBOX);
+        let running = HashMap::new();
+        let connection = Connection { state, headers, request_id, viewer: None, initialised: false, running, outbox };
+        connection.run(sink, stream, outgoing, spoken).await;
+        drop(permit);
+    })
+}
+
+/// Browsers send cookies with WebSocket upgrades of any page; the `Origin` tells whose it is.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("origin"), text("host")) {
+        (Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+        }
+        // Not a browser.
+        (None, _) => true,
+        _ => false,
+    }
+}
+
+struct Connection {
+    state: Arc<HttpState>,
+    headers: HeaderMap,
+    request_id: RequestId,
+    viewer: Option<Viewer>,
+    initialised: bool,
+    running: HashMap<String, AbortHandle>,
+    outbox: mpsc::Sender<Outgoing>,
+}
+
+/// A message for the client; `ends` names the operation that is over with it.
+struct Outgoing {
+    text: String,
+    ends: Option<String>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for task in self.running.values() {
+            task.abort();
+        }
+    }
+}
+
+impl Connection {
+    async fn run(
+        mut self,
+        mut sink: SplitSink<WebSocket, Message>,
+        mut stream: SplitStream<WebSocket>,
+        mut outgoing: mpsc::Receiver<Outgoing>,
+        spoken: bool,
+    ) {
+        let close = if spoken {
+            self.talk(&mut sink, &mut stream, &mut outgoing).await
+        } else {
+            Some(Close(4406, format!("Subprotocol not acceptable: use {PROTOCOL}")))
+        };
+        if let Some(Close(code, reason)) = close {
+            // The reason of a close frame has room for 123 bytes.
+            let cut = reason.floor_char_boundary(120);
+            let frame = CloseFrame { code, reason: Utf8Bytes::from(&reason[..cut]) };
+            let goodbye = async {
+                let sent = sink.send(Message::Close(Some(frame))).await;
+                // The other side's close frame, or whatever it still says, up to a point.
+                while sent.is_ok()
+                    && matches!(stream.next().await, Some(Ok(message)) if !matches!(message, Message::Close(_)))
+                {
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+        }
+    }
+
+    /// Speaks until one side ends it; `None` when the client is gone already.
+    async fn talk(
+        &mut self,
+        sink: &mut SplitSink<WebSocket, Message>,
+        stream: &mut SplitStream<WebSocket>,
+        outgoing: &mut mpsc::Receiver<Outgoing>,
+    ) -> Option<Close> {
+        let stopping = self.state.stopping.clone();
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
+        tokio::pin!(init_deadline);
+        let mut unanswered = 0;
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return Some(Close(1001, "the server is stopping".into())),
+                () = &mut init_deadline, if !self.initialised => return Some(Close(4408, "Connection initialisation timeout".into())),
+                message = stream.next() => {
+                    unanswered = 0;
+                    match message {
+                        Some(Ok(message)) => match self.receive(message).await {
+                            ControlFlow::Continue(Some(text)) => send(sink, text).await?,
+                            ControlFlow::Continue(None) => {}
+                            ControlFlow::Break(close) => return close,
+                        },
+                        Some(Err(error)) => {
+                            tracing::debug!(%error, "a WebSocket broke");
+                            return Some(Close(1009, "a message is too big, or no WebSocket message".into()));
+                        }
+                        None => return None,
+                    }
+                }
+                Some(message) = outgoing.recv() => {
+                    if let Some(id) = &message.ends {
+                        self.running.remove(id);
+                    }
+                    send(sink, message.text).await?;
+                }
+                _ = ping.tick() => {
+                    unanswered += 1;
+                    if unanswered > 3 {
+                        return Some(Close(4408, "no answer to pings".into()));
+                    }
+                    send(sink, json!({ "type": "ping" }).to_string()).await?;
+                }
+            }
+        }
+    }
+
+    async fn receive(&mut self, message: Message) -> ControlFlow<Option<Close>, Option<String>> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Close(_) => return ControlFlow::Break(None),
+            Message::Ping(_) | Message::Pong(_) => return ControlFlow::Continue(None),
+            Message::Binary(_) => {
+                return ControlFlow::Break(Some(Close(4400, "Invalid message: expected text".into())));
+            }
+        };
+        let incoming = match serde_json::from_str(&text) {
+            Ok(incoming) => incoming,
+            Err(error) => return ControlFlow::Break(Some(Close(4400, format!("Invalid message: {error}")))),
+        };
+        match incoming {
+            Incoming::ConnectionInit { payload } => self.initialise(payload).await,
+            Incoming::Subscribe { id, payload } => self.subscribe(id, *payload),
+            Incoming::Complete { id } => {
+                if let Some(task) = self.running.remove(&id) {
+                    task.abort();
+                }
+                ControlFlow::Continue(None)
+            }
+            Incoming::Ping { payload } => {
+                let pong = payload
+                    .map_or_else(|| json!({ "type": "pong" }), |payload| json!({ "type": "pong", "payload": payload }));
+                ControlFlow::Continue(Some(pong.to_string()))
+            }
+            Incoming::Pong {} => ControlFlow::Continue(None),
+        }
+    }
+
+    /// Who asks: a token in the payload (`authorization` or `token`), else the upgrade's headers.
+    async fn initialise(&mut self, payload: Option<serde_json::Value>) -> ControlFlow<Option<Close>, Option<String>> {
+        if self.initialised {
+            return ControlFlow::Break(Some(Close(4429, "Too many initialisation requests".into())));
+        }
+        self.initialised = true;
+        let now = Utc::now();
+        let text = |name: &str| payload.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        let header = text("authorization")
+            .or_else(|| text("Authorization"))
+            .or_else(|| text("token").map(|token| format!("Bearer {token}")));
+        let found = match header {
+            Some(header) => viewer::of_authorization(&self.state, &header, now).await,
+            None => viewer::of_headers(&self.state, &self.headers, now).await,
+        };
+        match found {
+            Ok(viewer) => {
+                self.viewer = Some(viewer);
+                ControlFlow::Continue(Some(json!({ "type": "connection_ack" }).to_string()))
+            }
+            Err(error) if error.code == Code::Unauthenticated => {
+                ControlFlow::Break(Some(Close(4403, format!("Forbidden: {}", error.message))))
+            }
+            Err(error) => ControlFlow::Break(Some(Close(4500, error.message))),
+        }
+    }
+
+    fn subscribe(&mut self, id: String, request: Request) -> ControlFlow<Option<Close>, Option<String>> {
+        let Some(viewer) = self.viewer.clone() else {
+            return ControlFlow::Break(Some(Close(
+                4401,
+                "Unauthorized: send connection_init and wait for connection_ack".into(),
+            )));
+        };
+        if self.running.contains_key(&id) {
+            return ControlFlow::Break(Some(Close(4409, format!("Subscriber for {id} already exists"))));
+        }
+        let limit = self.state.limits.max_subscriptions_per_socket;
+        if self.running.len() >= limit || id.len() > 128 {
+            let error = ApiError::new(
+                Code::RateLimited,
+                format!("at most {limit} operations at a time on one connection, with ids of at most 128 bytes"),
+            );
+            return ControlFlow::Continue(Some(
+                json!({ "type": "error", "id": id, "payload": [error.to_json(self.request_id.as_str())] }).to_string(),
+            ));
+        }
+        let asking = Asking { viewer, now: Utc::now(), resume: None, request_id: self.request_id.as_str().to_owned() };
+        let task = tokio::spawn(run_operation(self.state.clone(), asking, request, id.clone(), self.outbox.clone()));
+        self.running.insert(id, task.abort_handle());
+        ControlFlow::Continue(None)
+    }
+}
+
+/// Runs one operation and puts its responses into the outbox.
+async fn run_operation(
+    state: Arc<HttpState>,
+    asking: Asking,
+    request: Request,
+    id: String,
+    outbox: mpsc::Sender<Outgoing>,
+) {
+    let mut responses = Box::pin(execute::stream(&state, &asking, request));
+    let mut first = true;
+    while let Some((response, _)) = responses.next().await {
+        // An operation that could not begin is told with `error`, which also ends it.
+        let refused = first && response.data == async_graphql::Value::Null && !response.errors.is_empty();
+        first = false;
+        let message = if refused {
+            Outgoing {
+                text: json!({ "type": "error", "id": id, "payload": response.errors }).to_string(),
+                ends: Some(id.clone()),
+            }
+        } else {
+            Outgoing { text: json!({ "type": "next", "id": id, "payload": response }).to_string(), ends: None }
+        };
+        if outbox.send(message).await.is_err() || refused {
+            return;
+        }
+    }
+    let _ = outbox.send(Outgoing { text: json!({ "type": "complete", "id": id }).to_string(), ends: Some(id) }).await;
+}
+
+/// `None` when the client does not take it: then it is gone, or too slow to be served.
+async fn send(sink: &mut SplitSink<WebSocket, Message>, text: String) -> Option<()> {
+    match tokio::time::timeout(SEND_TIMEOUT, sink.send(Message::Text(text.into()))).await {
+        Ok(Ok(())) => Some(()),
+        Ok(Err(_)) | Err(_) => None,
+    }
+}

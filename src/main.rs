@@ -1,0 +1,232 @@
+//! The command line, carried out.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use inkstone::app::{App, owner};
+use inkstone::auth::Viewer;
+use inkstone::cli::{self, Cli, Command};
+use inkstone::config::{self, LogFormat};
+use inkstone::services::accounts::{self, NewAccount};
+use inkstone::services::importing::{self, ImportOptions};
+use inkstone::services::{Actor, demo, exporting};
+use inkstone::store::{migrations, users};
+use inkstone::{graphql, telemetry};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+// glibc's allocator gives pages back at every chance, which costs more than it saves here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("inkstone: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let loaded = config::load(&cli.global.flags(), std::env::vars())?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
+        Command::Config => Ok(std::io::stdout().write_all(config::print_effective(&loaded).as_bytes())?),
+        command => {
+            let json = match loaded.config.log_format {
+                LogFormat::Json => true,
+                LogFormat::Text => false,
+                LogFormat::Auto => !std::io::stderr().is_terminal(),
+            };
+            let telemetry = telemetry::init(&loaded.config.log, json)?;
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            on_the_database(command, loaded.config, telemetry).await
+        }
+    }
+}
+
+async fn on_the_database(command: Command, config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {
+    if let Command::Migrate { command } = command {
+        return migrate(command.unwrap_or(cli::Migrate::Up), App::connect(config).await?).await;
+    }
+    if let Command::Serve = command {
+        return serve(config, telemetry).await;
+    }
+    let app = App::open(config).await?;
+    let done = match command {
+        Command::Import(what) => import(&app, &what).await,
+        Command::Export(what) => export(&app, &what).await,
+        Command::User { command } => user(&app, command).await,
+        Command::Key { command: cli::Key::Create(what) } => create_key(&app, what).await,
+        Command::Demo { command: cli::Demo::Remove } => remove_demo(&app).await,
+        Command::Serve | Command::Migrate { .. } | Command::Schema | Command::Config => Ok(()),
+    };
+    app.close().await?;
+    done
+}
+
+async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {
+    let stop = stop_signal()?;
+    // First of all, so that a port that is taken is told before anything is changed.
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}: is another program there? Choose another address with --listen", config.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let opening = async {
+        let app = App::open(config).await?;
+        let welcome = app.welcome().await?;
+        anyhow::Ok((app, welcome))
+    };
+    let (app, welcome) = tokio::select! {
+        opened = opening => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let base =
+        app.config.public_url.as_ref().map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    println!(
+        "Inkstone is ready.\n\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n\n{welcome}\nCtrl-C stops it."
+    );
+    app.serve(listener, telemetry, stop).await
+}
+
+/// Cancelled by Ctrl-C and by SIGTERM.
+fn stop_signal() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+async fn migrate(command: cli::Migrate, app: App) -> Result<()> {
+    let db = &app.services.db;
+    match command {
+        cli::Migrate::Up => println!("ran {:?}", migrations::run_pending(db).await?),
+        cli::Migrate::Down { all, count } => {
+            println!("took back {:?}", migrations::revert(db, (!all).then_some(count)).await?)
+        }
+        cli::Migrate::Status => {
+            let (applied, pending) = migrations::status(db).await?;
+            println!("applied {applied:?}\npending {pending:?}");
+        }
+    }
+    app.close().await
+}
+
+async fn import(app: &App, what: &cli::Import) -> Result<()> {
+    let author = match &what.author {
+        None => app.owner().await?,
+        Some(handle) => find_user(app, handle).await?,
+    };
+    let options = ImportOptions { dry_run: what.dry_run, author, demo: false, now: Utc::now() };
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} files {elapsed}")?);
+    let progress = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let report = importing::import(&app.services, &what.path, &options, progress).await?;
+    bar.finish_and_clear();
+    for problem in &report.problems {
+        eprintln!("{problem}");
+    }
+    let verb = if what.dry_run { "would be " } else { "" };
+    println!(
+        "{} posts {verb}created, {} {verb}updated, {} unchanged; {} new comments; {} problems",
+        report.created,
+        report.updated,
+        report.unchanged,
+        report.comments,
+        report.problems.len()
+    );
+    if report.problems.is_empty() {
+        Ok(())
+    } else {
+        bail!("{} files or entries were left out, as listed above", report.problems.len())
+    }
+}
+
+async fn export(app: &App, what: &cli::Export) -> Result<()> {
+    let report = exporting::export(&app.services, &what.path, what.force).await?;
+    println!("{} posts and {} comments are in {}", report.posts, report.comments, what.path.display());
+    Ok(())
+}
+
+async fn user(app: &App, command: cli::User) -> Result<()> {
+    match command {
+        cli::User::Create(what) => {
+            let (password, made_up) = password(what.password_stdin)?;
+            let name = what.name.unwrap_or_else(|| what.handle.clone());
+            let account = NewAccount { handle: what.handle, name, email: what.email, password: password.clone() };
+            let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+            let user = accounts::create_user(&app.services, &actor, account, what.role.into()).await?;
+            println!("The account {:?} is there ({}).", user.handle, user.role.as_str().to_lowercase());
+            tell(&password, made_up);
+        }
+        cli::User::Password { handle, password_stdin } => {
+            let user = find_user(app, &handle).await?;
+            let (password, made_up) = password(password_stdin)?;
+            demo::set_password(&app.services, user.id, password.clone(), Utc::now()).await?;
+            println!("The account {:?} has a new password; its sessions have ended.", user.handle);
+            tell(&password, made_up);
+        }
+    }
+    Ok(())
+}
+
+/// The password, and whether it was made up.
+fn password(from_stdin: bool) -> Result<(String, bool)> {
+    if !from_stdin {
+        return Ok((owner::random_password(), true));
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("the password could not be read from standard input")?;
+    Ok((line.trim_end_matches(['\r', '\n']).to_owned(), false))
+}
+
+fn tell(password: &str, made_up: bool) {
+    if made_up {
+        println!("Its password is {password}");
+    }
+}
+
+async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
+    let user = find_user(app, &what.user).await?;
+    let now = Utc::now();
+    let expires_at = what.expires_days.map(|days| now + chrono::Duration::days(days.into()));
+    let actor = Actor { viewer: Viewer::anonymous(), now };
+    let key = accounts::create_key(&app.services, &actor, user.id, what.name, &what.scopes, expires_at).await?;
+    println!("{}", key.expose());
+    eprintln!("Keep it now: it cannot be read again. Send it as `Authorization: Bearer …`.");
+    Ok(())
+}
+
+async fn remove_demo(app: &App) -> Result<()> {
+    let removed = demo::remove(&app.services, Utc::now()).await?;
+    println!("{} demo posts and {} demo users are gone.", removed.posts, removed.users);
+    Ok(())
+}
+
+async fn find_user(app: &App, handle: &str) -> Result<users::UserRow> {
+    users::by_handle(&mut *app.services.db.conn().await?, &handle.to_lowercase())
+        .await?
+        .with_context(|| format!("there is no user with the handle {handle:?}"))
+}

@@ -1,0 +1,142 @@
+//! What is cached, under which key, and which event makes it stale.
+//!
+//! Rows are cached as they are in the database, for all viewers: who may see them is decided
+//! after they come out. To cache one more thing: a kind, a function here, an arm in
+//! [`stale_keys`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{ServiceError, Services, organising};
+use crate::cache::CacheKey;
+use crate::events::EventKind;
+use crate::store::comments::{self, CommentRow};
+use crate::store::posts::{self, PostBodyRow, PostRow};
+use crate::store::reactions::{self, ReactionCount};
+use crate::store::series::{self, SeriesRow};
+use crate::store::site::{self, SiteRow};
+use crate::store::tags::{self, TagRow};
+use crate::store::users::{self, UserRow};
+
+const POST: &str = "post";
+const POST_ID_BY_SLUG: &str = "post_slug";
+const POST_BODY: &str = "post_body";
+const POST_TAGS: &str = "post_tags";
+const REACTIONS: &str = "reactions";
+const VIEWERS: &str = "viewers";
+const COMMENT: &str = "comment";
+const USER: &str = "user";
+const TAG: &str = "tag";
+const SERIES: &str = "series";
+const SITE: &str = "site";
+
+/// The keys whose values an event makes stale.
+pub fn stale_keys(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Vec<CacheKey> {
+    let text = |name: &str| payload.get(name).and_then(|v| v.as_str());
+    match kind {
+        EventKind::PostCreated
+        | EventKind::PostUpdated
+        | EventKind::PostPublished
+        | EventKind::PostUnpublished
+        | EventKind::PostScheduled
+        | EventKind::PostDeleted => {
+            let mut keys: Vec<_> =
+                [POST, POST_BODY, POST_TAGS, REACTIONS].map(|kind| CacheKey::new(kind, subject)).into();
+            let slugs = [text("slug"), text("previousSlug")];
+            keys.extend(slugs.into_iter().flatten().map(|slug| CacheKey::new(POST_ID_BY_SLUG, slug)));
+            keys
+        }
+        EventKind::CommentAdded | EventKind::CommentApproved | EventKind::CommentChanged => {
+            text("comment").map(|id| CacheKey::new(COMMENT, id)).into_iter().collect()
+        }
+        EventKind::ReactionsChanged => vec![CacheKey::new(REACTIONS, subject)],
+        EventKind::ViewersChanged => vec![CacheKey::new(VIEWERS, subject)],
+        EventKind::TagChanged => vec![CacheKey::new(TAG, subject)],
+        EventKind::SeriesChanged => vec![CacheKey::new(SERIES, subject)],
+        EventKind::SiteChanged => vec![CacheKey::new(SITE, "")],
+        EventKind::UserChanged => vec![CacheKey::new(USER, subject)],
+    }
+}
+
+/// Rows of a table by id, through the cache.
+macro_rules! by_id {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $row:ty, $load:path) => {
+        $(#[$doc])*
+        pub async fn $name(services: &Services, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<$row>>, ServiceError> {
+            let load = async |missing: Vec<Uuid>| {
+                let rows = $load(&mut *services.db.conn().await?, &missing).await?;
+                Ok(rows.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>())
+            };
+            services.cache.get_or_load_many($kind, ids, load).await
+        }
+    };
+}
+
+by_id!(posts, POST, PostRow, posts::by_ids);
+by_id!(post_bodies, POST_BODY, PostBodyRow, posts::bodies);
+by_id!(users, USER, UserRow, users::by_ids);
+by_id!(tags, TAG, TagRow, tags::by_ids);
+by_id!(series, SERIES, SeriesRow, series::by_ids);
+by_id!(comments, COMMENT, CommentRow, comments::by_ids);
+
+/// The id of the post with this slug, whoever may see it.
+pub async fn post_id(services: &Services, slug: &str) -> Result<Option<Uuid>, ServiceError> {
+    let load = async {
+        let found = posts::ids_by_slugs(&mut *services.db.conn().await?, &[slug.to_owned()]).await?;
+        Ok::<_, ServiceError>(found.into_iter().next().map(|(_, id)| id))
+    };
+    Ok(services.cache.get_or_load(&CacheKey::new(POST_ID_BY_SLUG, slug), load).await?.map(|id| *id))
+}
+
+/// The tags of each post. The tags themselves are looked up on their own, so that a renamed tag
+/// does not make its posts stale.
+pub async fn tags_of_posts(
+    services: &Services,
+    post_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
+    let load = async |missing: Vec<Uuid>| {
+        let mut found = tags::by_posts(&mut *services.db.conn().await?, &missing).await?;
+        Ok::<_, ServiceError>(
+            missing.into_iter().map(|id| (id, ids(found.remove(&id).unwrap_or_default()))).collect::<HashMap<_, _>>(),
+        )
+    };
+    let of_posts: HashMap<Uuid, Arc<Vec<Uuid>>> = services.cache.get_or_load_many(POST_TAGS, post_ids, load).await?;
+    let mut wanted: Vec<Uuid> = of_posts.values().flat_map(|ids| ids.iter().copied()).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let rows = tags(services, &wanted).await?;
+    let named = |ids: &[Uuid]| ids.iter().filter_map(|id| rows.get(id).map(|row| (**row).clone())).collect::<Vec<_>>();
+    Ok(of_posts.into_iter().map(|(post, ids)| (post, Arc::new(named(&ids)))).collect())
+}
+
+fn ids(rows: Vec<TagRow>) -> Vec<Uuid> {
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+/// How many reacted how, for each post.
+pub async fn reaction_counts(
+    services: &Services,
+    post_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Arc<Vec<ReactionCount>>>, ServiceError> {
+    let load = async |missing: Vec<Uuid>| {
+        let mut found = reactions::counts(&mut *services.db.conn().await?, &missing).await?;
+        Ok(missing.into_iter().map(|id| (id, found.remove(&id).unwrap_or_default())).collect::<HashMap<_, _>>())
+    };
+    services.cache.get_or_load_many(REACTIONS, post_ids, load).await
+}
+
+/// How many look at a post now: read once an event, however many watch.
+pub async fn viewers(services: &Services, post_id: Uuid) -> Result<i64, ServiceError> {
+    let load = async { super::presence::viewers(services, post_id).await.map(Some) };
+    let count = services.cache.get_or_load(&CacheKey::new(VIEWERS, post_id), load).await?;
+    Ok(count.map_or(0, |count| *count))
+}
+
+/// The description of the site; a default one before anybody wrote it.
+pub async fn site(services: &Services, now: chrono::DateTime<chrono::Utc>) -> Result<Arc<SiteRow>, ServiceError> {
+    let load = async { Ok::<_, ServiceError>(site::find(&mut *services.db.conn().await?).await?) };
+    let found = services.cache.get_or_load(&CacheKey::new(SITE, ""), load).await?;
+    Ok(found.unwrap_or_else(|| Arc::new(organising::undescribed(now))))
+}

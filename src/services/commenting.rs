@@ -1,0 +1,170 @@
+//! Comments: adding, changing, taking back, deciding.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::markdown::render_comment;
+use super::validate::{Check, MAX_COMMENT_BYTES};
+use super::{Actor, Moderation, RefusalCode, ServiceError, Services};
+use crate::events::{EventKind, NewEvent};
+use crate::store::comments::{self, CommentChanges, CommentRow, CommentStatus, MAX_DEPTH};
+use crate::store::{Tx, posts};
+
+/// Adds a comment to a published post, or a reply to a comment.
+pub async fn add(
+    services: &Services,
+    actor: &Actor,
+    post_id: Uuid,
+    parent_id: Option<Uuid>,
+    markdown: String,
+) -> Result<CommentRow, ServiceError> {
+    let author_id = actor.require(actor.viewer.may_comment(), "comment")?;
+    check(&markdown)?;
+    let sight = actor.viewer.sight();
+    let mut tx = services.db.begin().await?;
+    let post = posts::by_ids(&mut tx, &[post_id]).await?.pop().filter(|post| post.visible_to(sight));
+    if post.is_none() {
+        return Err(ServiceError::not_found("postId", "post"));
+    }
+    let depth = match parent_id {
+        None => 0,
+        Some(parent) => depth_below(&mut tx, post_id, parent, actor).await?,
+    };
+    let approved = actor.viewer.may_moderate() || is_waved_through(services, &mut tx, author_id).await?;
+    let comment = CommentRow {
+        id: Uuid::now_v7(),
+        post_id,
+        author_id,
+        parent_id,
+        depth,
+        status: if approved { CommentStatus::Approved } else { CommentStatus::Pending },
+        html: render_comment(&markdown),
+        markdown,
+        import_key: None,
+        created_at: actor.now,
+        edited_at: None,
+        approved_at: approved.then_some(actor.now),
+    };
+    comments::insert(&mut tx, &comment).await?;
+    services.commit(tx, &[event(EventKind::CommentAdded, &comment, author_id, actor)]).await?;
+    Ok(comment)
+}
+
+/// Changes the text of one's own comment. A reader's edit waits for an editor again where new
+/// comments do, so that nobody can exchange the text after the approval.
+pub async fn edit(services: &Services, actor: &Actor, id: Uuid, markdown: String) -> Result<CommentRow, ServiceError> {
+    let editor_id = actor.require(actor.viewer.may_comment(), "edit comments")?;
+    check(&markdown)?;
+    let mut tx = services.db.begin().await?;
+    let before = find(&mut tx, id, actor).await?;
+    if before.author_id != editor_id {
+        return Err(ServiceError::Forbidden("edit somebody else's comment"));
+    }
+    if matches!(before.status, CommentStatus::Deleted | CommentStatus::Spam) {
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "id", "a deleted comment cannot be edited"));
+    }
+    let wait = services.policy.moderation == Moderation::All && !actor.viewer.may_moderate();
+    let changes = CommentChanges {
+        html: Some(render_comment(&markdown)),
+        markdown: Some(markdown),
+        edited_at: Some(Some(actor.now)),
+        status: wait.then_some(CommentStatus::Pending),
+        ..CommentChanges::default()
+    };
+    let row = comments::update(&mut tx, id, &changes).await?;
+    services.commit(tx, &[event(EventKind::CommentChanged, &row, editor_id, actor)]).await?;
+    Ok(row)
+}
+
+/// Takes a comment back: its author, or who moderates. The place in the thread stays.
+pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<CommentRow, ServiceError> {
+    let user_id = actor.user_id()?;
+    let mut tx = services.db.begin().await?;
+    let before = find(&mut tx, id, actor).await?;
+    let own = before.author_id == user_id && actor.viewer.may_comment();
+    if !own && !actor.viewer.may_moderate() {
+        return Err(ServiceError::Forbidden("delete somebody else's comment"));
+    }
+    let changes = CommentChanges {
+        status: Some(CommentStatus::Deleted),
+        markdown: Some(String::new()),
+        html: Some(String::new()),
+        ..CommentChanges::default()
+    };
+    let row = comments::update(&mut tx, id, &changes).await?;
+    services.commit(tx, &[event(EventKind::CommentChanged, &row, user_id, actor)]).await?;
+    Ok(row)
+}
+
+/// Decides about a comment.
+pub async fn moderate(
+    services: &Services,
+    actor: &Actor,
+    id: Uuid,
+    status: CommentStatus,
+) -> Result<CommentRow, ServiceError> {
+    let moderator_id = actor.require(actor.viewer.may_moderate(), "moderate comments")?;
+    let mut tx = services.db.begin().await?;
+    let before = comments::lock(&mut tx, id).await?.ok_or_else(|| ServiceError::not_found("id", "comment"))?;
+    if before.status == status {
+        return Ok(before);
+    }
+    if before.status == CommentStatus::Deleted || status == CommentStatus::Deleted {
+        let message = "a comment is deleted with deleteComment, and a deleted one has no text to decide about";
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "status", message));
+    }
+    let first_approval = status == CommentStatus::Approved && before.approved_at.is_none();
+    let changes = CommentChanges {
+        status: Some(status),
+        approved_at: first_approval.then_some(Some(actor.now)),
+        ..CommentChanges::default()
+    };
+    let row = comments::update(&mut tx, id, &changes).await?;
+    let kind = if first_approval { EventKind::CommentApproved } else { EventKind::CommentChanged };
+    services.commit(tx, &[event(kind, &row, moderator_id, actor)]).await?;
+    Ok(row)
+}
+
+fn check(markdown: &str) -> Result<(), ServiceError> {
+    let mut check = Check::default();
+    check.text("markdown", markdown, MAX_COMMENT_BYTES).markdown(markdown, MAX_COMMENT_BYTES).done()
+}
+
+/// The comment, locked, if this viewer may know of it: one's own is known in every state.
+async fn find(tx: &mut Tx, id: Uuid, actor: &Actor) -> Result<CommentRow, ServiceError> {
+    let own = |row: &CommentRow| actor.viewer.user().is_some_and(|user| user.id == row.author_id);
+    let sight = actor.viewer.sight();
+    let row = comments::lock(tx, id).await?.filter(|row| own(row) || row.visible_to(sight));
+    row.ok_or_else(|| ServiceError::not_found("id", "comment"))
+}
+
+async fn depth_below(tx: &mut Tx, post_id: Uuid, parent_id: Uuid, actor: &Actor) -> Result<i32, ServiceError> {
+    let sight = actor.viewer.sight();
+    let parent = comments::by_ids(tx, &[parent_id]).await?.pop();
+    let parent = parent
+        .filter(|p| p.post_id == post_id && p.visible_to(sight) && p.status != CommentStatus::Deleted)
+        .ok_or_else(|| ServiceError::not_found("parentId", "comment on this post"))?;
+    if parent.depth >= MAX_DEPTH {
+        let message = format!("the thread is {MAX_DEPTH} replies deep: answer further up");
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "parentId", message));
+    }
+    Ok(parent.depth + 1)
+}
+
+async fn is_waved_through(services: &Services, tx: &mut Tx, author_id: Uuid) -> Result<bool, ServiceError> {
+    Ok(match services.policy.moderation {
+        Moderation::None => true,
+        Moderation::All => false,
+        Moderation::First => comments::is_known_author(tx, author_id).await?,
+    })
+}
+
+fn event(kind: EventKind, comment: &CommentRow, actor_id: Uuid, actor: &Actor) -> NewEvent {
+    NewEvent {
+        kind,
+        subject: comment.post_id,
+        payload: json!({ "comment": comment.id, "status": comment.status }),
+        actor: Some(actor_id),
+        at: actor.now,
+    }
+}

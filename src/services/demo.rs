@@ -1,0 +1,98 @@
+//! The demo site: what a newcomer finds, and how it goes away again.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::accounts;
+use super::importing::{self, ImportError, ImportOptions, ImportReport};
+use super::{ServiceError, Services};
+use crate::events::{EventKind, NewEvent};
+use crate::store::users::{self, Role, UserRow};
+use crate::store::{posts, series, site, tags};
+
+/// True if nobody has written anything and nobody is the owner.
+pub async fn is_wanted(services: &Services) -> Result<bool, ServiceError> {
+    let mut conn = services.db.conn().await?;
+    Ok(posts::none_exist(&mut conn).await? && users::owner(&mut conn).await?.is_none())
+}
+
+/// Loads the demo site out of a folder. Its owner is the site's owner until there is another.
+pub async fn load(services: &Services, dir: &Path, now: DateTime<Utc>) -> Result<ImportReport, ImportError> {
+    let author = match users::owner(&mut *services.db.conn().await.map_err(ServiceError::from)?)
+        .await
+        .map_err(ServiceError::from)?
+    {
+        Some(owner) => owner,
+        None => make_owner(services, "mo", "Lin Mo", true, now).await?,
+    };
+    let options = ImportOptions { dry_run: false, author, demo: true, now };
+    importing::import(services, dir, &options, |_, _| {}).await
+}
+
+/// Makes the first owner, who has no password yet.
+pub async fn make_owner(
+    services: &Services,
+    handle: &str,
+    name: &str,
+    demo: bool,
+    now: DateTime<Utc>,
+) -> Result<UserRow, ServiceError> {
+    let owner = UserRow {
+        id: Uuid::now_v7(),
+        handle: handle.into(),
+        name: name.into(),
+        email: None,
+        role: Role::Owner,
+        bio: String::new(),
+        url: None,
+        demo,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut tx = services.db.begin().await?;
+    users::insert(&mut tx, &owner).await?;
+    services.commit(tx, &[told(EventKind::UserChanged, owner.id, now)]).await?;
+    Ok(owner)
+}
+
+/// Gives a user a password.
+pub async fn set_password(
+    services: &Services,
+    user_id: Uuid,
+    password: String,
+    now: DateTime<Utc>,
+) -> Result<(), ServiceError> {
+    let mut tx = services.db.begin().await?;
+    accounts::set_password(services, &mut tx, user_id, password, now).await?;
+    services.commit(tx, &[]).await?;
+    Ok(())
+}
+
+/// What [`remove`] took out.
+#[derive(Debug)]
+pub struct Removed {
+    pub posts: usize,
+    pub users: usize,
+}
+
+/// Takes the demo site out: its posts with all that hangs on them, and its users, tags and series
+/// that nothing else uses. Whatever was written since stays.
+pub async fn remove(services: &Services, now: DateTime<Utc>) -> Result<Removed, ServiceError> {
+    let mut tx = services.db.begin().await?;
+    let gone = posts::delete_demo(&mut tx).await?;
+    let users = users::delete_demo(&mut tx, &[]).await?;
+    tags::delete_demo(&mut tx).await?;
+    series::delete_demo(&mut tx).await?;
+    site::delete_demo(&mut tx).await?;
+    let mut events: Vec<NewEvent> = gone.iter().map(|id| told(EventKind::PostDeleted, *id, now)).collect();
+    events.push(told(EventKind::SiteChanged, Uuid::nil(), now));
+    services.commit(tx, &events).await?;
+    Ok(Removed { posts: gone.len(), users })
+}
+
+fn told(kind: EventKind, subject: Uuid, now: DateTime<Utc>) -> NewEvent {
+    NewEvent { kind, subject, payload: json!({}), actor: None, at: now }
+}

@@ -1,0 +1,103 @@
+//! Verbs that touch more than one store: publishing, commenting, reacting, signing in.
+//!
+//! Each function checks what the viewer may do, validates, and makes its change in one
+//! transaction with the event that tells of it ([`Services::commit`]). Imports `store`, `cache`,
+//! `events`, `auth`; imported by `graphql`, `http`, `jobs` and `app`.
+//!
+//! To add a verb: a function in the file of its noun that takes `&Services`, an [`Actor`] and an
+//! input struct, and returns a row or a [`ServiceError`].
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::auth::{Passwords, Viewer};
+use crate::cache::Cache;
+use crate::events::{EventLog, NewEvent};
+use crate::store::{Db, DbError, Tx};
+
+pub mod accounts;
+pub mod caching;
+pub mod commenting;
+pub mod content_folder;
+pub mod demo;
+mod error;
+pub mod exporting;
+pub mod importing;
+pub mod markdown;
+pub mod organising;
+pub mod presence;
+pub mod publishing;
+pub mod reacting;
+pub mod revising;
+mod validate;
+
+pub use error::{Refusal, RefusalCode, ServiceError};
+pub use presence::Presence;
+
+/// Everything the verbs work with. Cloning is cheap.
+#[derive(Clone)]
+pub struct Services {
+    pub db: Db,
+    pub cache: Cache,
+    pub events: EventLog,
+    pub passwords: Passwords,
+    pub presence: Presence,
+    pub policy: Arc<Policy>,
+}
+
+/// What the owner has decided about accounts and comments.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub session_ttl: chrono::Duration,
+    /// False: only the owner makes accounts.
+    pub sign_up_open: bool,
+    pub moderation: Moderation,
+}
+
+/// Which comments wait for an editor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moderation {
+    All,
+    /// Those of readers who never had one approved.
+    First,
+    None,
+}
+
+/// Who does it, and when.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub viewer: Viewer,
+    pub now: DateTime<Utc>,
+}
+
+impl Actor {
+    /// The signed-in user's id.
+    ///
+    /// Errors: `Unauthenticated` when nobody is signed in.
+    pub fn user_id(&self) -> Result<Uuid, ServiceError> {
+        self.viewer.user().map(|user| user.id).ok_or(ServiceError::Unauthenticated)
+    }
+
+    /// Lets pass whom `allowed` names; tells others to sign in, or that they may not.
+    pub(crate) fn require(&self, allowed: bool, deed: &'static str) -> Result<Uuid, ServiceError> {
+        let id = self.user_id()?;
+        if allowed { Ok(id) } else { Err(ServiceError::Forbidden(deed)) }
+    }
+}
+
+impl Services {
+    /// Commits a change together with its events, and drops what they made stale from the cache,
+    /// so that whoever made the change reads the new state.
+    pub(crate) async fn commit(&self, mut tx: Tx, events: &[NewEvent]) -> Result<(), DbError> {
+        if !events.is_empty() {
+            self.events.append(&mut tx, events).await?;
+        }
+        tx.commit().await?;
+        let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();
+        self.cache.invalidate(&keys).await;
+        self.events.announce();
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! Going back to what a post said before.
+
+use uuid::Uuid;
+
+use super::publishing::{event, keep_revision, lock, render, stale};
+use super::{Actor, ServiceError, Services};
+use crate::events::EventKind;
+use crate::store::posts::{self, PostChanges, PostRow};
+use crate::store::revisions;
+
+/// Makes a revision the post's text again. What it says now becomes a revision itself.
+pub async fn restore(services: &Services, actor: &Actor, revision_id: Uuid) -> Result<PostRow, ServiceError> {
+    let editor_id = actor.require(actor.viewer.may_write(), "restore revisions")?;
+    let mut tx = services.db.begin().await?;
+    let revision = revisions::by_ids(&mut tx, &[revision_id]).await?.pop();
+    let revision = revision.ok_or_else(|| ServiceError::not_found("revisionId", "revision"))?;
+    let before = lock(&mut tx, revision.post_id).await?;
+    let rendered = render(&revision.markdown).await?;
+    keep_revision(&mut tx, &before, editor_id, actor.now).await?;
+    let changes = PostChanges {
+        title: Some(revision.title),
+        markdown: Some(revision.markdown),
+        html: Some(rendered.html),
+        outline: Some(serde_json::json!(rendered.outline)),
+        excerpt: Some(rendered.excerpt),
+        words: Some(i32::try_from(rendered.words).unwrap_or(i32::MAX)),
+        ..PostChanges::default()
+    };
+    let row = posts::update(&mut tx, before.id, before.version, &changes, actor.now)
+        .await?
+        .ok_or_else(|| stale(&before, before.version))?;
+    services.commit(tx, &[event(EventKind::PostUpdated, &row, actor)]).await?;
+    Ok(row)
+}

@@ -1,0 +1,240 @@
+//! Comments: threads under posts.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::SqlTypeOf;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::page::{Order, by_parent};
+use super::schema::comments;
+use super::sql::Sql;
+use super::text_enum::text_enum;
+use super::{Conn, DbError, Key, Page, PageOf, Sight};
+
+text_enum! {
+    /// What has been decided about a comment.
+    CommentStatus {
+        /// Waits for an editor.
+        Pending = "PENDING",
+        /// Seen by all.
+        Approved = "APPROVED",
+        /// Judged to be spam.
+        Spam = "SPAM",
+        /// Taken back; its text is gone, its place in the thread stays.
+        Deleted = "DELETED",
+    }
+}
+
+/// How deep a thread may be; a reply to the deepest comment is refused.
+pub const MAX_DEPTH: i32 = 16;
+
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
+#[diesel(table_name = comments, check_for_backend(Pg))]
+pub struct CommentRow {
+    pub id: Uuid,
+    pub post_id: Uuid,
+    pub author_id: Uuid,
+    pub parent_id: Option<Uuid>,
+    /// 0 for a comment on the post itself.
+    pub depth: i32,
+    pub status: CommentStatus,
+    pub markdown: String,
+    pub html: String,
+    pub import_key: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub edited_at: Option<DateTime<Utc>>,
+    /// When it was first approved.
+    pub approved_at: Option<DateTime<Utc>>,
+}
+
+impl CommentRow {
+    /// True if a comment may be shown to somebody with this sight. A deleted one is shown as a
+    /// place holder, so that its replies keep their thread.
+    pub fn visible_to(&self, sight: Sight) -> bool {
+        sight == Sight::Everything || matches!(self.status, CommentStatus::Approved | CommentStatus::Deleted)
+    }
+}
+
+/// What an edit or a decision changes; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default, AsChangeset)]
+#[diesel(table_name = comments)]
+pub struct CommentChanges {
+    pub status: Option<CommentStatus>,
+    pub markdown: Option<String>,
+    pub html: Option<String>,
+    pub edited_at: Option<Option<DateTime<Utc>>>,
+    pub approved_at: Option<Option<DateTime<Utc>>>,
+}
+
+/// What comments are listed under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommentParent {
+    /// Comments on a post itself; their replies hang below them.
+    Post,
+    /// Replies to a comment.
+    Comment,
+}
+
+/// The order of a list of comments; ids break ties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CommentOrder {
+    #[default]
+    OldestFirst,
+    NewestFirst,
+}
+
+impl CommentOrder {
+    fn columns(self) -> Order {
+        Order { key: "comments.created_at", id: "comments.id", descending: self == Self::NewestFirst }
+    }
+}
+
+type CommentColumns = SqlTypeOf<<CommentRow as Selectable<Pg>>::SelectExpression>;
+
+/// The comments with these ids, whoever may see them: the caller checks [`CommentRow::visible_to`].
+pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<CommentRow>, DbError> {
+    Ok(comments::table.filter(comments::id.eq_any(ids)).select(CommentRow::as_select()).load(conn).await?)
+}
+
+/// The first comments of each parent, in one lateral statement.
+pub async fn page_by_parent(
+    conn: &mut Conn,
+    parent: CommentParent,
+    ids: &[Uuid],
+    order: CommentOrder,
+    page: &Page,
+    sight: Sight,
+) -> Result<HashMap<Uuid, PageOf<CommentRow>>, DbError> {
+    let order = order.columns();
+    let sql = Sql::<(CommentColumns, SqlUuid)>::new("SELECT ")
+        .columns::<CommentRow>()
+        .push(", parent.id FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(") AS parent (id) CROSS JOIN LATERAL (SELECT comments.* FROM comments WHERE ")
+        .push(under(parent))
+        .push(" = parent.id AND ");
+    let sql = order.finish(visible(sql, sight), page).push(") AS comments");
+    let rows = order.by(sql, page).load(conn).await?;
+    Ok(by_parent(rows, page))
+}
+
+/// How many comments each parent has: for a post the whole threads, for a comment its replies.
+pub async fn count_by_parent(
+    conn: &mut Conn,
+    parent: CommentParent,
+    ids: &[Uuid],
+    sight: Sight,
+) -> Result<HashMap<Uuid, i64>, DbError> {
+    let column = match parent {
+        CommentParent::Post => "post_id",
+        CommentParent::Comment => "parent_id",
+    };
+    let sql = Sql::<(SqlUuid, BigInt)>::new("SELECT ").push(column).push(", count(*) FROM comments WHERE ");
+    let sql = visible(sql, sight)
+        .push(" AND status <> 'DELETED' AND ")
+        .push(column)
+        .push(" = ANY(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(") GROUP BY 1");
+    let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// One page of the comments of the whole site, newest first, for moderation and "latest comments".
+/// Those under posts that are not published are left out for the public.
+pub async fn page(
+    conn: &mut Conn,
+    status: Option<CommentStatus>,
+    page: &Page,
+    sight: Sight,
+) -> Result<PageOf<CommentRow>, DbError> {
+    let sql = Sql::<CommentColumns>::new("SELECT ").columns::<CommentRow>().push(" FROM comments WHERE ");
+    let sql = CommentOrder::NewestFirst.columns().finish(listed(sql, status, sight), page);
+    Ok(PageOf::new(sql.load(conn).await?, page))
+}
+
+/// How many comments [`page`] goes through in all.
+pub async fn count(conn: &mut Conn, status: Option<CommentStatus>, sight: Sight) -> Result<i64, DbError> {
+    Ok(listed(Sql::<BigInt>::new("SELECT count(*) FROM comments WHERE "), status, sight).get_result(conn).await?)
+}
+
+pub fn key(row: &CommentRow) -> Key {
+    Key::Time(row.created_at)
+}
+
+pub async fn insert(conn: &mut Conn, comment: &CommentRow) -> Result<(), DbError> {
+    diesel::insert_into(comments::table).values(comment).execute(conn).await?;
+    Ok(())
+}
+
+/// The comment, locked against other writers until the transaction ends.
+pub async fn lock(conn: &mut Conn, id: Uuid) -> Result<Option<CommentRow>, DbError> {
+    Ok(comments::table.find(id).select(CommentRow::as_select()).for_update().first(conn).await.optional()?)
+}
+
+pub async fn update(conn: &mut Conn, id: Uuid, changes: &CommentChanges) -> Result<CommentRow, DbError> {
+    Ok(diesel::update(comments::table.find(id))
+        .set(changes)
+        .returning(CommentRow::as_returning())
+        .get_result(conn)
+        .await?)
+}
+
+/// True if this user has had a comment approved before.
+pub async fn is_known_author(conn: &mut Conn, author_id: Uuid) -> Result<bool, DbError> {
+    let seen = comments::table
+        .filter(comments::author_id.eq(author_id))
+        .filter(comments::status.eq(CommentStatus::Approved))
+        .select(comments::id)
+        .first::<Uuid>(conn)
+        .await
+        .optional()?;
+    Ok(seen.is_some())
+}
+
+/// Import key to comment, for those already here.
+pub async fn by_import_keys(conn: &mut Conn, keys: &[String]) -> Result<Vec<CommentRow>, DbError> {
+    Ok(comments::table.filter(comments::import_key.eq_any(keys)).select(CommentRow::as_select()).load(conn).await?)
+}
+
+/// Every comment of these posts that is not deleted, oldest first, for export.
+pub async fn all_of_posts(conn: &mut Conn, post_ids: &[Uuid]) -> Result<Vec<CommentRow>, DbError> {
+    Ok(comments::table
+        .filter(comments::post_id.eq_any(post_ids))
+        .filter(comments::status.ne(CommentStatus::Deleted))
+        .order((comments::created_at, comments::id))
+        .select(CommentRow::as_select())
+        .load(conn)
+        .await?)
+}
+
+fn under(parent: CommentParent) -> &'static str {
+    match parent {
+        CommentParent::Post => "comments.parent_id IS NULL AND comments.post_id",
+        CommentParent::Comment => "comments.parent_id",
+    }
+}
+
+fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
+    sql.push(match sight {
+        Sight::Public => "comments.status IN ('APPROVED', 'DELETED')",
+        Sight::Everything => "true",
+    })
+}
+
+fn listed<ST>(sql: Sql<ST>, status: Option<CommentStatus>, sight: Sight) -> Sql<ST> {
+    let sql = visible(sql, sight).push(match sight {
+        Sight::Public => {
+            " AND comments.status = 'APPROVED' AND EXISTS (SELECT 1 FROM posts \
+             WHERE posts.id = comments.post_id AND posts.status = 'PUBLISHED')"
+        }
+        Sight::Everything => "",
+    });
+    sql.when(status, |sql, status| sql.push(" AND comments.status = ").bind::<Text, _>(status))
+}

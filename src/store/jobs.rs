@@ -1,0 +1,118 @@
+//! Jobs: work that is done later, once, by whichever process is free.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::schema::jobs;
+use super::sql::Sql;
+use super::{Conn, DbError};
+
+/// A job that this process has claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    pub id: Uuid,
+    pub kind: String,
+    pub subject: Uuid,
+    /// Counting this one.
+    pub attempts: i32,
+}
+
+/// Asks for a job on the caller's transaction. An open job of the same kind and subject is moved
+/// to the new time instead of a second one being made.
+pub async fn enqueue(
+    conn: &mut Conn,
+    kind: &str,
+    subject: Uuid,
+    run_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let sql = Sql::<Text>::new("INSERT INTO jobs (id, kind, subject, state, run_at, created_at) VALUES (")
+        .bind::<SqlUuid, _>(Uuid::now_v7())
+        .push(", ")
+        .bind::<Text, _>(kind.to_owned())
+        .push(", ")
+        .bind::<SqlUuid, _>(subject)
+        .push(", 'QUEUED', ")
+        .bind::<Timestamptz, _>(run_at)
+        .push(", ")
+        .bind::<Timestamptz, _>(now)
+        .push(
+            ") ON CONFLICT (kind, subject) WHERE state IN ('QUEUED', 'RUNNING') \
+             DO UPDATE SET run_at = EXCLUDED.run_at, state = 'QUEUED', attempts = 0, locked_until = NULL",
+        );
+    sql.execute(conn).await?;
+    Ok(())
+}
+
+/// Withdraws an open job, if there is one.
+pub async fn cancel(conn: &mut Conn, kind: &str, subject: Uuid) -> Result<(), DbError> {
+    diesel::delete(
+        jobs::table
+            .filter(jobs::kind.eq(kind))
+            .filter(jobs::subject.eq(subject))
+            .filter(jobs::state.eq_any(["QUEUED", "RUNNING"])),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Claims the job that has been due longest: one queued, or one whose worker let its lock run out.
+pub async fn claim(
+    conn: &mut Conn,
+    now: DateTime<Utc>,
+    locked_until: DateTime<Utc>,
+) -> Result<Option<Claimed>, DbError> {
+    let sql = Sql::<(SqlUuid, Text, SqlUuid, Integer)>::new(
+        "UPDATE jobs SET state = 'RUNNING', attempts = attempts + 1, locked_until = ",
+    )
+    .bind::<Timestamptz, _>(locked_until)
+    .push(" WHERE id = (SELECT id FROM jobs WHERE run_at <= ")
+    .bind::<Timestamptz, _>(now)
+    .push(" AND (state = 'QUEUED' OR (state = 'RUNNING' AND locked_until < ")
+    .bind::<Timestamptz, _>(now)
+    .push(")) ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, kind, subject, attempts");
+    let row: Option<(Uuid, String, Uuid, i32)> = sql.get_result(conn).await.optional()?;
+    Ok(row.map(|(id, kind, subject, attempts)| Claimed { id, kind, subject, attempts }))
+}
+
+/// Marks a job as done.
+pub async fn finish(conn: &mut Conn, id: Uuid) -> Result<(), DbError> {
+    diesel::update(jobs::table.find(id))
+        .set((jobs::state.eq("DONE"), jobs::locked_until.eq(None::<DateTime<Utc>>)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Puts a failed job back to be tried at `retry_at`, or aside for good when there is none.
+pub async fn fail(conn: &mut Conn, id: Uuid, error: &str, retry_at: Option<DateTime<Utc>>) -> Result<(), DbError> {
+    let state = if retry_at.is_some() { "QUEUED" } else { "DEAD" };
+    diesel::update(jobs::table.find(id))
+        .set((jobs::state.eq(state), jobs::last_error.eq(error), jobs::locked_until.eq(None::<DateTime<Utc>>)))
+        .execute(conn)
+        .await?;
+    if let Some(at) = retry_at {
+        diesel::update(jobs::table.find(id)).set(jobs::run_at.eq(at)).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// When the next job is due, if any waits.
+pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>, DbError> {
+    Ok(jobs::table
+        .filter(jobs::state.eq("QUEUED"))
+        .order(jobs::run_at)
+        .select(jobs::run_at)
+        .first(conn)
+        .await
+        .optional()?)
+}
+
+/// Forgets jobs that were done before `before`.
+pub async fn delete_done(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, DbError> {
+    Ok(diesel::delete(jobs::table.filter(jobs::state.eq("DONE")).filter(jobs::run_at.lt(before))).execute(conn).await?)
+}

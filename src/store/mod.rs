@@ -1,0 +1,219 @@
+//! All SQL, and the only room that knows diesel.
+//!
+//! A file per table: its row, its queries, its batch functions. Whoever writes does it inside
+//! [`Db::begin`] and appends the event of the change with [`events::append`] on the same
+//! connection. May be imported by `events`, `auth`, `services`, `graphql` (for rows and pages),
+//! `jobs` and `app`; imports `config` only.
+//!
+//! To add a table: a migration under `migrations/`, `schema.rs` regenerated (CONTRIBUTING.md says
+//! how), a file here with a `…Row`, and functions that take `&mut Conn` first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use diesel::connection::{CacheSize, Instrumentation, InstrumentationEvent};
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
+use tokio::sync::Notify;
+
+pub mod api_keys;
+pub mod comments;
+mod connect;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod error;
+pub mod events;
+pub mod identities;
+pub mod jobs;
+pub mod migrations;
+pub mod page;
+pub mod posts;
+pub mod presence;
+pub mod reactions;
+pub mod revisions;
+#[rustfmt::skip]
+pub mod schema;
+pub mod series;
+pub mod sessions;
+pub mod site;
+mod sql;
+pub mod tags;
+mod text_enum;
+pub mod translations;
+pub mod users;
+
+pub use connect::{Backend, PoolSettings};
+pub use error::DbError;
+pub use page::{Key, Page, PageOf, Position};
+
+/// One connection to Postgres, inside or outside a transaction.
+pub type Conn = AsyncPgConnection;
+
+/// A connection that goes back to the pool when dropped.
+pub type Pooled = PooledConnection<'static, AsyncPgConnection>;
+
+type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
+
+/// An open transaction. Derefs to its connection.
+pub struct Tx {
+    conn: Option<Pooled>,
+    committed: Arc<Notify>,
+}
+
+impl Tx {
+    /// Makes everything done in it durable, and wakes the event tailer.
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        if let Some(mut conn) = self.conn.take() {
+            Transactions::commit_transaction(&mut *conn).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // Also after a rollback: a transaction that ends may be what the tailer waits for.
+        self.committed.notify_one();
+        let Some(mut conn) = self.conn.take() else { return };
+        tokio::spawn(async move {
+            if let Err(error) = Transactions::rollback_transaction(&mut *conn).await {
+                tracing::warn!(%error, "a rollback failed; the connection is given up");
+            }
+        });
+    }
+}
+
+impl std::ops::Deref for Tx {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        self.conn.as_ref().expect("taken only by commit and drop, which end the borrow")
+    }
+}
+
+impl std::ops::DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("taken only by commit and drop, which end the borrow")
+    }
+}
+
+/// How much of the site the one who asks may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Published posts and approved comments only.
+    Public,
+    /// Also drafts, scheduled and archived posts, pending comments and spam.
+    Everything,
+}
+
+/// The database: a bounded pool of connections, and the signal that a transaction committed.
+///
+/// Cloning is cheap. A clone made by [`Db::counting`] counts the statements sent through it.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    backend: Backend,
+    prepared_statements: bool,
+    committed: Arc<Notify>,
+    statements: Option<Arc<StatementCount>>,
+}
+
+/// How many SQL statements one request sent.
+#[derive(Debug, Default)]
+pub struct StatementCount(AtomicU32);
+
+impl StatementCount {
+    /// Statements started so far; BEGIN and COMMIT do not count.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Connections of the pool, for metrics and readiness.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolState {
+    pub connections: u32,
+    pub idle: u32,
+}
+
+impl Db {
+    /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
+    pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
+        let pool = connect::pool(&backend, settings).await?;
+        Ok(Self {
+            pool,
+            backend,
+            prepared_statements: settings.prepared_statements,
+            committed: Arc::new(Notify::new()),
+            statements: None,
+        })
+    }
+
+    /// The same database, with the statements that go through this handle counted in `count`.
+    pub fn counting(&self, count: Arc<StatementCount>) -> Self {
+        Self { statements: Some(count), ..self.clone() }
+    }
+
+    /// A connection out of the pool, for reading or a single statement.
+    ///
+    /// Errors: [`DbError::Unavailable`] when none is free or none can be made in the acquire time.
+    /// In embedded mode never ask for a second one while a transaction is open: transactions
+    /// take turns, and the second would wait for the first.
+    pub async fn conn(&self) -> Result<Pooled, DbError> {
+        let mut conn = self.pool.get_owned().await?;
+        conn.set_instrumentation(Meter(self.statements.clone()));
+        if !self.prepared_statements {
+            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+        }
+        Ok(conn)
+    }
+
+    /// A connection with a transaction open on it.
+    ///
+    /// Dropped without [`Tx::commit`], everything it did is rolled back.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        let mut conn = self.conn().await?;
+        Transactions::begin_transaction(&mut *conn).await?;
+        Ok(Tx { conn: Some(conn), committed: self.committed.clone() })
+    }
+
+    /// Told once after commits of this process; the event tailer waits on it.
+    pub fn committed(&self) -> Arc<Notify> {
+        self.committed.clone()
+    }
+
+    /// Asks the database for a sign of life within `limit`.
+    pub async fn ping(&self, limit: Duration) -> Result<(), DbError> {
+        use diesel_async::SimpleAsyncConnection;
+        let ask = async {
+            let mut conn = self.conn().await?;
+            conn.batch_execute("SELECT 1").await.map_err(DbError::from)
+        };
+        tokio::time::timeout(limit, ask).await.map_err(|_| DbError::TimedOut)?
+    }
+
+    /// Where the database is.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// How many connections there are and how many of them rest.
+    pub fn pool_state(&self) -> PoolState {
+        let state = self.pool.state();
+        PoolState { connections: state.connections, idle: state.idle_connections }
+    }
+}
+
+/// Counts statements for the process's metrics and for the request that sent them.
+struct Meter(Option<Arc<StatementCount>>);
+
+impl Instrumentation for Meter {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::StartQuery { .. } = event {
+            crate::telemetry::metrics::sql_statement_started();
+            if let Some(count) = &self.0 {
+                count.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

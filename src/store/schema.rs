@@ -1,0 +1,261 @@
+// @generated automatically by Diesel CLI.
+
+pub mod sql_types {
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "xid8", schema = "pg_catalog"))]
+    pub struct Xid8;
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        name -> Text,
+        hint -> Text,
+        token_hash -> Bytea,
+        scopes -> Jsonb,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    comments (id) {
+        id -> Uuid,
+        post_id -> Uuid,
+        author_id -> Uuid,
+        parent_id -> Nullable<Uuid>,
+        depth -> Int4,
+        status -> Text,
+        markdown -> Text,
+        html -> Text,
+        import_key -> Nullable<Text>,
+        created_at -> Timestamptz,
+        edited_at -> Nullable<Timestamptz>,
+        approved_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
+    events (id) {
+        id -> Int8,
+        xid -> Xid8,
+        topic -> Text,
+        kind -> Text,
+        subject -> Uuid,
+        payload -> Jsonb,
+        actor -> Nullable<Uuid>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Xid8;
+
+    events_pruned (one) {
+        one -> Bool,
+        xid -> Xid8,
+        id -> Int8,
+    }
+}
+
+diesel::table! {
+    identities (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        provider -> Text,
+        subject -> Text,
+        secret -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> Uuid,
+        kind -> Text,
+        subject -> Uuid,
+        state -> Text,
+        run_at -> Timestamptz,
+        attempts -> Int4,
+        locked_until -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    post_revisions (id) {
+        id -> Uuid,
+        post_id -> Uuid,
+        version -> Int4,
+        title -> Text,
+        markdown -> Text,
+        editor_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    post_tags (post_id, tag_id) {
+        post_id -> Uuid,
+        tag_id -> Uuid,
+        position -> Int4,
+    }
+}
+
+diesel::table! {
+    post_translations (post_id) {
+        post_id -> Uuid,
+        group_key -> Text,
+    }
+}
+
+diesel::table! {
+    posts (id) {
+        id -> Uuid,
+        kind -> Text,
+        status -> Text,
+        slug -> Text,
+        language -> Text,
+        title -> Text,
+        markdown -> Text,
+        html -> Text,
+        outline -> Jsonb,
+        excerpt -> Text,
+        description -> Nullable<Text>,
+        cover -> Nullable<Text>,
+        words -> Int4,
+        custom -> Jsonb,
+        author_id -> Uuid,
+        series_id -> Nullable<Uuid>,
+        series_position -> Nullable<Int4>,
+        version -> Int4,
+        published_at -> Nullable<Timestamptz>,
+        demo -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        listed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    presence (replica, post_id) {
+        replica -> Uuid,
+        post_id -> Uuid,
+        viewers -> Int4,
+        seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    reactions (post_id, user_id, kind) {
+        post_id -> Uuid,
+        user_id -> Uuid,
+        kind -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    series (id) {
+        id -> Uuid,
+        slug -> Text,
+        title -> Text,
+        description -> Text,
+        language -> Text,
+        demo -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        token_hash -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    site (id) {
+        id -> Bool,
+        title -> Text,
+        tagline -> Text,
+        description -> Text,
+        language -> Text,
+        links -> Jsonb,
+        demo -> Bool,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    tags (id) {
+        id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        description -> Text,
+        demo -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        handle -> Text,
+        name -> Text,
+        email -> Nullable<Text>,
+        role -> Text,
+        bio -> Text,
+        url -> Nullable<Text>,
+        demo -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(api_keys -> users (user_id));
+diesel::joinable!(comments -> posts (post_id));
+diesel::joinable!(comments -> users (author_id));
+diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(post_revisions -> posts (post_id));
+diesel::joinable!(post_revisions -> users (editor_id));
+diesel::joinable!(post_tags -> posts (post_id));
+diesel::joinable!(post_tags -> tags (tag_id));
+diesel::joinable!(post_translations -> posts (post_id));
+diesel::joinable!(posts -> series (series_id));
+diesel::joinable!(posts -> users (author_id));
+diesel::joinable!(presence -> posts (post_id));
+diesel::joinable!(reactions -> posts (post_id));
+diesel::joinable!(reactions -> users (user_id));
+diesel::joinable!(sessions -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
+    comments,
+    events,
+    events_pruned,
+    identities,
+    jobs,
+    post_revisions,
+    post_tags,
+    post_translations,
+    posts,
+    presence,
+    reactions,
+    series,
+    sessions,
+    site,
+    tags,
+    users,
+);

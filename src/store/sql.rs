@@ -1,0 +1,90 @@
+//! SQL written as text with typed binds and typed columns.
+//!
+//! For what diesel's builder says badly: lateral joins, row comparisons, optional conditions.
+//! Unlike `diesel::sql_query` it is kept as a prepared statement (the text is the key), and the
+//! result is read by position with the column types of `schema.rs`.
+
+use std::marker::PhantomData;
+
+use diesel::expression::{AsExpression, Selectable};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::sql_types::SingleValue;
+
+/// A statement whose rows have the SQL types `ST`.
+pub(super) struct Sql<ST> {
+    parts: Vec<Part>,
+    types: PhantomData<ST>,
+}
+
+enum Part {
+    Text(&'static str),
+    Fragment(Box<dyn QueryFragment<Pg> + Send + Sync>),
+}
+
+impl<ST> Sql<ST> {
+    /// A statement that begins with `text`.
+    pub fn new(text: &'static str) -> Self {
+        Self { parts: vec![Part::Text(text)], types: PhantomData }
+    }
+
+    /// Appends fixed text. Nothing a client wrote can get here: the text is `'static`.
+    pub fn push(mut self, text: &'static str) -> Self {
+        self.parts.push(Part::Text(text));
+        self
+    }
+
+    /// Appends a bind parameter of SQL type `T`.
+    pub fn bind<T, V>(self, value: V) -> Self
+    where
+        T: SingleValue + diesel::sql_types::SqlType,
+        V: AsExpression<T>,
+        V::Expression: QueryFragment<Pg> + Send + Sync + 'static,
+    {
+        self.fragment(value.as_expression())
+    }
+
+    /// Appends the columns that the row `R` is read from.
+    pub fn columns<R>(self) -> Self
+    where
+        R: Selectable<Pg>,
+        R::SelectExpression: QueryFragment<Pg> + Send + Sync + 'static,
+    {
+        self.fragment(R::construct_selection())
+    }
+
+    fn fragment(mut self, piece: impl QueryFragment<Pg> + Send + Sync + 'static) -> Self {
+        self.parts.push(Part::Fragment(Box::new(piece)));
+        self
+    }
+
+    /// Appends what `more` appends, if there is a value.
+    pub fn when<V>(self, value: Option<V>, more: impl FnOnce(Self, V) -> Self) -> Self {
+        match value {
+            Some(value) => more(self, value),
+            None => self,
+        }
+    }
+}
+
+impl<ST> QueryFragment<Pg> for Sql<ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_sql(text),
+                Part::Fragment(piece) => piece.walk_ast(out.reborrow())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<ST: 'static> QueryId for Sql<ST> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<ST> Query for Sql<ST> {
+    type SqlType = ST;
+}

@@ -1,0 +1,105 @@
+//! Users: who writes, edits and reads.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::SqlTypeOf;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
+use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::page::Order;
+use super::schema::users;
+use super::sql::Sql;
+use super::text_enum::text_enum;
+use super::{Conn, DbError, Key, Page, PageOf, Sight};
+
+text_enum! {
+    /// What a user may do.
+    Role {
+        /// The one whose site it is.
+        Owner = "OWNER",
+        /// Writes and moderates.
+        Editor = "EDITOR",
+        /// Comments and reacts.
+        Reader = "READER",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
+#[diesel(table_name = users, check_for_backend(Pg))]
+pub struct UserRow {
+    pub id: Uuid,
+    pub handle: String,
+    pub name: String,
+    pub email: Option<String>,
+    pub role: Role,
+    pub bio: String,
+    pub url: Option<String>,
+    pub demo: bool,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+type UserColumns = SqlTypeOf<<UserRow as Selectable<Pg>>::SelectExpression>;
+const BY_HANDLE: Order = Order { key: "users.handle", id: "users.id", descending: false };
+
+pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<UserRow>, DbError> {
+    Ok(users::table.filter(users::id.eq_any(ids)).select(UserRow::as_select()).load(conn).await?)
+}
+
+pub async fn by_handle(conn: &mut Conn, handle: &str) -> Result<Option<UserRow>, DbError> {
+    Ok(users::table.filter(users::handle.eq(handle)).select(UserRow::as_select()).first(conn).await.optional()?)
+}
+
+pub async fn by_handles(conn: &mut Conn, handles: &[String]) -> Result<Vec<UserRow>, DbError> {
+    Ok(users::table.filter(users::handle.eq_any(handles)).select(UserRow::as_select()).load(conn).await?)
+}
+
+/// One page of users, by handle: for the public only those who write.
+pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<UserRow>, DbError> {
+    let sql = Sql::<UserColumns>::new("SELECT ").columns::<UserRow>().push(" FROM users WHERE ").push(listed(sight));
+    Ok(PageOf::new(BY_HANDLE.finish(sql, page).load(conn).await?, page))
+}
+
+pub fn key(row: &UserRow) -> Key {
+    Key::Text(row.handle.clone())
+}
+
+/// How many users [`page`] goes through in all.
+pub async fn count(conn: &mut Conn, sight: Sight) -> Result<i64, DbError> {
+    Ok(Sql::<BigInt>::new("SELECT count(*) FROM users WHERE ").push(listed(sight)).get_result(conn).await?)
+}
+
+fn listed(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Public => "users.role <> 'READER'",
+        Sight::Everything => "true",
+    }
+}
+
+/// Errors: constraints `users_handle_key` and `users_email_key` when taken.
+pub async fn insert(conn: &mut Conn, user: &UserRow) -> Result<(), DbError> {
+    diesel::insert_into(users::table).values(user).execute(conn).await?;
+    Ok(())
+}
+
+/// The first owner, if there is one.
+pub async fn owner(conn: &mut Conn) -> Result<Option<UserRow>, DbError> {
+    Ok(users::table
+        .filter(users::role.eq(Role::Owner))
+        .order((users::created_at, users::id))
+        .select(UserRow::as_select())
+        .first(conn)
+        .await
+        .optional()?)
+}
+
+/// Removes the demo site's users, except those with posts of their own and those named in `keep`.
+pub async fn delete_demo(conn: &mut Conn, keep: &[Uuid]) -> Result<usize, DbError> {
+    let sql = Sql::<Bool>::new("DELETE FROM users WHERE demo AND NOT (id = ANY(")
+        .bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(keep.to_vec())
+        .push(")) AND NOT EXISTS (SELECT 1 FROM posts WHERE posts.author_id = users.id)");
+    Ok(sql.execute(conn).await?)
+}

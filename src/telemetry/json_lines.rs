@@ -1,0 +1,179 @@
+//! Log events as one JSON object a line, the fields of the enclosing spans beside the event's own.
+//!
+//! `tracing-subscriber`'s own JSON nests span fields in a list; flat, every line of a request has
+//! `request_id` and `trace_id` where a log search looks for them.
+
+use std::error::Error;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+/// Keys of [`Line`] that a field must not overwrite. `message` is the event's own text.
+const RESERVED: [&str; 3] = ["timestamp", "level", "target"];
+
+/// Where the `log` crate's bridge puts what its records carry besides their text.
+const LOG_BRIDGE: [&str; 4] = ["log.target", "log.module_path", "log.file", "log.line"];
+
+/// Formats events as flat JSON objects; inner spans overwrite outer ones, the event both.
+pub(super) struct JsonLines;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// RFC 3339, UTC.
+    timestamp: &'a str,
+    level: &'a str,
+    target: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Value>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl<S> FormatEvent<S, JsonFields> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = span_fields(context);
+        event.record(&mut Collect(&mut fields));
+        let logged_target = fields.get("log.target").and_then(Value::as_str).map(str::to_owned);
+        LOG_BRIDGE.iter().for_each(|key| drop(fields.remove(*key)));
+        for key in RESERVED {
+            if let Some(value) = fields.remove(key) {
+                fields.insert(format!("field_{key}"), value);
+            }
+        }
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let line = Line {
+            timestamp: &timestamp,
+            level: event.metadata().level().as_str(),
+            target: logged_target.as_deref().unwrap_or(event.metadata().target()),
+            message: fields.remove("message"),
+            fields,
+        };
+        writer.write_str(&serde_json::to_string(&line).map_err(|_| fmt::Error)?)?;
+        writer.write_char('\n')
+    }
+}
+
+fn span_fields<S>(context: &FmtContext<'_, S, JsonFields>) -> Map<String, Value>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut fields = Map::new();
+    for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+        let extensions = span.extensions();
+        let Some(text) = extensions.get::<FormattedFields<JsonFields>>() else {
+            continue;
+        };
+        if let Ok(Value::Object(own)) = serde_json::from_str(&text.fields) {
+            fields.extend(own);
+        }
+    }
+    fields
+}
+
+/// Collects an event's fields.
+struct Collect<'a>(&'a mut Map<String, Value>);
+
+impl Collect<'_> {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().trim_start_matches("r#").to_owned(), value.into());
+    }
+}
+
+impl Visit for Collect<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.put(field, text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::capture::Capture;
+
+    #[test]
+    fn span_fields_stand_beside_the_events_own() {
+        let log = Capture::start("info", true);
+        let request = tracing::error_span!("request", request_id = "r-1", trace_id = "t-1", step = "outer");
+        let inner = request.in_scope(|| tracing::error_span!("inner", step = "inner"));
+        inner.in_scope(|| tracing::info!(rows = 2_u64, ratio = 0.5, done = true, "listed {}", "posts"));
+        let lines = log.objects();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let line = &lines[0];
+        assert_eq!(line["request_id"], "r-1");
+        assert_eq!(line["trace_id"], "t-1");
+        assert_eq!(line["step"], "inner", "the inner span's value wins");
+        assert_eq!((&line["rows"], &line["ratio"], &line["done"]), (&2.into(), &0.5.into(), &true.into()));
+        assert_eq!(line["message"], "listed posts");
+        assert_eq!(line["level"], "INFO");
+        assert!(line["target"].as_str().is_some_and(|target| target.ends_with("json_lines::tests")), "{line}");
+        assert!(line["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
+    }
+
+    #[test]
+    fn a_field_cannot_forge_the_level_or_a_second_line() {
+        let log = Capture::start("info", true);
+        tracing::warn!(level = "INFO", text = "a\n{\"level\":\"ERROR\"}");
+        let lines = log.objects();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0]["level"], "WARN");
+        assert_eq!(lines[0]["field_level"], "INFO");
+    }
+
+    #[test]
+    fn an_error_is_written_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read the file")]
+        struct Outer(#[source] std::io::Error);
+
+        let log = Capture::start("info", true);
+        let error = Outer(std::io::Error::other("disk gone"));
+        tracing::error!(error = &error as &dyn std::error::Error, "failed");
+        assert_eq!(log.objects()[0]["error"], "cannot read the file: disk gone");
+    }
+}

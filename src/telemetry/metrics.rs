@@ -1,0 +1,187 @@
+//! Every metric: its name, unit, description and the one function that records it.
+//!
+//! Any room may call these functions; only this file spells names. Labels are small closed sets,
+//! never ids, paths or text that a client can choose freely: each distinct value costs memory
+//! for as long as the process lives.
+//!
+//! To add one: a constant, a line in [`describe`], a function, and for a histogram its buckets.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::operation_names::OperationNames;
+
+const HTTP_REQUESTS: &str = "inkstone_http_requests_total";
+const HTTP_DURATION: &str = "inkstone_http_request_duration_seconds";
+const GRAPHQL_OPERATIONS: &str = "inkstone_graphql_operations_total";
+const GRAPHQL_DURATION: &str = "inkstone_graphql_operation_duration_seconds";
+const SQL_STATEMENTS: &str = "inkstone_sql_statements_total";
+const SQL_DURATION: &str = "inkstone_sql_statement_duration_seconds";
+const DB_CONNECTIONS: &str = "inkstone_db_connections";
+const DB_WAIT: &str = "inkstone_db_connection_wait_seconds";
+const SUBSCRIPTIONS: &str = "inkstone_subscriptions_open";
+const EVENT_LOG_LAG: &str = "inkstone_event_log_lag_seconds";
+const EVENTS_DELIVERED: &str = "inkstone_events_delivered_total";
+const PASSWORD_HASHINGS: &str = "inkstone_password_hashings_in_flight";
+
+/// From a cached answer to a language model's reply. Seconds.
+const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// From a row by its key to a search without an index, and waiting for a connection. Seconds.
+const DATABASE_BUCKETS: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// Upper bounds of each histogram's buckets, in the histogram's unit.
+pub(super) const BUCKETS: &[(&str, &[f64])] = &[
+    (HTTP_DURATION, REQUEST_BUCKETS),
+    (GRAPHQL_DURATION, REQUEST_BUCKETS),
+    (SQL_DURATION, DATABASE_BUCKETS),
+    (DB_WAIT, DATABASE_BUCKETS),
+];
+
+static OPERATION_NAMES: OperationNames = OperationNames::new();
+
+/// Tells the installed recorder what each metric means.
+pub(super) fn describe() {
+    use Unit::{Count, Seconds};
+    describe_counter!(HTTP_REQUESTS, Count, "HTTP requests answered, by method, route and status.");
+    describe_histogram!(HTTP_DURATION, Seconds, "Time until the head of an HTTP response, by method and route.");
+    describe_counter!(GRAPHQL_OPERATIONS, Count, "GraphQL operations finished, by type, name and outcome.");
+    describe_histogram!(GRAPHQL_DURATION, Seconds, "Time of a GraphQL operation, by type and name.");
+    describe_counter!(SQL_STATEMENTS, Count, "SQL statements sent, without BEGIN and COMMIT.");
+    describe_histogram!(SQL_DURATION, Seconds, "Time of an SQL statement, by outcome.");
+    describe_gauge!(DB_CONNECTIONS, Count, "Connections of the database pool, by state.");
+    describe_histogram!(DB_WAIT, Seconds, "Time a caller waited for a database connection.");
+    describe_gauge!(SUBSCRIPTIONS, Count, "GraphQL subscriptions open now.");
+    describe_gauge!(EVENT_LOG_LAG, Seconds, "Age of the newest event when the tailer read it.");
+    describe_counter!(EVENTS_DELIVERED, Count, "Events read from the log and handed to this process's readers.");
+    describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
+}
+
+/// The root type of a GraphQL operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationType {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+impl OperationType {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Mutation => "mutation",
+            Self::Subscription => "subscription",
+        }
+    }
+}
+
+/// How a GraphQL operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Without errors.
+    Success,
+    /// The errors are all the client's: bad input, no permission, over a limit.
+    ClientError,
+    /// At least one error is ours.
+    ServerError,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::ClientError => "client_error",
+            Self::ServerError => "server_error",
+        }
+    }
+}
+
+/// Counts an answered HTTP request. `route` is the pattern of the route, never the path.
+pub fn http_request(method: &str, route: &str, status: u16, elapsed: Duration) {
+    let method = method_label(method);
+    let route: Arc<str> = route.into();
+    counter!(HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()).increment(1);
+    histogram!(HTTP_DURATION, "method" => method, "route" => route).record(elapsed);
+}
+
+/// HTTP lets a client invent methods.
+fn method_label(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")
+}
+
+/// Counts a finished GraphQL operation; `elapsed` of a subscription is the time until it stood.
+///
+/// Only the first 200 distinct names get a label, so call this for operations that validated:
+/// then a stranger's garbage does not use the names up.
+pub fn graphql_operation(kind: OperationType, name: Option<&str>, outcome: Outcome, elapsed: Duration) {
+    let name = OPERATION_NAMES.label(name);
+    counter!(GRAPHQL_OPERATIONS, "type" => kind.label(), "name" => name.clone(), "outcome" => outcome.label())
+        .increment(1);
+    histogram!(GRAPHQL_DURATION, "type" => kind.label(), "name" => name).record(elapsed);
+}
+
+/// Counts an SQL statement that is being sent.
+pub fn sql_statement_started() {
+    counter!(SQL_STATEMENTS).increment(1);
+}
+
+/// Records how long an SQL statement took, and whether the database accepted it.
+pub fn sql_statement_finished(succeeded: bool, elapsed: Duration) {
+    let outcome = if succeeded { "success" } else { "error" };
+    histogram!(SQL_DURATION, "outcome" => outcome).record(elapsed);
+}
+
+/// Shows the state of the connection pool.
+pub fn db_connections(in_use: u32, idle: u32) {
+    gauge!(DB_CONNECTIONS, "state" => "in_use").set(in_use);
+    gauge!(DB_CONNECTIONS, "state" => "idle").set(idle);
+}
+
+/// Records how long a caller waited for a connection.
+pub fn db_connection_wait(waited: Duration) {
+    histogram!(DB_WAIT).record(waited);
+}
+
+/// Counts a subscription as open until the returned guard is dropped.
+pub fn subscription_opened() -> InFlight {
+    InFlight::start(gauge!(SUBSCRIPTIONS))
+}
+
+/// Counts a password as being hashed or checked until the returned guard is dropped.
+pub fn password_hashing_started() -> InFlight {
+    InFlight::start(gauge!(PASSWORD_HASHINGS))
+}
+
+/// Shows how old the newest event was when the tailer read it.
+pub fn event_log_lag(lag: Duration) {
+    gauge!(EVENT_LOG_LAG).set(lag);
+}
+
+/// Counts events that the tailer handed on.
+pub fn events_delivered(count: u64) {
+    counter!(EVENTS_DELIVERED).increment(count);
+}
+
+/// One unit of a gauge, taken back when dropped, so that no early return forgets it.
+#[must_use = "the gauge goes down as soon as this is dropped"]
+pub struct InFlight(Gauge);
+
+impl InFlight {
+    fn start(gauge: Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
