@@ -26,7 +26,15 @@ pub mod owner;
 
 /// Longest that loading one thing into the cache may take.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Address space, not memory: a page is used when it is first touched.
+const STACK_BYTES: usize = 16 << 20;
 const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// The async runtime. Its stacks hold a query that nests as deep as allowed, also in a build
+/// without optimisation.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()
+}
 
 /// Everything that one process runs on, from the database up to the services.
 pub struct App {

@@ -147,7 +147,7 @@ settings! {
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.
-    log: String = "info", "a filter such as info or info,inkstone::store=debug";
+    log: String = "info,tokio_postgres=warn", "a filter such as info or info,inkstone::store=debug";
     /// How to log: `auto` is text on a terminal, JSON elsewhere.
     log_format: LogFormat = "auto", "auto, text or json";
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use inkstone::app::{App, owner};
+use inkstone::app::{self, App, owner};
 use inkstone::auth::Viewer;
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
@@ -23,9 +23,11 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done =
+        app::runtime().context("the runtime could not be started").and_then(|runtime| runtime.block_on(run(cli)));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("inkstone: {error:#}");

@@ -9,7 +9,7 @@ use super::context::ContextExt;
 use super::node::NodeType;
 use super::page::{self, Args};
 use super::payload::{UserError, outcome};
-use super::post::{self, Post, PostsUnder};
+use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::services::organising;
 use crate::store::posts::PostParent;
@@ -49,7 +49,7 @@ impl Tag {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostsUnder>, ApiError> {
+    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Tag, self.0.id, Args { first, after, last, before }).await
     }
 }

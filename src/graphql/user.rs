@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::context::ContextExt;
 use super::node::NodeType;
 use super::page::{self, Args};
-use super::post::{self, Post, PostsUnder};
+use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::store::posts::PostParent;
 use crate::store::users::{self, Role, UserRow};
@@ -81,7 +81,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostsUnder>, ApiError> {
+    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Author, self.0.id, Args { first, after, last, before }).await
     }
 }

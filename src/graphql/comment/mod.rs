@@ -112,22 +112,30 @@ impl Comment {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+    ) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
         under(ctx, CommentParent::Comment, self.0.id, order_by, Args { first, after, last, before }).await
     }
 }
 
-/// How many comments there are below a post or a comment.
-pub struct CommentsUnder {
-    parent: CommentParent,
-    id: Uuid,
+/// How many comments a list goes through in all.
+pub enum CommentTotals {
+    /// Those of the whole site, in one state or all.
+    OfSite(Option<comments::CommentStatus>),
+    /// Those below a post or a comment.
+    Under(CommentParent, Uuid),
 }
 
 #[Object]
-impl CommentsUnder {
+impl CommentTotals {
     /// How many there are in all; for a post with every reply. Computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
-        Ok(ctx.loaders().comment_count_under.load((self.parent, self.id)).await?.unwrap_or(0))
+        match self {
+            Self::Under(parent, id) => Ok(ctx.loaders().comment_count_under.load((*parent, *id)).await?.unwrap_or(0)),
+            Self::OfSite(status) => {
+                let request = ctx.request();
+                Ok(comments::count(&mut *request.services.db.conn().await?, *status, request.sight()).await?)
+            }
+        }
     }
 }
 
@@ -138,7 +146,7 @@ pub async fn under(
     id: Uuid,
     order: CommentOrder,
     args: Args,
-) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
     let list = match order {
         CommentOrder::OldestFirst => "comments-old",
         CommentOrder::NewestFirst => "comments-new",
@@ -148,7 +156,7 @@ pub async fn under(
     Ok(page::connection(
         list,
         rows,
-        CommentsUnder { parent, id },
+        CommentTotals::Under(parent, id),
         |row| (comments::key(row), row.id),
         |row| Comment(Arc::new(row)),
     ))

@@ -7,7 +7,7 @@ use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::comment::{self, Comment, CommentOrder, CommentsUnder};
+use super::comment::{self, Comment, CommentOrder, CommentTotals};
 use super::context::ContextExt;
 use super::node::NodeType;
 use super::page::{self, Args};
@@ -18,7 +18,7 @@ use super::user::User;
 use crate::error::ApiError;
 use crate::services::markdown::Heading;
 use crate::store::comments::CommentParent;
-use crate::store::posts::{self, PostBodyRow, PostParent, PostRow};
+use crate::store::posts::{self, PostBodyRow, PostFilter, PostParent, PostRow};
 
 mod mutation;
 mod query;
@@ -215,7 +215,7 @@ impl Post {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<Connection<String, Comment, CommentsUnder>, ApiError> {
+    ) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
         comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
     }
 
@@ -261,17 +261,25 @@ impl Post {
     }
 }
 
-/// How many posts a user, a tag or a series has.
-pub struct PostsUnder {
-    parent: PostParent,
-    id: Uuid,
+/// How many posts a list goes through in all.
+pub enum PostTotals {
+    /// Those that match.
+    Matching(PostFilter),
+    /// Those of a user, a tag or a series.
+    Under(PostParent, Uuid),
 }
 
 #[Object]
-impl PostsUnder {
+impl PostTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
-        Ok(ctx.loaders().post_count_under.load((self.parent, self.id)).await?.unwrap_or(0))
+        match self {
+            Self::Under(parent, id) => Ok(ctx.loaders().post_count_under.load((*parent, *id)).await?.unwrap_or(0)),
+            Self::Matching(filter) => {
+                let request = ctx.request();
+                Ok(posts::count(&mut *request.services.db.conn().await?, filter, request.sight()).await?)
+            }
+        }
     }
 }
 
@@ -281,7 +289,7 @@ pub async fn under(
     parent: PostParent,
     id: Uuid,
     args: Args,
-) -> Result<Connection<String, Post, PostsUnder>, ApiError> {
+) -> Result<Connection<String, Post, PostTotals>, ApiError> {
     let list = match parent {
         PostParent::Author => "posts-author",
         PostParent::Tag => "posts-tag",
@@ -290,5 +298,5 @@ pub async fn under(
     let page = args.check(list)?;
     let rows = ctx.loaders().posts_under.load((parent, id, page)).await?.unwrap_or_default();
     let key = |row: &PostRow| (posts::key_under(row, parent), row.id);
-    Ok(page::connection(list, rows, PostsUnder { parent, id }, key, |row| Post(Arc::new(row))))
+    Ok(page::connection(list, rows, PostTotals::Under(parent, id), key, |row| Post(Arc::new(row))))
 }

@@ -6,7 +6,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
-use super::{Post, PostKind, PostStatus};
+use super::{Post, PostKind, PostStatus, PostTotals};
 use crate::error::ApiError;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
@@ -65,18 +65,6 @@ impl From<PostFilterInput> for PostFilter {
     }
 }
 
-/// How many posts match.
-pub struct PostTotals(PostFilter);
-
-#[Object]
-impl PostTotals {
-    /// How many there are in all; computed only when asked for.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
-        let request = ctx.request();
-        Ok(posts::count(&mut *request.services.db.conn().await?, &self.0, request.sight()).await?)
-    }
-}
-
 #[derive(Default)]
 pub struct PostQuery;
 
@@ -117,6 +105,6 @@ impl PostQuery {
         let order = posts::PostOrder::from(order_by);
         let rows = posts::page(&mut *request.services.db.conn().await?, &filter, order, &page, request.sight()).await?;
         let key = |row: &PostRow| (posts::key(row, order), row.id);
-        Ok(page::connection(list, rows, PostTotals(filter), key, |row| Post(Arc::new(row))))
+        Ok(page::connection(list, rows, PostTotals::Matching(filter), key, |row| Post(Arc::new(row))))
     }
 }

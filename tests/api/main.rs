@@ -1,0 +1,6 @@
+//! The GraphQL API over HTTP: what is answered, to whom, and with how many statements.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod reading;
