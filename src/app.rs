@@ -121,7 +121,11 @@ impl App {
         let grace = self.config.shutdown_grace_ms.millis();
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         let serving = tokio::spawn(serving.into_future());
-        stop.cancelled().await;
+        let database_is_lost = tokio::select! {
+            () = stop.cancelled() => false,
+            () = self.database_lost() => true,
+        };
+        stop.cancel();
         tracing::info!("stopping");
         match tokio::time::timeout(grace, serving).await {
             Ok(done) => done.context("the HTTP server failed")??,
@@ -133,7 +137,18 @@ impl App {
             tracing::warn!("some background work did not finish in time");
         }
         upkeep.abort();
-        self.close().await
+        self.close().await?;
+        anyhow::ensure!(!database_is_lost, "the embedded database gave up; start again to recover it");
+        Ok(())
+    }
+
+    /// Returns when the embedded database has given up for good, which a server never does.
+    async fn database_lost(&self) {
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = &self.embedded {
+            return embedded.stopped().await;
+        }
+        std::future::pending().await
     }
 
     /// The tailer, the job worker, presence and housekeeping.

@@ -19,6 +19,7 @@ struct SignUpInput {
     handle: String,
     /// The name to show.
     name: String,
+    /// Seen by the owner only; also a way to sign in.
     email: Option<String>,
     /// 10 to 200 characters.
     password: String,
@@ -29,24 +30,30 @@ struct SignUpInput {
 struct SignInInput {
     /// Handle or e-mail address.
     login: String,
+    /// The password.
     password: String,
 }
 
 /// A session that has just begun, or what was wrong.
 #[derive(SimpleObject)]
 struct SessionPayload {
+    /// Who has signed in.
     user: Option<User>,
     /// Send it as `Authorization: Bearer …`. It is told this once. A browser need not keep it:
     /// the same answer sets it as an HttpOnly cookie.
     token: Option<String>,
+    /// Until when the token is good.
     expires_at: Option<DateTime<Utc>>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 
 /// Whether there was a session to end.
 #[derive(SimpleObject)]
 struct SignOutPayload {
+    /// True if there was a session to end.
     signed_out: bool,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

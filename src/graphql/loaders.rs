@@ -49,7 +49,10 @@ pub struct Source {
 }
 
 /// Loads by [`Batch`] `B`, each key once a request.
-pub struct By<B: Batch>(Loader<B::Key, Result<Option<B::Value>, ServiceError>, Batcher<B>>);
+pub struct By<B: Batch>(Loader<B::Key, Answer<B>, Batcher<B>>);
+
+/// What the library keeps for a key: its value, that there is none, or why it could not be loaded.
+type Answer<B> = Result<Option<<B as Batch>::Value>, ServiceError>;
 
 struct Batcher<B>(Source, PhantomData<B>);
 

@@ -18,17 +18,24 @@ use crate::store::reactions as store;
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "store::ReactionKind")]
 pub enum ReactionKind {
+    /// I like it.
     Like,
+    /// I love it.
     Love,
+    /// Well done.
     Celebrate,
+    /// I learnt something.
     Insightful,
+    /// I want to know more.
     Curious,
 }
 
 /// How many readers reacted in one way.
 #[derive(SimpleObject, Clone, Copy)]
 pub struct ReactionCount {
+    /// In which way.
     pub kind: ReactionKind,
+    /// How many readers.
     pub count: i64,
 }
 
@@ -41,14 +48,18 @@ impl From<store::ReactionCount> for ReactionCount {
 /// Which reaction to which post.
 #[derive(InputObject)]
 struct ReactInput {
+    /// The post.
     post_id: ID,
+    /// In which way.
     kind: ReactionKind,
 }
 
 /// The post with its new counts, or what was wrong.
 #[derive(SimpleObject)]
 struct ReactPayload {
+    /// The post as it is now; null when the input was refused.
     post: Option<Post>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 
@@ -82,7 +93,9 @@ async fn set(ctx: &Context<'_>, input: ReactInput, on: bool) -> Result<ReactPayl
 struct ReactionCountsEvent {
     /// Give it back as `after` to go on from here.
     cursor: String,
+    /// The post.
     post: Post,
+    /// The counts now; only ways that occur.
     counts: Vec<ReactionCount>,
 }
 

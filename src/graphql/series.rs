@@ -19,8 +19,10 @@ use crate::store::series::{self, SeriesChanges, SeriesRow};
 #[derive(Clone)]
 pub struct Series(pub Arc<SeriesRow>);
 
+/// Posts that belong together in an order.
 #[Object]
 impl Series {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::Series.id(self.0.id)
     }
@@ -30,6 +32,7 @@ impl Series {
         &self.0.slug
     }
 
+    /// As plain text.
     async fn title(&self) -> &str {
         &self.0.title
     }
@@ -61,6 +64,7 @@ impl Series {
 /// How many series there are in all.
 pub struct SeriesTotals;
 
+/// How many series there are in all.
 #[Object]
 impl SeriesTotals {
     /// How many there are in all; computed only when asked for.
@@ -119,30 +123,40 @@ struct CreateSeriesInput {
 /// What to change; absent fields stay as they are.
 #[derive(InputObject)]
 struct UpdateSeriesInput {
+    /// The series.
     id: ID,
+    /// At most 200 characters.
     title: Option<String>,
+    /// The unique name in addresses.
     slug: Option<String>,
+    /// As plain text.
     description: Option<String>,
+    /// BCP 47 tag.
     language: Option<String>,
 }
 
 /// Which series to delete.
 #[derive(InputObject)]
 struct DeleteSeriesInput {
+    /// The series.
     id: ID,
 }
 
 /// The series, or what was wrong.
 #[derive(SimpleObject)]
 struct SeriesPayload {
+    /// The series as it is now; null when the input was refused.
     series: Option<Series>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 
 /// The id of the series that is gone, or what was wrong.
 #[derive(SimpleObject)]
 struct DeleteSeriesPayload {
+    /// The id of what is gone.
     deleted_id: Option<ID>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

@@ -15,8 +15,10 @@ use crate::store::site::SiteRow;
 /// How the site describes itself.
 pub struct Site(Arc<SiteRow>);
 
+/// How the site describes itself.
 #[Object]
 impl Site {
+    /// The name of the site.
     async fn title(&self) -> &str {
         &self.0.title
     }
@@ -45,6 +47,7 @@ impl Site {
         links.map(|link| SiteLink { name: text(link, "name"), url: text(link, "url") }).collect()
     }
 
+    /// When the description was last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.0.updated_at
     }
@@ -53,7 +56,9 @@ impl Site {
 /// A link with its name.
 #[derive(SimpleObject)]
 pub struct SiteLink {
+    /// What to call it.
     name: String,
+    /// Where it leads.
     url: String,
 }
 
@@ -72,26 +77,33 @@ impl SiteQuery {
 /// A link with its name.
 #[derive(InputObject)]
 struct SiteLinkInput {
+    /// What to call it.
     name: String,
-    /// An http or https URL.
+    /// An http, https or mailto address.
     url: String,
 }
 
 /// What to change; absent fields stay as they are.
 #[derive(InputObject)]
 struct UpdateSiteInput {
+    /// The name of the site.
     title: Option<String>,
+    /// One line.
     tagline: Option<String>,
+    /// A paragraph, as plain text.
     description: Option<String>,
     /// BCP 47 tag, such as `en` or `zh`.
     language: Option<String>,
+    /// All links, in order.
     links: Option<Vec<SiteLinkInput>>,
 }
 
 /// The site, or what was wrong.
 #[derive(SimpleObject)]
 struct UpdateSitePayload {
+    /// The site as it is now; null when the input was refused.
     site: Option<Site>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

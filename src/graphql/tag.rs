@@ -19,8 +19,10 @@ use crate::store::tags::{self, TagChanges, TagRow};
 #[derive(Clone)]
 pub struct Tag(pub Arc<TagRow>);
 
+/// A subject that posts are about.
 #[Object]
 impl Tag {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::Tag.id(self.0.id)
     }
@@ -57,6 +59,7 @@ impl Tag {
 /// How many tags there are in all.
 pub struct TagTotals;
 
+/// How many tags there are in all.
 #[Object]
 impl TagTotals {
     /// How many there are in all; computed only when asked for.
@@ -107,29 +110,38 @@ struct CreateTagInput {
 /// What to change; absent fields stay as they are.
 #[derive(InputObject)]
 struct UpdateTagInput {
+    /// The tag.
     id: ID,
+    /// At most 60 characters.
     name: Option<String>,
+    /// The unique name in addresses.
     slug: Option<String>,
+    /// As plain text.
     description: Option<String>,
 }
 
 /// Which tag to delete.
 #[derive(InputObject)]
 struct DeleteTagInput {
+    /// The tag.
     id: ID,
 }
 
 /// The tag, or what was wrong.
 #[derive(SimpleObject)]
 struct TagPayload {
+    /// The tag as it is now; null when the input was refused.
     tag: Option<Tag>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 
 /// The id of the tag that is gone, or what was wrong.
 #[derive(SimpleObject)]
 struct DeleteTagPayload {
+    /// The id of what is gone.
     deleted_id: Option<ID>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

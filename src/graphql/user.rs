@@ -30,8 +30,10 @@ pub enum UserRole {
 #[derive(Clone)]
 pub struct User(pub Arc<UserRow>);
 
+/// A person with an account.
 #[Object]
 impl User {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::User.id(self.0.id)
     }
@@ -46,6 +48,7 @@ impl User {
         &self.0.name
     }
 
+    /// What the person may do on this site.
     async fn role(&self) -> UserRole {
         self.0.role.into()
     }
@@ -89,6 +92,7 @@ impl User {
 /// How many users there are in all.
 pub struct UserTotals;
 
+/// How many users there are in all.
 #[Object]
 impl UserTotals {
     /// How many there are in all; computed only when asked for.

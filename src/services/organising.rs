@@ -202,7 +202,7 @@ fn check_site(edit: &SiteEdit) -> Result<(), ServiceError> {
         format!("{} links: at most 50 are allowed", links.len())
     });
     for (name, url) in links {
-        check.text("links", name, 60).url("links", Some(url));
+        check.text("links", name, 60).link("links", url);
     }
     check.done()
 }

@@ -80,6 +80,17 @@ impl Check {
         })
     }
 
+    /// A link that a page may show: http, https or mailto.
+    pub fn link(&mut self, field: &'static str, value: &str) -> &mut Self {
+        if value.starts_with("mailto:")
+            && value.len() <= 300
+            && !value.chars().any(|c| c.is_whitespace() || "\"<>".contains(c))
+        {
+            return self;
+        }
+        self.url(field, Some(value))
+    }
+
     /// An http or https URL, or nothing.
     pub fn url(&mut self, field: &'static str, value: Option<&str>) -> &mut Self {
         let Some(value) = value else { return self };

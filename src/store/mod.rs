@@ -10,12 +10,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::{CacheSize, Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 use tokio::sync::Notify;
+
+use crate::telemetry::metrics;
 
 pub mod api_keys;
 pub mod comments;
@@ -160,8 +162,10 @@ impl Db {
     /// In embedded mode never ask for a second one while a transaction is open: transactions
     /// take turns, and the second would wait for the first.
     pub async fn conn(&self) -> Result<Pooled, DbError> {
+        let asked = Instant::now();
         let mut conn = self.pool.get_owned().await?;
-        conn.set_instrumentation(Meter(self.statements.clone()));
+        metrics::db_connection_wait(asked.elapsed());
+        conn.set_instrumentation(Meter { count: self.statements.clone(), started: None });
         if !self.prepared_statements {
             conn.set_prepared_statement_cache_size(CacheSize::Disabled);
         }
@@ -204,16 +208,28 @@ impl Db {
     }
 }
 
-/// Counts statements for the process's metrics and for the request that sent them.
-struct Meter(Option<Arc<StatementCount>>);
+/// Counts and times statements, for the process's metrics and for the request that sent them.
+struct Meter {
+    count: Option<Arc<StatementCount>>,
+    started: Option<Instant>,
+}
 
 impl Instrumentation for Meter {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::StartQuery { .. } = event {
-            crate::telemetry::metrics::sql_statement_started();
-            if let Some(count) = &self.0 {
-                count.0.fetch_add(1, Ordering::Relaxed);
+        match event {
+            InstrumentationEvent::StartQuery { .. } => {
+                metrics::sql_statement_started();
+                self.started = Some(Instant::now());
+                if let Some(count) = &self.count {
+                    count.0.fetch_add(1, Ordering::Relaxed);
+                }
             }
+            InstrumentationEvent::FinishQuery { error, .. } => {
+                if let Some(started) = self.started.take() {
+                    metrics::sql_statement_finished(error.is_none(), started.elapsed());
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -41,7 +41,9 @@ pub enum CommentStatus {
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "comments::CommentOrder")]
 pub enum CommentOrder {
+    /// The earliest comes first, as in a conversation.
     OldestFirst,
+    /// The latest comes first.
     NewestFirst,
 }
 
@@ -49,12 +51,15 @@ pub enum CommentOrder {
 #[derive(Clone)]
 pub struct Comment(pub Arc<CommentRow>);
 
+/// A comment on a post, or a reply to one.
 #[Object]
 impl Comment {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::Comment.id(self.0.id)
     }
 
+    /// What has been decided about it.
     async fn status(&self) -> CommentStatus {
         self.0.status.into()
     }
@@ -74,6 +79,7 @@ impl Comment {
         self.0.depth
     }
 
+    /// When it was written.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }

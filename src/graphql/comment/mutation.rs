@@ -15,6 +15,7 @@ use crate::store::comments::{CommentRow, CommentStatus};
 /// A new comment.
 #[derive(InputObject)]
 struct AddCommentInput {
+    /// The post to comment on.
     post_id: ID,
     /// The comment that it answers, if it does.
     parent_id: Option<ID>,
@@ -25,13 +26,16 @@ struct AddCommentInput {
 /// The new text of a comment.
 #[derive(InputObject)]
 struct EditCommentInput {
+    /// The comment.
     id: ID,
+    /// At most 16 KiB.
     markdown: String,
 }
 
 /// Which comment to take back.
 #[derive(InputObject)]
 struct DeleteCommentInput {
+    /// The comment.
     id: ID,
 }
 
@@ -49,14 +53,18 @@ enum CommentDecision {
 /// A decision about a comment.
 #[derive(InputObject)]
 struct ModerateCommentInput {
+    /// The comment.
     id: ID,
+    /// What shall become of it.
     decision: CommentDecision,
 }
 
 /// The comment, or what was wrong.
 #[derive(SimpleObject)]
 struct CommentPayload {
+    /// The comment as it is now; null when the input was refused.
     comment: Option<Comment>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

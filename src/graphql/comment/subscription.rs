@@ -18,6 +18,7 @@ use crate::store::comments::CommentStatus;
 struct CommentAddedEvent {
     /// Give it back as `after` to go on from here.
     cursor: String,
+    /// The comment, as it is now.
     comment: Comment,
 }
 

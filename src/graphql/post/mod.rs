@@ -65,6 +65,7 @@ struct OutlineEntry {
     level: u8,
     /// The `id` of the heading in `html`.
     id: String,
+    /// The heading, as plain text.
     text: String,
 }
 
@@ -72,16 +73,20 @@ struct OutlineEntry {
 #[derive(Clone)]
 pub struct Post(pub Arc<PostRow>);
 
+/// Something the site publishes: an article, a note, a page or a project.
 #[Object]
 impl Post {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::Post.id(self.0.id)
     }
 
+    /// An article, a note, a page or a project.
     async fn kind(&self) -> PostKind {
         self.0.kind.into()
     }
 
+    /// Where it is in its life.
     async fn status(&self) -> PostStatus {
         self.0.status.into()
     }
@@ -96,6 +101,7 @@ impl Post {
         &self.0.language
     }
 
+    /// As plain text.
     async fn title(&self) -> &str {
         &self.0.title
     }
@@ -159,14 +165,17 @@ impl Post {
         self.0.published_at
     }
 
+    /// When it was begun.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
+    /// When it was last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.0.updated_at
     }
 
+    /// Who wrote it.
     async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
         Ok(ctx.loaders().user.load(self.0.author_id).await?.map(User))
     }

@@ -36,6 +36,7 @@ struct CreatePostInput {
     /// Names or slugs; tags that do not exist are made.
     #[graphql(default)]
     tags: Vec<String>,
+    /// The series that it is a part of.
     series_id: Option<ID>,
     /// Which part of the series it is.
     series_position: Option<i32>,
@@ -48,40 +49,57 @@ struct CreatePostInput {
 /// What to change. Absent fields stay as they are; null empties those that may be empty.
 #[derive(InputObject)]
 struct UpdatePostInput {
+    /// The post.
     id: ID,
     /// The `version` that you read. When somebody changed the post since, nothing is overwritten:
     /// the answer says `STALE_VERSION`.
     based_on_version: i32,
+    /// At most 300 characters.
     title: Option<String>,
+    /// At most 1 MiB.
     markdown: Option<String>,
+    /// The unique name in addresses.
     slug: Option<String>,
+    /// What it is.
     kind: Option<PostKind>,
+    /// BCP 47 tag.
     language: Option<String>,
+    /// At most 1,000 characters.
     description: MaybeUndefined<String>,
+    /// Path or URL of a picture.
     cover: MaybeUndefined<String>,
+    /// All of its tags, in order: names or slugs.
     tags: Option<Vec<String>>,
+    /// The series that it is a part of.
     series_id: MaybeUndefined<ID>,
+    /// Which part of the series it is.
     series_position: MaybeUndefined<i32>,
+    /// Posts with the same key are the same piece in different languages.
     translation_key: MaybeUndefined<String>,
+    /// All further fields of your own, as a JSON object: those that are not in it go.
     custom: Option<Fields>,
 }
 
 /// Which post.
 #[derive(InputObject)]
 struct PostIdInput {
+    /// The post.
     id: ID,
 }
 
 /// When a post shall go live.
 #[derive(InputObject)]
 struct SchedulePostInput {
+    /// The post.
     id: ID,
+    /// A time to come.
     publish_at: DateTime<Utc>,
 }
 
 /// Which post to take away from readers.
 #[derive(InputObject)]
 struct UnpublishPostInput {
+    /// The post.
     id: ID,
     /// True puts it into the archive instead of back to the drafts.
     #[graphql(default)]
@@ -91,20 +109,25 @@ struct UnpublishPostInput {
 /// Which revision to bring back.
 #[derive(InputObject)]
 struct RestoreRevisionInput {
+    /// The revision.
     revision_id: ID,
 }
 
 /// The post, or what was wrong.
 #[derive(SimpleObject)]
 struct PostPayload {
+    /// The post as it is now; null when the input was refused.
     post: Option<Post>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 
 /// The id of the post that is gone, or what was wrong.
 #[derive(SimpleObject)]
 struct DeletePostPayload {
+    /// The id of what is gone.
     deleted_id: Option<ID>,
+    /// What was wrong with the input; empty when it was accepted.
     user_errors: Vec<UserError>,
 }
 

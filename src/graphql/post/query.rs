@@ -17,17 +17,22 @@ use crate::store::posts::{self, PostFilter, PostRow};
 /// The order of a list of posts.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "posts::PostOrder")]
+#[allow(clippy::enum_variant_names, reason = "they are the names of the API")]
 pub enum PostOrder {
     /// By date of publication; drafts stand where they were begun.
     NewestFirst,
+    /// By date of publication, the earliest first.
     OldestFirst,
+    /// By date of the last change.
     RecentlyUpdatedFirst,
 }
 
 /// A span of time: `from` is part of it, `to` is not.
 #[derive(InputObject)]
 struct TimeSpan {
+    /// From then on.
     from: Option<DateTime<Utc>>,
+    /// Until before then.
     to: Option<DateTime<Utc>>,
 }
 
@@ -46,6 +51,7 @@ struct PostFilterInput {
     language: Option<String>,
     /// The slug of a series.
     series: Option<String>,
+    /// Went live within this time.
     published_between: Option<TimeSpan>,
 }
 

@@ -16,8 +16,10 @@ use crate::store::revisions::{self, RevisionRow};
 /// What a post said before an edit.
 pub struct Revision(pub RevisionRow);
 
+/// What a post said before an edit.
 #[Object]
 impl Revision {
+    /// Unique over the whole API.
     pub async fn id(&self) -> ID {
         NodeType::Revision.id(self.0.id)
     }
@@ -27,10 +29,12 @@ impl Revision {
         self.0.version
     }
 
+    /// The title then.
     async fn title(&self) -> &str {
         &self.0.title
     }
 
+    /// The text as it was written.
     async fn markdown(&self) -> &str {
         &self.0.markdown
     }
@@ -46,6 +50,7 @@ impl Revision {
         Ok(ctx.loaders().user.load(id).await?.map(User))
     }
 
+    /// The post that said this.
     async fn post(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
         Ok(ctx.loaders().post.load(self.0.post_id).await?.map(Post))
     }

@@ -18,6 +18,7 @@ use crate::store::posts::PostStatus;
 struct PostPublishedEvent {
     /// Give it back as `after` to go on from here.
     cursor: String,
+    /// The post, as it is now.
     post: Post,
 }
 
