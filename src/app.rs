@@ -295,7 +295,6 @@ fn pool_settings(config: &Config) -> PoolSettings {
         max_connections: u32::try_from(config.database_pool_size.get()).unwrap_or(u32::MAX),
         acquire_timeout: config.database_acquire_timeout_ms.millis(),
         statement_timeout: config.database_statement_timeout_ms.millis(),
-        prepared_statements: config.database_prepared_statements,
     }
 }
 

@@ -112,8 +112,6 @@ settings! {
     database_acquire_timeout_ms: Bounded<100, 60_000> = "3000", "milliseconds from 100 to 60000";
     /// How long Postgres works on one statement, in milliseconds.
     database_statement_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds from 100 to 600000";
-    /// Off behind a PgBouncer in transaction mode that does not track prepared statements.
-    database_prepared_statements: bool = "true", "true or false";
     /// The Redis, Valkey or Upstash for cache and wake-up calls; empty: none, all in process.
     redis_url: Option<Secret> = "", "a URL such as redis://host:6379 or rediss://user:password@host:6379";
     /// What this site's keys in Redis begin with, if several sites share one.
@@ -147,7 +145,7 @@ settings! {
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.
-    log: String = "info,tokio_postgres=warn", "a filter such as info or info,inkstone::store=debug";
+    log: String = "info,tokio_postgres=warn,fred=error", "a filter such as info or info,inkstone::store=debug";
     /// How to log: `auto` is text on a terminal, JSON elsewhere.
     log_format: LogFormat = "auto", "auto, text or json";
 }

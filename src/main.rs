@@ -47,7 +47,10 @@ async fn run(cli: Cli) -> Result<()> {
                 LogFormat::Text => false,
                 LogFormat::Auto => !std::io::stderr().is_terminal(),
             };
-            let telemetry = telemetry::init(&loaded.config.log, json)?;
+            // A command talks on standard output; only a server's life is worth a log by default.
+            let quiet = !matches!(command, Command::Serve) && !loaded.given.contains_key("log");
+            let filter = if quiet { "warn,fred=error" } else { &loaded.config.log };
+            let telemetry = telemetry::init(filter, json)?;
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }

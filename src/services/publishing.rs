@@ -121,8 +121,8 @@ pub async fn publish(services: &Services, actor: &Actor, id: Uuid) -> Result<Pos
         return Ok(before);
     }
     // A post that was public before keeps its date, so that it does not jump to the top.
-    let first = before.status != PostStatus::Scheduled && before.published_at.is_some_and(|at| at <= actor.now);
-    let published_at = if first { before.published_at } else { Some(actor.now) };
+    let was_public = before.status != PostStatus::Scheduled && before.published_at.is_some_and(|at| at <= actor.now);
+    let published_at = if was_public { before.published_at } else { Some(actor.now) };
     let row = set_status(&mut tx, &before, PostStatus::Published, published_at, actor.now).await?;
     jobs::cancel(&mut tx, PUBLISH_JOB, id).await?;
     services.commit(tx, &[event(EventKind::PostPublished, &row, actor)]).await?;

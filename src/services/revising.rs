@@ -11,11 +11,12 @@ use crate::store::revisions;
 /// Makes a revision the post's text again. What it says now becomes a revision itself.
 pub async fn restore(services: &Services, actor: &Actor, revision_id: Uuid) -> Result<PostRow, ServiceError> {
     let editor_id = actor.require(actor.viewer.may_write(), "restore revisions")?;
-    let mut tx = services.db.begin().await?;
-    let revision = revisions::by_ids(&mut tx, &[revision_id]).await?.pop();
+    // Revisions never change, so this one can be read and rendered before anything is locked.
+    let revision = revisions::by_ids(&mut *services.db.conn().await?, &[revision_id]).await?.pop();
     let revision = revision.ok_or_else(|| ServiceError::not_found("revisionId", "revision"))?;
-    let before = lock(&mut tx, revision.post_id).await?;
     let rendered = render(&revision.markdown).await?;
+    let mut tx = services.db.begin().await?;
+    let before = lock(&mut tx, revision.post_id).await?;
     keep_revision(&mut tx, &before, editor_id, actor.now).await?;
     let changes = PostChanges {
         title: Some(revision.title),

@@ -51,17 +51,15 @@ impl Check {
         })
     }
 
-    /// A slug: letters, digits and hyphens, lower case.
+    /// A slug: letters, digits, hyphens and underscores, lower case.
     pub fn slug(&mut self, value: &str) -> &mut Self {
         let fine = !value.is_empty()
             && value.chars().count() <= 100
             && !value.starts_with('-')
             && !value.ends_with('-')
-            && value.chars().all(|c| c == '-' || (c.is_alphanumeric() && c.to_lowercase().eq([c])));
+            && value.chars().all(|c| matches!(c, '-' | '_') || (c.is_alphanumeric() && c.to_lowercase().eq([c])));
         self.that(fine, RefusalCode::Invalid, "slug", || {
-            format!(
-                "{value:?} is not a slug: up to 100 lower-case letters, digits and hyphens, such as \"my-first-post\""
-            )
+            format!("{value:?} is not a slug: up to 100 lower-case letters, digits, - and _, such as \"my-first-post\"")
         })
     }
 

@@ -38,8 +38,6 @@ pub struct PoolSettings {
     pub acquire_timeout: Duration,
     /// Enforced by Postgres; the embedded one ignores it.
     pub statement_timeout: Duration,
-    /// Off behind a PgBouncer in transaction mode that does not track prepared statements.
-    pub prepared_statements: bool,
 }
 
 pub(super) async fn pool(backend: &Backend, settings: &PoolSettings) -> Result<Pool<AsyncPgConnection>, DbError> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::connection::{CacheSize, Instrumentation, InstrumentationEvent};
+use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
 use tokio::sync::Notify;
@@ -115,7 +115,6 @@ pub enum Sight {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     backend: Backend,
-    prepared_statements: bool,
     committed: Arc<Notify>,
     statements: Option<Arc<StatementCount>>,
 }
@@ -142,13 +141,7 @@ impl Db {
     /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
     pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
         let pool = connect::pool(&backend, settings).await?;
-        Ok(Self {
-            pool,
-            backend,
-            prepared_statements: settings.prepared_statements,
-            committed: Arc::new(Notify::new()),
-            statements: None,
-        })
+        Ok(Self { pool, backend, committed: Arc::new(Notify::new()), statements: None })
     }
 
     /// The same database, with the statements that go through this handle counted in `count`.
@@ -166,9 +159,6 @@ impl Db {
         let mut conn = self.pool.get_owned().await?;
         metrics::db_connection_wait(asked.elapsed());
         conn.set_instrumentation(Meter { count: self.statements.clone(), started: None });
-        if !self.prepared_statements {
-            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
-        }
         Ok(conn)
     }
 
