@@ -1,5 +1,6 @@
 //! The command line: what can be typed. `main.rs` carries it out.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,8 +19,8 @@ Examples:
   DATABASE_URL=postgres://… inkstone         run on a Postgres server
 
 Settings come from flags, INKSTONE_* variables and inkstone.toml, in this order; `inkstone config`
-prints all of them with what they mean. With the embedded database only one process can use the
-data directory: stop the server before you run another command on it.";
+prints all of them with what they mean, passwords masked. With the embedded database only one
+process can use the data directory: stop the server before you run another command on it.";
 
 /// The backend of a personal site: a live GraphQL API over Postgres, in one program.
 #[derive(Debug, Parser)]
@@ -31,8 +32,9 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// Settings that have a flag of their own, and the way to set the others.
-#[derive(Debug, Args)]
+/// Settings that have a flag of their own, and the way to set the others. `Debug` leaves the values
+/// out: some are secret.
+#[derive(Args)]
 pub struct Global {
     /// Read settings from this file instead of ./inkstone.toml
     #[arg(long, global = true, value_name = "PATH")]
@@ -43,6 +45,12 @@ pub struct Global {
     /// Where the embedded database lives
     #[arg(long, global = true, value_name = "PATH")]
     data_dir: Option<String>,
+    /// The Postgres to use; others can read a command line, so put a password in DATABASE_URL instead
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// The Redis or Valkey for cache and wake-up calls; put a password in REDIS_URL instead
+    #[arg(long, global = true, value_name = "URL")]
+    redis_url: Option<String>,
     /// Load the demo site, also into a database server
     #[arg(long, global = true, conflicts_with = "empty")]
     demo: bool,
@@ -118,8 +126,10 @@ pub enum Migrate {
     Up,
     /// Take migrations back: the last one, or --all. This deletes data
     Down {
+        /// Take back every one of them
         #[arg(long, conflicts_with = "count")]
         all: bool,
+        /// How many
         #[arg(default_value_t = 1)]
         count: u32,
     },
@@ -149,8 +159,10 @@ pub struct CreateUser {
     /// The name to show; the handle if absent
     #[arg(long)]
     pub name: Option<String>,
-    #[arg(long)]
+    /// Their email address
+    #[arg(long, value_name = "ADDRESS")]
     pub email: Option<String>,
+    /// What they may do
     #[arg(long, value_enum, default_value_t = CliRole::Reader)]
     pub role: CliRole,
     /// Read the password from standard input
@@ -203,6 +215,12 @@ pub enum Demo {
     Remove,
 }
 
+impl fmt::Debug for Global {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.flags(), f)
+    }
+}
+
 impl Global {
     /// What the flags say about settings.
     pub fn flags(&self) -> Flags {
@@ -212,6 +230,8 @@ impl Global {
         let named = [
             ("--listen", "listen", &self.listen),
             ("--data-dir", "data_dir", &self.data_dir),
+            ("--database-url", "database_url", &self.database_url),
+            ("--redis-url", "redis_url", &self.redis_url),
             ("--log", "log", &self.log),
         ];
         for (flag, name, value) in named {
@@ -226,8 +246,12 @@ impl Global {
             set("--empty", "demo", "never");
         }
         for pair in &self.set {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            set("--set", name, value);
+            let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+            match pair.split_once('=').filter(|(name, _)| is_name(name)) {
+                Some((name, value)) => set("--set", name, value),
+                // Not repeated in the error: it may be a URL with a password.
+                None => set("--set", "", ""),
+            }
         }
         Flags { file: self.config.clone(), settings }
     }
@@ -238,24 +262,101 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::config::{Loaded, load};
+
+    fn typed(words: &[&str]) -> Cli {
+        Cli::try_parse_from([&["inkstone"], words].concat()).expect("a valid command line")
+    }
+
+    fn loaded(words: &[&str]) -> Result<Loaded, String> {
+        load(&typed(words).global.flags(), [("DATABASE_URL", "postgres://db/x")].into_iter())
+            .map_err(|error| error.to_string())
+    }
 
     #[test]
-    fn the_command_line_is_well_formed_and_its_help_names_every_command() {
+    fn the_command_line_is_well_formed_and_its_help_lists_every_command() {
         let mut command = Cli::command();
         command.clone().debug_assert();
         let help = command.render_long_help().to_string();
+        let (_, list) = help.split_once("Commands:").expect("a list of commands");
+        let (list, _) = list.split_once("Options:").expect("options after the commands");
         for name in ["serve", "import", "export", "migrate", "schema", "config", "user", "key", "demo"] {
-            assert!(help.contains(name), "the help does not mention {name}");
+            assert!(list.lines().any(|line| line.split_whitespace().next() == Some(name)), "no {name} in:\n{list}");
+        }
+        assert!(help.contains("Examples:") && help.contains("INKSTONE_"), "{help}");
+    }
+
+    #[test]
+    fn everything_that_can_be_typed_is_explained() {
+        fn check(command: &clap::Command) {
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {} has no help", command.get_name(), arg.get_id());
+            }
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+                check(sub);
+            }
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn flags_become_settings_before_and_after_the_command() {
+        let urls = ["--database-url", "postgres://db/x", "--redis-url", "redis://r"];
+        let cli = typed(
+            &[&["--listen", "127.0.0.1:1", "serve", "--empty", "--set", "max_query_depth=9"], &urls[..]].concat(),
+        );
+        assert!(matches!(cli.command, Some(Command::Serve)));
+        let mut settings = cli.global.flags().settings;
+        settings.sort();
+        let row = |(flag, name, value): (&str, &str, &str)| (flag.to_owned(), name.to_owned(), value.to_owned());
+        let expected = [
+            ("--database-url", "database_url", "postgres://db/x"),
+            ("--empty", "demo", "never"),
+            ("--listen", "listen", "127.0.0.1:1"),
+            ("--redis-url", "redis_url", "redis://r"),
+            ("--set", "max_query_depth", "9"),
+        ];
+        assert_eq!(settings, expected.map(row));
+    }
+
+    #[test]
+    fn a_wrong_flag_is_refused_as_it_was_typed() {
+        let cases: [(&[&str], &str); 5] = [
+            (&["--listen", "localhost"], "--listen is \"localhost\": expected an address with a port"),
+            (&["--set", "max_query_depth=2"], "--set max_query_depth is \"2\": expected a number from 3 to 100"),
+            (&["--set", "max_depth=9"], "--set: there is no setting \"max_depth\"; `inkstone config` lists all"),
+            (&["--set", "listn=9"], "--set: there is no setting \"listn\"; did you mean listen?"),
+            (&["--set", "listen"], "--set needs NAME=VALUE, such as --set max_query_depth=20"),
+        ];
+        for (words, message) in cases {
+            let text = loaded(words).expect_err("this should be refused");
+            assert!(text.starts_with(message), "{text}");
+        }
+        Cli::try_parse_from(["inkstone", "--demo", "--empty"]).expect_err("these contradict each other");
+    }
+
+    #[test]
+    fn no_secret_of_the_command_line_is_shown() {
+        let url = "postgres://me:hunter2@db/x?sslmode=require";
+        let cli = typed(&["--database-url", url, "--set", "redis_url=redis://:hunter2@r", "--set", url]);
+        let text = loaded(&["--set", url]).expect_err("this should be refused");
+        for shown in [format!("{cli:?}"), format!("{:?}", cli.global.flags()), text] {
+            assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
 
     #[test]
-    fn flags_become_settings() {
-        let cli = Cli::parse_from(["inkstone", "--listen", "127.0.0.1:1", "--empty", "--set", "max_query_depth=9"]);
-        let settings = cli.global.flags().settings;
-        assert_eq!(
-            settings.iter().map(|(_, name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(),
-            [("listen", "127.0.0.1:1"), ("demo", "never"), ("max_query_depth", "9")],
-        );
+    fn the_commands_take_what_they_say() {
+        let words = "key create --user ann --name ci --scopes read,write --expires-days 90";
+        let key = typed(&words.split(' ').collect::<Vec<_>>());
+        let Some(Command::Key { command: Key::Create(key) }) = key.command else { panic!("not key create") };
+        assert_eq!((key.scopes, key.expires_days), (vec![Scope::Read, Scope::Write], Some(90)));
+        let down = typed(&["migrate", "down", "3"]).command;
+        assert!(matches!(down, Some(Command::Migrate { command: Some(Migrate::Down { all: false, count: 3 }) })));
+        assert!(typed(&[]).command.is_none());
+        for wrong in ["migrate down 3 --all", "key create --user ann --name ci", "user create --role king --handle a"] {
+            Cli::try_parse_from(format!("inkstone {wrong}").split(' ')).expect_err(wrong);
+        }
     }
 }

@@ -4,46 +4,79 @@
 //! the environment, `--set listen=…` on the command line (the common ones have a flag of their
 //! own). The command line is stronger than the environment, which is stronger than the file.
 //! `DATABASE_URL` and `REDIS_URL` are understood without the prefix, as is usual.
-//! The lowest room: imports nothing, may be imported by all.
+//! The lowest room: imports no other, may be imported by all.
 //!
-//! To add one: a line in `settings!`, and a type that implements [`Parse`] if there is none yet.
+//! To add one: a line in `settings!`, with a type that implements [`Parse`] and, if the type is not
+//! all that it has to fulfil, a function of `checks`. A type that holds a secret masks it in
+//! [`Parse::show`] and [`Parse::masked`]; nothing else shows a value.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+mod checks;
 mod mask;
 mod sources;
 mod types;
 
+pub use checks::Check;
 pub use mask::Secret;
 pub use sources::{Flags, Loaded, load};
-pub use types::{CommentModeration, LogFormat, Parse, SignUp, Url};
+pub use types::{Bounded, CommentModeration, Demo, LogFormat, Parse, SignUp, Url};
 
 /// One setting, as it is declared.
 pub struct Setting {
     pub name: &'static str,
     pub doc: &'static str,
     pub default: &'static str,
-    /// What a value has to be, for the error message.
-    pub expected: &'static str,
+    /// What a value is, without the bounds.
+    pub kind: &'static str,
+    pub bounds: Option<(u64, u64)>,
+    /// Whether TOML writes it without quotes.
+    pub bare: bool,
+    pub check: Check,
 }
 
-/// A value that a source gave, and where.
-#[derive(Clone, Debug)]
+impl Setting {
+    /// The setting of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// What a value has to be, for people.
+    pub fn expected(&self) -> String {
+        match self.bounds {
+            Some((min, max)) => format!("{} from {min} to {max}", self.kind),
+            None => self.kind.to_owned(),
+        }
+    }
+}
+
+/// A value that a source gave, and where. `Debug` leaves the value out: it may be a secret.
+#[derive(Clone)]
 pub struct Given {
     pub text: String,
     pub source: Source,
 }
 
-/// Where a value came from.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Where a value came from, in the spelling of that place; `Display` is what errors call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// `--listen`, or `--set listen`.
     Flag(String),
     Env(String),
-    File { path: PathBuf, line: usize, name: String },
+    File {
+        path: PathBuf,
+        line: usize,
+        name: String,
+    },
 }
 
 impl fmt::Display for Source {
@@ -62,7 +95,9 @@ impl fmt::Display for Source {
 pub struct ConfigError(pub Vec<String>);
 
 macro_rules! settings {
-    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $default:literal, $expected:literal;)+) => {
+    (@check) => { |_| true };
+    (@check $check:path) => { $check };
+    ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $default:literal, $kind:literal $(, $check:path)?;)+) => {
         /// The settings of one process.
         #[derive(Clone, Debug)]
         pub struct Config { $($(#[doc = $doc])+ pub $name: $ty),+ }
@@ -72,7 +107,10 @@ macro_rules! settings {
             name: stringify!($name),
             doc: concat!($($doc),+),
             default: $default,
-            expected: $expected,
+            kind: $kind,
+            bounds: <$ty as Parse>::BOUNDS,
+            bare: <$ty as Parse>::BARE,
+            check: settings!(@check $($check)?),
         }),+];
 
         impl Config {
@@ -82,7 +120,7 @@ macro_rules! settings {
             /// has to be.
             pub fn from_given(given: &BTreeMap<&'static str, Given>) -> Result<Self, ConfigError> {
                 let mut wrong = Vec::new();
-                $(let $name = read::<$ty>(stringify!($name), $default, $expected, given, &mut wrong);)+
+                $(let $name = read::<$ty>(stringify!($name), given, &mut wrong);)+
                 match ($($name,)+) {
                     ($(Some($name),)+) if wrong.is_empty() => Ok(Self { $($name),+ }),
                     _ => Err(ConfigError(wrong)),
@@ -105,89 +143,50 @@ settings! {
     /// Where the embedded database and the files live.
     data_dir: PathBuf = "./data", "a path";
     /// The Postgres to use, 15 or newer with pgvector; empty: the embedded one.
-    database_url: Option<Secret> = "", "a URL such as postgres://user:password@host:5432/name";
+    database_url: Option<Secret> = "", "a postgres:// or postgresql:// URL, such as postgres://user:password@host:5432/name", checks::postgres_url;
     /// Most connections to Postgres.
-    database_pool_size: Bounded<1, 200> = "10", "a number from 1 to 200";
+    database_pool_size: Bounded<1, 200> = "10", "a number";
     /// How long a request waits for a connection, in milliseconds.
-    database_acquire_timeout_ms: Bounded<100, 60_000> = "3000", "milliseconds from 100 to 60000";
+    database_acquire_timeout_ms: Bounded<100, 60_000> = "3000", "milliseconds";
     /// How long Postgres works on one statement, in milliseconds.
-    database_statement_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds from 100 to 600000";
+    database_statement_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds";
     /// The Redis, Valkey or Upstash for cache and wake-up calls; empty: none, all in process.
-    redis_url: Option<Secret> = "", "a URL such as redis://host:6379 or rediss://user:password@host:6379";
+    redis_url: Option<Secret> = "", "a URL such as redis://host:6379 or rediss://user:password@host:6379; valkey:// and valkeys:// are the same", checks::redis_url;
     /// What this site's keys in Redis begin with, if several sites share one.
-    redis_namespace: String = "inkstone", "a word";
+    redis_namespace: String = "inkstone", "at most 64 of a-z, A-Z, 0-9, - _ . and :", checks::namespace;
     /// Load the demo site: `auto` does so into an empty embedded database.
     demo: Demo = "auto", "auto, always or never";
     /// Memory for cached rows, in MiB.
-    cache_capacity_mb: Bounded<1, 65_536> = "64", "MiB from 1 to 65536";
+    cache_capacity_mb: Bounded<1, 65_536> = "64", "MiB";
     /// Longest that a replica may serve a cached row after another changed it unseen, in seconds.
-    cache_ttl_seconds: Bounded<1, 86_400> = "60", "seconds from 1 to 86400";
+    cache_ttl_seconds: Bounded<1, 86_400> = "60", "seconds";
     /// How long a sign-in lasts, in days.
-    session_ttl_days: Bounded<1, 3650> = "30", "days from 1 to 3650";
+    session_ttl_days: Bounded<1, 3650> = "30", "days";
     /// Whether readers can make accounts.
     sign_up: SignUp = "open", "open or closed";
     /// Which comments wait for an editor: `first` means those of readers who never had one approved.
     comment_moderation: CommentModeration = "first", "all, first or none";
     /// How long one GraphQL operation may take, in milliseconds; subscriptions are exempt.
-    query_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds from 100 to 600000";
+    query_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds";
     /// How deep a GraphQL operation may nest.
-    max_query_depth: Bounded<3, 100> = "15", "a number from 3 to 100";
+    max_query_depth: Bounded<3, 100> = "15", "a number";
     /// How much a GraphQL operation may ask for; a connection counts its fields once a row.
-    max_query_complexity: Bounded<100, 10_000_000> = "50000", "a number from 100 to 10000000";
+    max_query_complexity: Bounded<100, 10_000_000> = "50000", "a number";
     /// Largest request body, in bytes.
-    max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes from 1024 to 104857600";
+    max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
     /// Most connections that subscribe at the same time.
-    max_subscribers: Bounded<1, 1_000_000> = "10000", "a number from 1 to 1000000";
+    max_subscribers: Bounded<1, 1_000_000> = "10000", "a number";
     /// Most subscriptions on one WebSocket.
-    max_subscriptions_per_socket: Bounded<1, 10_000> = "50", "a number from 1 to 10000";
+    max_subscriptions_per_socket: Bounded<1, 10_000> = "50", "a number";
     /// How long running requests may take to finish when the server stops, in milliseconds.
-    shutdown_grace_ms: Bounded<0, 600_000> = "10000", "milliseconds from 0 to 600000";
+    shutdown_grace_ms: Bounded<0, 600_000> = "10000", "milliseconds";
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.
-    log: String = "info,tokio_postgres=warn,fred=error", "a filter such as info or info,inkstone::store=debug";
+    log: String = "info,tokio_postgres=warn,fred=error", "a filter such as info or info,inkstone::store=debug", checks::log_filter;
     /// How to log: `auto` is text on a terminal, JSON elsewhere.
     log_format: LogFormat = "auto", "auto, text or json";
 }
-
-/// A whole number within bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
-
-impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
-    pub fn get(self) -> u64 {
-        self.0
-    }
-
-    pub fn as_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-
-    /// As milliseconds.
-    pub fn millis(self) -> Duration {
-        Duration::from_millis(self.0)
-    }
-}
-
-impl<const MIN: u64, const MAX: u64> Parse for Bounded<MIN, MAX> {
-    fn parse(text: &str) -> Option<Self> {
-        text.parse().ok().filter(|n| (MIN..=MAX).contains(n)).map(Self)
-    }
-
-    fn show(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-/// When the demo site is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demo {
-    Auto,
-    Always,
-    Never,
-}
-
-types::words!(Demo { Auto = "auto", Always = "always", Never = "never" });
 
 impl Default for Config {
     fn default() -> Self {
@@ -195,27 +194,34 @@ impl Default for Config {
     }
 }
 
-fn read<T: Parse>(
-    name: &'static str,
-    default: &str,
-    expected: &str,
-    given: &BTreeMap<&'static str, Given>,
-    wrong: &mut Vec<String>,
-) -> Option<T> {
-    let Some(Given { text, source }) = given.get(name) else { return T::parse(default) };
-    let value = T::parse(text);
+fn read<T: Parse>(name: &'static str, given: &BTreeMap<&'static str, Given>, wrong: &mut Vec<String>) -> Option<T> {
+    let setting = Setting::find(name)?;
+    let Some(Given { text, source }) = given.get(name) else { return T::parse(setting.default) };
+    let value = T::parse(text).filter(|_| (setting.check)(text));
     if value.is_none() {
-        wrong.push(format!("{source} is {:?}: expected {expected}", mask::value(name, text)));
+        let hint = if mask::was_masked(text) { ", whole: *** stands for a part that was hidden" } else { "" };
+        wrong.push(format!("{source} is {:?}: expected {}{hint}", T::masked(text), setting.expected()));
     }
     value
 }
 
-/// The text of `inkstone config`: a valid `inkstone.toml` that says where each value came from.
+/// The text of `inkstone config`: a valid `inkstone.toml` that says what each setting means, what
+/// it accepts, and where its value came from.
+///
+/// Passwords are masked, and a URL with a mask in it is refused when it is read again, so that
+/// nobody runs on a copy that lost its password.
 pub fn print_effective(loaded: &Loaded) -> String {
     let mut out = String::new();
     for ((name, value), setting) in loaded.config.shown().into_iter().zip(SETTINGS) {
         let source = loaded.given.get(name).map_or_else(|| "default".to_owned(), |given| given.source.to_string());
-        out.push_str(&format!("#{}\n{name} = {} # {source}\n\n", setting.doc, types::toml_text(&value)));
+        let value = if setting.bare { value } else { toml::Value::String(value).to_string() };
+        // A path may hold a line break, which would end the comment.
+        let source = source.replace(char::is_control, "?");
+        out.push_str(&format!(
+            "#{}\n# Expected: {}.\n{name} = {value} # {source}\n\n",
+            setting.doc,
+            setting.expected()
+        ));
     }
     out
 }

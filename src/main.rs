@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let loaded = config::load(&cli.global.flags(), std::env::vars())?;
+    let loaded = config::load(&cli.global.flags(), std::env::vars_os())?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
         Command::Config => Ok(std::io::stdout().write_all(config::print_effective(&loaded).as_bytes())?),

@@ -2,13 +2,27 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mask;
 
 /// A type that a setting can have.
 pub trait Parse: Sized {
+    /// Smallest and largest, of a number.
+    const BOUNDS: Option<(u64, u64)> = None;
+    /// Whether TOML writes it without quotes.
+    const BARE: bool = false;
+
     /// `None` if the text is no such value.
     fn parse(text: &str) -> Option<Self>;
-    /// As text that can be shown.
+
+    /// As text that can be shown, and read again unless something was masked.
     fn show(&self) -> String;
+
+    /// `text`, which need not be such a value, as an error may repeat it.
+    fn masked(text: &str) -> String {
+        mask::stray(text)
+    }
 }
 
 /// An http or https URL without a path, as the base of links.
@@ -73,6 +87,8 @@ impl Parse for String {
 }
 
 impl Parse for bool {
+    const BARE: bool = true;
+
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()
     }
@@ -82,10 +98,42 @@ impl Parse for bool {
     }
 }
 
+/// A whole number within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// As milliseconds.
+    pub fn millis(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Parse for Bounded<MIN, MAX> {
+    const BOUNDS: Option<(u64, u64)> = Some((MIN, MAX));
+    const BARE: bool = true;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|n| (MIN..=MAX).contains(n)).map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// Makes an enum a setting of a few words.
 macro_rules! words {
     ($name:ident { $($variant:ident = $word:literal),+ }) => {
-        impl $crate::config::Parse for $name {
+        impl Parse for $name {
             fn parse(text: &str) -> Option<Self> {
                 match text { $($word => Some(Self::$variant),)+ _ => None }
             }
@@ -96,7 +144,16 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+
+/// When the demo site is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demo {
+    Auto,
+    Always,
+    Never,
+}
+
+words!(Demo { Auto = "auto", Always = "always", Never = "never" });
 
 /// Whether readers can make accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +183,3 @@ pub enum LogFormat {
 }
 
 words!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
-
-/// A value as TOML writes it: numbers and truth values bare, everything else quoted.
-pub(super) fn toml_text(value: &str) -> String {
-    if value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok() {
-        return value.to_owned();
-    }
-    toml::Value::String(value.to_owned()).to_string()
-}
