@@ -99,6 +99,7 @@ impl From<DbError> for ApiError {
             DbError::Serialization => {
                 Self::new(Code::Overloaded, "somebody changed the same thing at the same moment: try again")
             }
+            DbError::UnfitText => Self::bad_input("a text holds a NUL character (U+0000): leave it out"),
             DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
         }
     }
@@ -122,6 +123,7 @@ impl From<ServiceError> for ApiError {
                 DbError::Unavailable(_) => DbError::Unavailable(db.to_string()).into(),
                 DbError::TimedOut => DbError::TimedOut.into(),
                 DbError::Serialization => DbError::Serialization.into(),
+                DbError::UnfitText => DbError::UnfitText.into(),
                 DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
             },
             ServiceError::Internal(_) => Self::internal(&error),

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::store::users::{Role, UserRow};
 use crate::store::{Db, DbError, Sight, api_keys, sessions};
@@ -90,7 +91,13 @@ impl Viewer {
         if self.is_staff() && self.scopes.contains(&Scope::Read) { Sight::Everything } else { Sight::Public }
     }
 
-    /// May write posts, tags and series, and see how they came to be.
+    /// May see the e-mail address of this user: one's own, and the owner everybody's.
+    pub fn may_see_email_of(&self, user_id: Uuid) -> bool {
+        let own = self.user.as_ref().is_some_and(|user| user.id == user_id);
+        (own || self.role() == Some(Role::Owner)) && self.scopes.contains(&Scope::Read)
+    }
+
+    /// May write posts, tags and series.
     pub fn may_write(&self) -> bool {
         self.is_staff() && self.scopes.contains(&Scope::Write)
     }

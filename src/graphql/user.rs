@@ -65,9 +65,8 @@ impl User {
 
     /// Only the person and the owner see it; null for everybody else.
     async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
-        let viewer = &ctx.request().actor.viewer;
-        let own = viewer.user().is_some_and(|user| user.id == self.0.id);
-        if own || viewer.may_change_site() { self.0.email.as_deref() } else { None }
+        let allowed = ctx.request().actor.viewer.may_see_email_of(self.0.id);
+        self.0.email.as_deref().filter(|_| allowed)
     }
 
     /// Since when there is this account.

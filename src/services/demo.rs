@@ -79,18 +79,24 @@ pub struct Removed {
 }
 
 /// Takes the demo site out: its posts with all that hangs on them, and its users, tags and series
-/// that nothing else uses. Whatever was written since stays.
+/// that nothing else uses. Whatever was written since stays, and so does the only owner.
 pub async fn remove(services: &Services, now: DateTime<Utc>) -> Result<Removed, ServiceError> {
     let mut tx = services.db.begin().await?;
     let gone = posts::delete_demo(&mut tx).await?;
-    let users = users::delete_demo(&mut tx, &[]).await?;
-    tags::delete_demo(&mut tx).await?;
-    series::delete_demo(&mut tx).await?;
+    let users = users::delete_demo(&mut tx).await?;
+    let tags = tags::delete_demo(&mut tx).await?;
+    let series = series::delete_demo(&mut tx).await?;
     site::delete_demo(&mut tx).await?;
-    let mut events: Vec<NewEvent> = gone.iter().map(|id| told(EventKind::PostDeleted, *id, now)).collect();
-    events.push(told(EventKind::SiteChanged, Uuid::nil(), now));
+    let mut events = vec![told(EventKind::SiteChanged, Uuid::nil(), now)];
+    events.extend(
+        gone.iter()
+            .map(|(id, slug)| NewEvent { payload: json!({ "slug": slug }), ..told(EventKind::PostDeleted, *id, now) }),
+    );
+    events.extend(users.iter().map(|id| told(EventKind::UserChanged, *id, now)));
+    events.extend(tags.iter().map(|id| told(EventKind::TagChanged, *id, now)));
+    events.extend(series.iter().map(|id| told(EventKind::SeriesChanged, *id, now)));
     services.commit(tx, &events).await?;
-    Ok(Removed { posts: gone.len(), users })
+    Ok(Removed { posts: gone.len(), users: users.len() })
 }
 
 fn told(kind: EventKind, subject: Uuid, now: DateTime<Utc>) -> NewEvent {

@@ -162,6 +162,9 @@ async fn site_files(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Re
             }
         }
     }
+    // By names rather than ids, so that two exports of equal content are equal to the byte.
+    files.comments.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+    files.reactions.sort_by(|a, b| (&a.post, a.kind.as_str()).cmp(&(&b.post, b.kind.as_str())));
     Ok(files)
 }
 

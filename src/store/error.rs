@@ -17,6 +17,9 @@ pub enum DbError {
     /// Another transaction changed the same rows at the same time; trying again may help.
     #[error("a concurrent transaction interfered")]
     Serialization,
+    /// A text holds a character that Postgres cannot: NUL.
+    #[error("a text holds a NUL character")]
+    UnfitText,
     /// Anything else: a defect of ours or a broken database.
     #[error("a statement failed")]
     Other(#[source] DieselError),
@@ -48,6 +51,7 @@ impl From<DieselError> for DbError {
                 Self::Unavailable(info.message().to_owned())
             }
             _ if info.message().contains("statement timeout") => Self::TimedOut,
+            _ if info.message().starts_with("invalid byte sequence for encoding") => Self::UnfitText,
             _ if is_shutdown(info.message()) => Self::Unavailable(info.message().to_owned()),
             _ => Self::Other(error),
         }

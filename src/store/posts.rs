@@ -317,8 +317,8 @@ pub async fn delete(conn: &mut Conn, id: Uuid) -> Result<bool, DbError> {
 }
 
 /// Removes every post of the demo site; returns their ids.
-pub async fn delete_demo(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
-    Ok(diesel::delete(posts::table.filter(posts::demo)).returning(posts::id).get_results(conn).await?)
+pub async fn delete_demo(conn: &mut Conn) -> Result<Vec<(Uuid, String)>, DbError> {
+    Ok(diesel::delete(posts::table.filter(posts::demo)).returning((posts::id, posts::slug)).get_results(conn).await?)
 }
 
 /// True if there is not a single post.

@@ -104,7 +104,8 @@ pub async fn delete(conn: &mut Conn, id: Uuid) -> Result<bool, DbError> {
 }
 
 /// Removes the demo site's series that no post belongs to any more.
-pub async fn delete_demo(conn: &mut Conn) -> Result<usize, DbError> {
+pub async fn delete_demo(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
     let unused = diesel::dsl::not(diesel::dsl::exists(posts::table.filter(posts::series_id.eq(series::id.nullable()))));
-    Ok(diesel::delete(series::table.filter(series::demo).filter(unused)).execute(conn).await?)
+    let gone = diesel::delete(series::table.filter(series::demo).filter(unused));
+    Ok(gone.returning(series::id).get_results(conn).await?)
 }

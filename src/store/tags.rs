@@ -122,7 +122,7 @@ pub async fn set_of_post(conn: &mut Conn, post_id: Uuid, tag_ids: &[Uuid]) -> Re
 }
 
 /// Removes the demo site's tags that no post carries any more.
-pub async fn delete_demo(conn: &mut Conn) -> Result<usize, DbError> {
+pub async fn delete_demo(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
     let unused = tags::id.ne_all(post_tags::table.select(post_tags::tag_id));
-    Ok(diesel::delete(tags::table.filter(tags::demo).filter(unused)).execute(conn).await?)
+    Ok(diesel::delete(tags::table.filter(tags::demo).filter(unused)).returning(tags::id).get_results(conn).await?)
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -96,10 +96,17 @@ pub async fn owner(conn: &mut Conn) -> Result<Option<UserRow>, DbError> {
         .optional()?)
 }
 
-/// Removes the demo site's users, except those with posts of their own and those named in `keep`.
-pub async fn delete_demo(conn: &mut Conn, keep: &[Uuid]) -> Result<usize, DbError> {
-    let sql = Sql::<Bool>::new("DELETE FROM users WHERE demo AND NOT (id = ANY(")
-        .bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(keep.to_vec())
-        .push(")) AND NOT EXISTS (SELECT 1 FROM posts WHERE posts.author_id = users.id)");
-    Ok(sql.execute(conn).await?)
+/// Removes the demo site's users; returns their ids.
+///
+/// Who has a post or a comment that stays, stays too, and so does the owner of a site that has no
+/// other: somebody signs in with that account.
+pub async fn delete_demo(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
+    let sql = Sql::<SqlUuid>::new(
+        "DELETE FROM users WHERE demo \
+         AND NOT EXISTS (SELECT 1 FROM posts WHERE posts.author_id = users.id) \
+         AND NOT EXISTS (SELECT 1 FROM comments WHERE comments.author_id = users.id) \
+         AND (role <> 'OWNER' OR EXISTS (SELECT 1 FROM users AS others WHERE others.role = 'OWNER' AND NOT others.demo)) \
+         RETURNING id",
+    );
+    Ok(sql.load(conn).await?)
 }

@@ -25,7 +25,11 @@ type Settings = Vec<(&'static str, String)>;
 impl Template {
     pub async fn begin() -> Self {
         match std::env::var("TEST_DATABASE_URL") {
-            Err(_) => Self::Embedded(tempfile::tempdir().expect("a folder for the template")),
+            // Kept for the life of the process, and so left behind: below the target folder it does no harm.
+            Err(_) => {
+                let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+                Self::Embedded(dir.expect("a folder for the template"))
+            }
             Ok(url) => {
                 let name = format!("inkstone_{}", uuid::Uuid::now_v7().simple());
                 admin(&url, &format!("CREATE DATABASE {name}")).await.expect("the server makes a database");

@@ -11,6 +11,7 @@ use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
 use crate::graphql::page::{self, Args};
 use crate::graphql::user::User;
+use crate::store::Sight;
 use crate::store::revisions::{self, RevisionRow};
 
 /// What a post said before an edit.
@@ -58,7 +59,7 @@ impl Revision {
 
 /// One page of a post's revisions.
 pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<Connection<String, Revision>, ApiError> {
-    if !ctx.request().actor.viewer.may_write() {
+    if ctx.request().sight() != Sight::Everything {
         return Err(ApiError::new(Code::Forbidden, "revisions are for the owner and editors"));
     }
     let page = args.check("revisions")?;

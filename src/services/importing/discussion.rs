@@ -33,9 +33,12 @@ pub async fn import(
         |file: &str, message: String| problems.push(FileProblem { path: dir.join(file), line: None, message });
 
     let keys: Vec<String> = files.comments.iter().map(|c| c.key.clone()).collect();
-    let known = comments::by_import_keys(&mut tx, &keys).await?;
-    let mut placed: HashMap<String, CommentRow> =
-        known.into_iter().filter_map(|row| Some((row.import_key.clone()?, row))).collect();
+    let mut known = comments::by_import_keys(&mut tx, &keys).await?;
+    // A comment that was written here is exported under its id.
+    let ids: Vec<Uuid> = keys.iter().filter_map(|key| key.parse().ok()).collect();
+    known.extend(comments::by_ids(&mut tx, &ids).await?);
+    let key = |row: &CommentRow| row.import_key.clone().unwrap_or_else(|| row.id.to_string());
+    let mut placed: HashMap<String, CommentRow> = known.into_iter().map(|row| (key(&row), row)).collect();
     let (mut added, mut events) = (0, Vec::new());
     for comment in &files.comments {
         if placed.contains_key(&comment.key) {

@@ -44,7 +44,7 @@ pub async fn import(
     let mut wanted = wanted(document, before.as_ref(), author_id, options);
     wanted.series_id = match (&document.series, options.dry_run) {
         (Some(name), false) => Some(series_id(&mut tx, name, &wanted.language, options).await?),
-        (Some(name), true) => series::by_slugs(&mut tx, &[slug_of(name)]).await?.pop().map(|row| row.id),
+        (Some(name), true) => known_series(&mut tx, name).await?,
         (None, _) => None,
     };
     let Some(before) = before else {
@@ -75,6 +75,8 @@ fn wanted<'a>(
         (false, None) => Some(before.and_then(|post| post.published_at).unwrap_or(options.now)),
     };
     let status = match published_at {
+        // An export writes the archive as drafts: to import it again must not take posts out.
+        _ if document.draft && before.is_some_and(|post| post.status == PostStatus::Archived) => PostStatus::Archived,
         _ if document.draft => PostStatus::Draft,
         Some(at) if at > options.now => PostStatus::Scheduled,
         _ => PostStatus::Published,
@@ -208,22 +210,29 @@ async fn finish(
 }
 
 async fn series_id(tx: &mut Tx, name: &str, language: &str, options: &ImportOptions) -> Result<Uuid, ServiceError> {
-    let slug = slug_of(name);
     let row = SeriesRow {
         id: Uuid::now_v7(),
-        slug: slug.clone(),
+        slug: slug_of(name),
         title: name.to_owned(),
         description: String::new(),
         language: language.to_owned(),
         demo: options.demo,
         created_at: options.now,
     };
-    if let Some(known) = series::by_title(tx, name).await? {
-        return Ok(known.id);
+    if let Some(known) = known_series(tx, name).await? {
+        return Ok(known);
     }
     series::insert_missing(tx, std::slice::from_ref(&row)).await?;
-    let known = series::by_slugs(tx, &[slug]).await?.pop();
-    known.map(|row| row.id).ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))
+    let made = known_series(tx, name).await?;
+    made.ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))
+}
+
+/// The series that a file names by its title or its slug.
+async fn known_series(conn: &mut Conn, name: &str) -> Result<Option<Uuid>, ServiceError> {
+    if let Some(known) = series::by_title(conn, name).await? {
+        return Ok(Some(known.id));
+    }
+    Ok(series::by_slugs(conn, &[slug_of(name)]).await?.pop().map(|row| row.id))
 }
 
 async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Result<bool, ServiceError> {

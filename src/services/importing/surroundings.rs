@@ -67,7 +67,8 @@ async fn describe_site(tx: &mut Tx, files: &SiteFiles, options: &ImportOptions) 
         updated_at: options.now,
     };
     let before = site::find(tx).await?;
-    if before.is_some_and(|before| SiteRow { updated_at: before.updated_at, ..row.clone() } == before) {
+    let same = |before: SiteRow| SiteRow { demo: before.demo, updated_at: before.updated_at, ..row.clone() } == before;
+    if before.is_some_and(same) {
         return Ok(false);
     }
     site::save(tx, &row).await?;

@@ -1,0 +1,10 @@
+//! The built program as a child process: starting, stopping, being killed, and its commands.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod durability;
+mod process;
+mod servers;
+mod serving;
