@@ -1,0 +1,10 @@
+//! Subscriptions: what arrives, in which order, and that nothing is missed.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod protocol;
+mod replicas;
+mod resuming;
+mod subscriptions;
+mod writing;
