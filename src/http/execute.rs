@@ -8,7 +8,7 @@ use async_graphql::{Request, Response, ServerError, Value};
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, StreamExt};
 
-use super::HttpState;
+use super::{HttpState, page_sizes};
 use crate::auth::Viewer;
 use crate::error::Code;
 use crate::events::Cursor;
@@ -36,6 +36,7 @@ pub async fn once(state: &HttpState, asking: &Asking, mut request: Request) -> (
     let started = Instant::now();
     let kind = operation_type(&mut request);
     let name = request.operation_name.clone();
+    page_sizes::fill(&mut request);
     let context = asking.context(state);
     let work = state.schema.execute(request.data(context.clone()));
     let mut response =
@@ -56,6 +57,7 @@ pub fn stream(
 ) -> impl Stream<Item = (Response, Option<Cursor>)> + Send + use<> {
     let kind = operation_type(&mut request).unwrap_or(OperationType::Subscription);
     metrics::graphql_operation(kind, request.operation_name.as_deref(), Outcome::Success, std::time::Duration::ZERO);
+    page_sizes::fill(&mut request);
     let context = asking.context(state);
     let request_id = asking.request_id.clone();
     let open = metrics::subscription_opened();

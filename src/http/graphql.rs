@@ -55,9 +55,20 @@ pub async fn post(
 
 /// An operation out of the query string of an address.
 pub fn parse_query(query: &str) -> Result<Request, ApiError> {
-    async_graphql::http::parse_query_string(query).map_err(|error| {
+    // The library calls this parameter by another name than the rest of the world.
+    let named = |pair: &str| match pair.strip_prefix("operationName=") {
+        Some(name) => format!("operation_name={name}"),
+        None => pair.to_owned(),
+    };
+    let query = query.split('&').map(named).collect::<Vec<_>>().join("&");
+    let parsed = async_graphql::http::parse_query_string(&query).map_err(|error| error.to_string());
+    parsed.and_then(with_query).map_err(|error| {
         ApiError::bad_input(format!("the address holds no GraphQL request ({error}): expected ?query=… with optional operationName, variables and extensions"))
     })
+}
+
+fn with_query(request: Request) -> Result<Request, String> {
+    if request.query.trim().is_empty() { Err("`query` is missing or empty".into()) } else { Ok(request) }
 }
 
 /// An operation out of a JSON body. Other media types are refused: a form of another site could
@@ -68,7 +79,7 @@ pub fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCo
         let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map_err(|error| error.to_string()).and_then(with_query).map_err(|error| {
         let message =
             format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
         (StatusCode::BAD_REQUEST, ApiError::bad_input(message))

@@ -23,6 +23,7 @@ mod execute;
 mod graphql;
 mod health;
 mod layers;
+mod page_sizes;
 mod sse;
 mod viewer;
 mod websocket;

@@ -127,7 +127,8 @@ pub async fn moderate(
 
 fn check(markdown: &str) -> Result<(), ServiceError> {
     let mut check = Check::default();
-    check.text("markdown", markdown, MAX_COMMENT_BYTES).markdown(markdown, MAX_COMMENT_BYTES).done()
+    check.that(!markdown.trim().is_empty(), RefusalCode::Invalid, "markdown", || "markdown is empty".into());
+    check.markdown(markdown, MAX_COMMENT_BYTES).done()
 }
 
 /// The comment, locked, if this viewer may know of it: one's own is known in every state.

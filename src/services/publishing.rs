@@ -103,9 +103,7 @@ pub async fn update(services: &Services, actor: &Actor, edit: PostEdit) -> Resul
     if let Some(names) = &edit.tags {
         set_tags(&mut tx, row.id, names, actor.now).await?;
     }
-    if let Some(key) = &edit.translation_key {
-        set_translation(&mut tx, &row, key.as_deref()).await?;
-    }
+    regroup(&mut tx, &row, &edit).await?;
     let mut told = event(EventKind::PostUpdated, &row, actor);
     told.payload["previousSlug"] = json!(before.slug);
     services.commit(tx, &[told]).await?;
@@ -288,6 +286,22 @@ pub(super) async fn set_translation(conn: &mut Conn, post: &PostRow, key: Option
     Ok(translations::set(conn, post.id, key).await?)
 }
 
+/// Keeps a group of translations at one post a language: an edit may change either.
+async fn regroup(conn: &mut Conn, post: &PostRow, edit: &PostEdit) -> Result<(), ServiceError> {
+    if let Some(key) = &edit.translation_key {
+        return set_translation(conn, post, key.as_deref()).await;
+    }
+    if edit.language.is_none() {
+        return Ok(());
+    }
+    let Some(key) = translations::keys(conn, &[post.id]).await?.remove(&post.id) else { return Ok(()) };
+    if translations::is_taken(conn, &key, &post.language, post.id).await? {
+        let message = format!("the group {key:?}, which the post is in, already has a version in {:?}", post.language);
+        return Err(ServiceError::refuse(RefusalCode::Taken, "language", message));
+    }
+    Ok(())
+}
+
 pub(super) fn slug_taken(error: DbError, slug: &str) -> ServiceError {
     if error.is_constraint("posts_slug_key") {
         return ServiceError::refuse(RefusalCode::Taken, "slug", format!("another post has the slug {slug:?}"));
@@ -318,6 +332,7 @@ fn check_draft(draft: &PostDraft, slug: &str, language: &str) -> Result<(), Serv
     let mut check = Check::default();
     check.text("title", &draft.title, 300).markdown(&draft.markdown, MAX_POST_BYTES).slug(slug).language(language);
     check_details(&mut check, draft.description.as_deref(), draft.cover.as_deref(), &draft.tags);
+    check_group(&mut check, draft.translation_key.as_deref());
     check.done()
 }
 
@@ -338,20 +353,31 @@ fn check_edit(edit: &PostEdit) -> Result<(), ServiceError> {
     let description = edit.description.as_ref().and_then(Option::as_deref);
     let cover = edit.cover.as_ref().and_then(Option::as_deref);
     check_details(&mut check, description, cover, edit.tags.as_deref().unwrap_or_default());
+    check_group(&mut check, edit.translation_key.as_ref().and_then(Option::as_deref));
     check.done()
 }
 
 fn check_details(check: &mut Check, description: Option<&str>, cover: Option<&str>, tags: &[String]) {
     check.at_most("description", description.unwrap_or_default(), 1000);
-    // A cover may also be a path of the site.
-    if let Some(cover) = cover.filter(|c| !c.starts_with('/') || c.starts_with("//")) {
-        check.url("cover", Some(cover));
-    }
+    match cover {
+        // A cover may also be a path of the site.
+        Some(path) if path.starts_with('/') && !path.starts_with("//") => check.at_most("cover", path, 2000),
+        cover => check.url("cover", cover),
+    };
     check.that(tags.len() <= 50, RefusalCode::TooLong, "tags", || {
         format!("{} tags: at most 50 are allowed", tags.len())
     });
     for tag in tags {
         check.text("tags", tag, 60);
+        check.that(tag.trim().is_empty() || !slugify(tag).is_empty(), RefusalCode::Invalid, "tags", || {
+            format!("{tag:?} is not a tag: it needs a letter or a digit")
+        });
+    }
+}
+
+fn check_group(check: &mut Check, translation_key: Option<&str>) {
+    if let Some(key) = translation_key {
+        check.text("translationKey", key, 200);
     }
 }
 

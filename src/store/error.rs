@@ -52,6 +52,8 @@ impl From<DieselError> for DbError {
             }
             _ if info.message().contains("statement timeout") => Self::TimedOut,
             _ if info.message().starts_with("invalid byte sequence for encoding") => Self::UnfitText,
+            // The same in jsonb, where the character is written as an escape.
+            _ if info.message().starts_with("unsupported Unicode escape sequence") => Self::UnfitText,
             _ if is_shutdown(info.message()) => Self::Unavailable(info.message().to_owned()),
             _ => Self::Other(error),
         }

@@ -3,4 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod costs;
+mod http;
+mod pages;
+mod permissions;
 mod reading;

@@ -20,7 +20,7 @@ async fn there_and_back(app: &TestApp) -> Value {
     exporting::export(&app.services, folder.path(), false).await.expect("the export succeeds");
     picture::empty(&app.services).await;
     // The one who imports is there before.
-    users::insert(&mut *app.services.db.conn().await.expect("a connection"), &options.author).await.expect("olga");
+    users::insert(&mut app.services.db.conn().await.expect("a connection"), &options.author).await.expect("olga");
     flawless(&import_with(&app.services, folder.path(), &options).await);
     picture::content(&app.services).await
 }

@@ -70,7 +70,7 @@ async fn an_edited_file_updates_its_post_and_keeps_what_it_said() {
     let folder = habits();
     import(&app.services, folder.path()).await;
     let row = async || {
-        let all = all_posts(&mut *app.services.db.conn().await.expect("a connection")).await;
+        let all = all_posts(&mut app.services.db.conn().await.expect("a connection")).await;
         all.into_iter().find(|post| post.slug == "zola").expect("the post")
     };
     let before = row().await;

@@ -88,7 +88,9 @@ const GENERATED: &[(&str, &[&str])] = &[
     ("h4", &["id"]),
     ("h5", &["id"]),
     ("h6", &["id"]),
-    ("input", &["class", "checked"]),
+    // `type` and `disabled` get their only value below; listed, they keep their place: what ammonia adds
+    // comes in another order in each process.
+    ("input", &["type", "class", "checked", "disabled"]),
     ("li", &["id", "class"]),
     ("ol", &["class"]),
     ("section", &["class", "data-footnotes"]),

@@ -1,0 +1,88 @@
+//! Addresses, the list of users, and what keys see.
+
+use super::*;
+
+#[tokio::test]
+async fn an_email_address_is_told_to_its_owner_and_to_the_sites_owner() {
+    let app = TestApp::start().await;
+    let query = r#"{ olga: user(handle: "olga") { email } edgar: user(handle: "edgar") { email } rita: user(handle: "rita") { email } }"#;
+    let key = key_without_read(&app).await;
+    let none: [&str; 0] = [];
+    let cases = [
+        ("nobody", None, &none[..]),
+        ("the owner", Some(&app.tokens.owner), &["olga", "edgar", "rita"][..]),
+        ("an editor", Some(&app.tokens.editor), &["edgar"][..]),
+        ("a reader", Some(&app.tokens.reader), &["rita"][..]),
+        ("a key of the owner that may not read", Some(&key), &none[..]),
+    ];
+    for (who, token, seen) in cases {
+        let found = data(app.ask_as(token.map(String::as_str), query, json!({})).await);
+        for handle in ["olga", "edgar", "rita"] {
+            let wanted = if seen.contains(&handle) { json!(format!("{handle}@example.org")) } else { Value::Null };
+            assert_eq!(found[handle]["email"], wanted, "what {who} learns of {handle}'s address");
+        }
+        let listed = data(
+            app.ask_as(token.map(String::as_str), "{ users(first: 100) { nodes { handle email } } }", json!({})).await,
+        );
+        let told = listed.to_string().matches("@example.org").count();
+        assert!(told <= seen.len(), "{who} learns {told} addresses from the list of users, expected {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_public_list_of_users_holds_staff_only() {
+    let app = TestApp::start().await;
+    let query = "{ users(first: 100) { totalCount nodes { handle role } } }";
+    let key = key_without_read(&app).await;
+    for token in [None, Some(&app.tokens.reader), Some(&key)] {
+        let users = data(app.ask_as(token.map(String::as_str), query, json!({})).await);
+        let handles: Vec<&Value> = nodes(&users["users"]).iter().map(|user| &user["handle"]).collect();
+        assert_eq!(json!(handles), json!(["edgar", "mo", "olga", "shuyi"]), "the public should see who writes here");
+        assert_eq!(users["users"]["totalCount"], 4);
+    }
+    for token in [&app.tokens.owner, &app.tokens.editor] {
+        let users = data(app.ask_as(Some(token), query, json!({})).await);
+        assert!(nodes(&users["users"]).iter().any(|user| user["role"] == "READER"), "staff should see readers too");
+        assert_eq!(users["users"]["totalCount"], nodes(&users["users"]).len());
+    }
+}
+
+fn nodes(connection: &Value) -> &[Value] {
+    connection["nodes"].as_array().expect("nodes")
+}
+
+#[tokio::test]
+async fn a_key_sees_with_the_read_scope_what_its_user_sees_and_no_more() {
+    let app = TestApp::start().await;
+    create(&app, "zugzwang-draft", json!({})).await;
+    let query = r#"{ viewer { handle } post(slug: "zugzwang-draft") { title } }"#;
+    let cases = [
+        ("olga", vec![Scope::Read], true),
+        ("edgar", vec![Scope::Read], true),
+        ("olga", vec![Scope::Write, Scope::Comment, Scope::Moderate], false),
+        ("rita", Scope::ALL.to_vec(), false),
+    ];
+    for (handle, scopes, seen) in cases {
+        let token = key(&app, handle, &scopes).await;
+        let found = data(app.ask_as(Some(&token), query, json!({})).await);
+        assert_eq!(found["viewer"]["handle"], handle, "a key should speak for its user");
+        assert_eq!(found["post"] != Value::Null, seen, "a key of {handle} with {scopes:?} and a draft");
+    }
+}
+
+#[tokio::test]
+async fn a_key_does_only_what_its_scopes_name() {
+    let app = TestApp::start().await;
+    let read_only = key(&app, "olga", &[Scope::Read]).await;
+    let post = id_of_post(&app, TRANSLATED).await;
+    let attempts = [
+        ("createPost", "CreatePostInput", json!({ "title": "x", "markdown": "x" })),
+        ("addComment", "AddCommentInput", json!({ "postId": post, "markdown": "x" })),
+        ("react", "ReactInput", json!({ "postId": post, "kind": "LIKE" })),
+    ];
+    for (mutation, of, input) in attempts {
+        let query = format!("mutation($input: {of}!) {{ {mutation}(input: $input) {{ userErrors {{ message }} }} }}");
+        let answer = app.ask_as(Some(&read_only), &query, json!({ "input": input })).await;
+        assert_eq!(code(&answer), "FORBIDDEN", "{mutation} with a key that may only read: {answer:#}");
+    }
+}

@@ -1,0 +1,149 @@
+//! Accounts: signing up and in.
+
+use serde_json::{Value, json};
+
+use crate::deeds::{attempt, picture, refused, stored_text, text};
+use crate::support::{PASSWORD, TestApp, code, data};
+
+mod keys;
+mod sessions;
+
+const SESSION: &str = "user { handle name role email } token expiresAt";
+
+/// Signs up or in; the payload with its user errors.
+async fn begin(app: &TestApp, mutation: &str, input: Value) -> Value {
+    data(attempt(app, None, mutation, SESSION, input).await)["done"].take()
+}
+
+async fn sign_in(app: &TestApp, login: &str, password: &str) -> Value {
+    begin(app, "signIn", json!({ "login": login, "password": password })).await
+}
+
+/// The handle of the one whom a token names.
+async fn viewer(app: &TestApp, token: &str) -> Value {
+    data(app.ask_as(Some(token), "{ viewer { handle } }", json!({})).await)["viewer"]["handle"].take()
+}
+
+#[tokio::test]
+async fn a_new_account_is_a_readers_and_signed_in() {
+    let app = TestApp::start().await;
+    let input = json!({ "handle": " Wei_Ran-2 ", "name": " 魏然 ", "email": "Wei@Example.org", "password": "山雨欲来风满楼时刻" });
+    let answer = refused(&app, None, "signUp", input.clone()).await;
+    assert_eq!(answer, json!([["INVALID", "password"]]), "nine characters are too few, also Chinese ones");
+    let mut input = input;
+    input["password"] = json!("山雨欲来风满楼的时刻");
+    let made = begin(&app, "signUp", input).await;
+    let user = json!({ "handle": "wei_ran-2", "name": "魏然", "role": "READER", "email": null });
+    assert_eq!(made["user"]["handle"], user["handle"], "the handle is lower case: {made}");
+    assert_eq!((&made["user"]["name"], &made["user"]["role"]), (&user["name"], &user["role"]));
+    assert_eq!(viewer(&app, &text(&made["token"])).await, "wei_ran-2", "the token works");
+    assert!(text(&made["expiresAt"]) > chrono::Utc::now().to_rfc3339(), "and will for a while");
+    let again = sign_in(&app, "wei@example.ORG", "山雨欲来风满楼的时刻").await;
+    assert_eq!(again["user"]["handle"], "wei_ran-2", "the e-mail address in any case signs in");
+}
+
+#[tokio::test]
+async fn sign_up_tells_what_is_wrong() {
+    let app = TestApp::start().await;
+    let good =
+        json!({ "handle": "weiran", "name": "Wei Ran", "email": "wei@example.org", "password": "a long enough one" });
+    let with = |field: &str, value: Value| {
+        let mut input = good.clone();
+        input["handle"] = json!("newcomer");
+        input["email"] = Value::Null;
+        input[field] = value;
+        input
+    };
+    for (field, value, expected) in [
+        ("handle", json!("olga"), "TAKEN"),
+        ("handle", json!(" OLGA "), "TAKEN"),
+        ("email", json!("Olga@Example.org"), "TAKEN"),
+        ("handle", json!("x"), "INVALID"),
+        ("handle", json!("x".repeat(41)), "INVALID"),
+        ("handle", json!("ol ga"), "INVALID"),
+        ("handle", json!("a@b.example"), "INVALID"),
+        ("handle", json!("奥尔加"), "INVALID"),
+        ("name", json!(" "), "INVALID"),
+        ("name", json!("n".repeat(101)), "TOO_LONG"),
+        ("email", json!("not an address"), "INVALID"),
+        ("email", json!("a@b@c.example"), "INVALID"),
+        ("password", json!("123456789"), "INVALID"),
+        ("password", json!("password123"), "INVALID"),
+        ("password", json!("zzzzzzzzzzzz"), "INVALID"),
+        ("password", json!("ab".repeat(101)), "INVALID"),
+    ] {
+        let answer = refused(&app, None, "signUp", with(field, value.clone())).await;
+        assert_eq!(answer, json!([[expected, field]]), "{field} {value}");
+    }
+    let all = json!({ "handle": "!", "name": "", "email": "x", "password": "a long enough one" });
+    let answer = refused(&app, None, "signUp", all).await;
+    assert_eq!(answer, json!([["INVALID", "handle"], ["INVALID", "name"], ["INVALID", "email"]]), "all at once");
+}
+
+#[tokio::test]
+async fn one_signs_in_by_handle_and_by_address() {
+    let app = TestApp::start().await;
+    for login in ["rita", "RITA", " rita ", "rita@example.org", "Rita@Example.Org"] {
+        let session = sign_in(&app, login, PASSWORD).await;
+        assert_eq!(session["user"]["handle"], "rita", "signing in as {login:?}: {session}");
+        assert_eq!(viewer(&app, &text(&session["token"])).await, "rita");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+    let app = TestApp::start().await;
+    let before = picture(&app).await;
+    let wrong =
+        attempt(&app, None, "signIn", SESSION, json!({ "login": "rita", "password": "not her password" })).await;
+    let faults = &wrong["data"]["done"]["userErrors"];
+    assert_eq!((&faults[0]["code"], &faults[0]["field"]), (&json!("WRONG_CREDENTIALS"), &Value::Null));
+    assert_eq!(wrong["data"]["done"]["token"], Value::Null);
+    // `mo` is a user of the demo site, who has no password.
+    let long = "p".repeat(5000);
+    for (login, password) in [
+        ("nobody-here", "not her password"),
+        ("nobody@example.org", PASSWORD),
+        ("mo", ""),
+        ("mo", PASSWORD),
+        ("", ""),
+        ("rita", ""),
+        ("rita", &*PASSWORD.to_uppercase()),
+        ("rita", &format!("{PASSWORD} ")),
+        ("rita", &long),
+        ("%", PASSWORD),
+    ] {
+        let answer = attempt(&app, None, "signIn", SESSION, json!({ "login": login, "password": password })).await;
+        assert_eq!(answer["data"], wrong["data"], "{login:?} gets the same answer as a wrong password");
+    }
+    assert_eq!(picture(&app).await, before, "no session was begun");
+}
+
+#[tokio::test]
+async fn a_closed_site_takes_no_accounts_but_lets_the_old_ones_in() {
+    let app = TestApp::start_with(&[("sign_up", "closed")]).await;
+    let input = json!({ "handle": "weiran", "name": "Wei Ran", "password": "a long enough one" });
+    assert_eq!(refused(&app, None, "signUp", input).await, json!([["CLOSED", null]]));
+    assert_eq!(sign_in(&app, "rita", PASSWORD).await["user"]["handle"], "rita");
+}
+
+#[tokio::test]
+async fn no_secret_is_stored_in_clear() {
+    let app = TestApp::start().await;
+    let session = text(&sign_in(&app, "rita", PASSWORD).await["token"]);
+    let key = crate::deeds::key(&app, "rita", &inkstone::auth::Scope::ALL, None).await;
+    let tables = ["sessions", "api_keys", "identities", "users", "events"];
+    let rows = tables.map(|table| format!("coalesce((SELECT string_agg(t::text, ' ') FROM {table} t), '')"));
+    let stored = stored_text(&app, &rows.join(" || ")).await;
+    assert!(stored.contains("$argon2id$"), "passwords are hashed with argon2id");
+    assert!(stored.contains(&key[key.len() - 6..]), "a key can be told from others by its end");
+    let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    for secret in [PASSWORD, &session, &session["ink_ses_".len()..], &key, &key["ink_key_".len()..]] {
+        assert!(!stored.contains(secret), "a secret is stored in clear");
+        assert!(!stored.contains(&hex(secret)), "a secret is stored in clear, as bytes");
+    }
+    assert_eq!(
+        code(&app.ask_as(Some(&key[..key.len() - 1]), "{ viewer { handle } }", json!({})).await),
+        "UNAUTHENTICATED"
+    );
+}

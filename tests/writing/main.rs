@@ -1,0 +1,12 @@
+//! Everything that changes something: what is accepted, what is refused, and what is read afterwards.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod comments;
+mod deeds;
+mod organising;
+mod posts;
+mod reactions;
+mod scheduling;
