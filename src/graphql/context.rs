@@ -68,10 +68,10 @@ impl RequestContext {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes which event is on its way, so that the transport can label it.
+    /// Notes which event is on its way, so that the transport can label it. Not before it has been
+    /// read: a client must not go on behind an event that it never got.
     pub fn deliver(&self, cursor: Cursor) {
         *self.delivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor);
-        self.renew_loaders();
     }
 
     /// The cursor of the last event that was delivered.

@@ -182,11 +182,10 @@ impl Batch for CommentById {
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<CommentRow>>, ServiceError> {
         let mut rows = caching::comments(&source.services, keys).await?;
         rows.retain(|_, row| row.visible_to(source.sight));
-        if source.sight == Sight::Public {
-            let posts: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
-            let posts = PostById::load(source, &posts).await?;
-            rows.retain(|_, row| posts.contains_key(&row.post_id));
-        }
+        // A comment goes with its post, also out of the cache.
+        let posts: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
+        let posts = PostById::load(source, &posts).await?;
+        rows.retain(|_, row| posts.contains_key(&row.post_id));
         Ok(rows)
     }
 }

@@ -4,7 +4,7 @@
 //! here is the API's documentation: it is written for who builds a front end. Imports `services`
 //! and, for rows and pages, `store`; imported by `http` and `app`.
 //!
-//! To add a type: a file with the object around its row, a loader in `loaders/` if others refer
+//! To add a type: a file with the object around its row, a loader in `loaders.rs` if others refer
 //! to it, its queries and mutations in the merged roots below, an arm in `node.rs` if it has an
 //! id; then `cargo run -- schema > schema.graphql`.
 
@@ -66,9 +66,12 @@ pub struct QueryLimits {
     pub max_complexity: usize,
 }
 
+/// Most aliases in one operation: each is another chance to guess a password.
+const MAX_ALIASES: usize = 30;
+
 /// The schema with its limits.
 pub fn schema(limits: QueryLimits) -> ApiSchema {
-    builder().limit_depth(limits.max_depth).limit_complexity(limits.max_complexity).limit_directives(16).finish()
+    builder().limit_depth(limits.max_depth).limit_complexity(limits.max_complexity).limit_directives(16).limit_aliases(MAX_ALIASES).finish()
 }
 
 /// The schema in the GraphQL schema language.

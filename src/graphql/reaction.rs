@@ -129,9 +129,12 @@ impl ReactionSubscription {
                     Err(error) => return Some(Err(error)),
                 };
                 let cursor = Cursor::at(event.position);
-                request.deliver(cursor);
+                request.renew_loaders();
                 match counts(&request, id).await {
-                    Ok(Some((post, counts))) => Some(Ok(ReactionCountsEvent { cursor: cursor.encode(), post, counts })),
+                    Ok(Some((post, counts))) => {
+                        request.deliver(cursor);
+                        Some(Ok(ReactionCountsEvent { cursor: cursor.encode(), post, counts }))
+                    }
                     Ok(None) => None,
                     Err(error) => Some(Err(error)),
                 }
@@ -151,7 +154,8 @@ impl ReactionSubscription {
         let events = post::events(&request, vec![EventKind::ViewersChanged], Some(id), None).await?;
         let viewing = request.services.presence.join(id);
         // The first number is known without waiting for this viewer to be written down.
-        let first = caching::viewers(&request.services, id).await? + 1;
+        let first = caching::viewers(&request.services, id).await? + request.services.presence.ahead(id);
+        let mut told = first;
         let later = events.then(move |event| {
             let request = request.clone();
             let _open = &viewing;
@@ -159,6 +163,11 @@ impl ReactionSubscription {
                 event?;
                 Ok(ViewerCountEvent { count: caching::viewers(&request.services, id).await? })
             }
+        });
+        let later = later.filter(move |event: &Result<ViewerCountEvent, ApiError>| {
+            let count = event.as_ref().map_or(told, |event| event.count);
+            let changed = event.is_err() || std::mem::replace(&mut told, count) != count;
+            std::future::ready(changed)
         });
         Ok(futures_util::stream::once(async move { Ok(ViewerCountEvent { count: first }) }).chain(later))
     }

@@ -64,11 +64,11 @@ async fn finish(services: &Services, job: Claimed) -> Result<(), DbError> {
         done.unwrap_or_else(|_| Err(ServiceError::Internal(format!("it took longer than {} s", LOCK.as_secs()))));
     let mut conn = services.db.conn().await?;
     match done {
-        Ok(()) => jobs::finish(&mut conn, job.id).await,
+        Ok(()) => jobs::finish(&mut conn, &job).await,
         Err(error) => {
             let retry_at = (job.attempts < MAX_ATTEMPTS).then(|| Utc::now() + back_off(job.attempts));
             tracing::warn!(job = %job.kind, subject = %job.subject, attempt = job.attempts, %error, "a job failed");
-            jobs::fail(&mut conn, job.id, &error.to_string(), retry_at).await
+            jobs::fail(&mut conn, &job, &error.to_string(), retry_at).await
         }
     }
 }

@@ -111,7 +111,7 @@ pub async fn moderate(
     }
     if before.status == CommentStatus::Deleted || status == CommentStatus::Deleted {
         let message = "a comment is deleted with deleteComment, and a deleted one has no text to decide about";
-        return Err(ServiceError::refuse(RefusalCode::WrongState, "status", message));
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "decision", message));
     }
     let first_approval = status == CommentStatus::Approved && before.approved_at.is_none();
     let changes = CommentChanges {

@@ -38,6 +38,8 @@ struct Inner {
 #[derive(Default)]
 struct Counts {
     by_post: HashMap<Uuid, i32>,
+    /// What of `by_post` the database knows.
+    written: HashMap<Uuid, i32>,
     unwritten: HashSet<Uuid>,
 }
 
@@ -64,6 +66,13 @@ impl Presence {
     pub fn join(&self, post_id: Uuid) -> Viewing {
         self.count(post_id, 1);
         Viewing { presence: self.clone(), post_id }
+    }
+
+    /// By how much the viewers of this process are more than it has written down.
+    pub fn ahead(&self, post_id: Uuid) -> i64 {
+        let counts = self.lock();
+        let of = |counts: &HashMap<Uuid, i32>| i64::from(counts.get(&post_id).copied().unwrap_or(0));
+        of(&counts.by_post) - of(&counts.written)
     }
 
     /// Writes counts down until `stop`, then takes this process's viewers out.
@@ -108,8 +117,11 @@ impl Presence {
                 self.lock().unwritten.extend(changed[at..].iter().map(|(post, _)| *post));
                 return Err(error);
             }
+            self.lock().written.insert(*post_id, *viewers);
         }
-        self.lock().by_post.retain(|_, viewers| *viewers > 0);
+        let mut counts = self.lock();
+        counts.by_post.retain(|_, viewers| *viewers > 0);
+        counts.written.retain(|_, viewers| *viewers > 0);
         Ok(())
     }
 

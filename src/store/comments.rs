@@ -131,6 +131,9 @@ pub async fn count_by_parent(
     ids: &[Uuid],
     sight: Sight,
 ) -> Result<HashMap<Uuid, i64>, DbError> {
+    if (parent, sight) == (CommentParent::Post, Sight::Public) {
+        return count_reachable(conn, ids).await;
+    }
     let column = match parent {
         CommentParent::Post => "post_id",
         CommentParent::Comment => "parent_id",
@@ -142,6 +145,22 @@ pub async fn count_by_parent(
         .push(" = ANY(")
         .bind::<Array<SqlUuid>, _>(ids.to_vec())
         .push(") GROUP BY 1");
+    let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// How many comments the public can reach from each post: none below one that it cannot see.
+async fn count_reachable(conn: &mut Conn, post_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, DbError> {
+    let sql = Sql::<(SqlUuid, BigInt)>::new(
+        "WITH RECURSIVE shown AS (SELECT id, post_id, status FROM comments \
+         WHERE parent_id IS NULL AND status IN ('APPROVED', 'DELETED') AND post_id = ANY(",
+    )
+    .bind::<Array<SqlUuid>, _>(post_ids.to_vec())
+    .push(
+        ") UNION ALL SELECT reply.id, reply.post_id, reply.status FROM comments AS reply \
+         JOIN shown ON reply.parent_id = shown.id WHERE reply.status IN ('APPROVED', 'DELETED')) \
+         SELECT post_id, count(*) FROM shown WHERE status <> 'DELETED' GROUP BY 1",
+    );
     let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
     Ok(rows.into_iter().collect())
 }

@@ -79,26 +79,31 @@ pub async fn claim(
     Ok(row.map(|(id, kind, subject, attempts)| Claimed { id, kind, subject, attempts }))
 }
 
-/// Marks a job as done.
-pub async fn finish(conn: &mut Conn, id: Uuid) -> Result<(), DbError> {
-    diesel::update(jobs::table.find(id))
-        .set((jobs::state.eq("DONE"), jobs::locked_until.eq(None::<DateTime<Utc>>)))
-        .execute(conn)
-        .await?;
+/// Marks a job as done, unless it was asked for again since it was claimed.
+pub async fn finish(conn: &mut Conn, job: &Claimed) -> Result<(), DbError> {
+    let sql = Sql::<Text>::new("UPDATE jobs SET state = 'DONE', locked_until = NULL WHERE ");
+    still_held(sql, job).execute(conn).await?;
     Ok(())
 }
 
-/// Puts a failed job back to be tried at `retry_at`, or aside for good when there is none.
-pub async fn fail(conn: &mut Conn, id: Uuid, error: &str, retry_at: Option<DateTime<Utc>>) -> Result<(), DbError> {
-    let state = if retry_at.is_some() { "QUEUED" } else { "DEAD" };
-    diesel::update(jobs::table.find(id))
-        .set((jobs::state.eq(state), jobs::last_error.eq(error), jobs::locked_until.eq(None::<DateTime<Utc>>)))
-        .execute(conn)
-        .await?;
-    if let Some(at) = retry_at {
-        diesel::update(jobs::table.find(id)).set(jobs::run_at.eq(at)).execute(conn).await?;
-    }
+/// Puts a failed job back to be tried at `retry_at`, or aside for good when there is none; unless
+/// it was asked for again since it was claimed.
+pub async fn fail(conn: &mut Conn, job: &Claimed, error: &str, retry_at: Option<DateTime<Utc>>) -> Result<(), DbError> {
+    let sql = match retry_at {
+        Some(at) => Sql::<Text>::new("UPDATE jobs SET state = 'QUEUED', run_at = ").bind::<Timestamptz, _>(at),
+        None => Sql::new("UPDATE jobs SET state = 'DEAD'"),
+    };
+    let sql = sql.push(", locked_until = NULL, last_error = ").bind::<Text, _>(error.to_owned()).push(" WHERE ");
+    still_held(sql, job).execute(conn).await?;
     Ok(())
+}
+
+/// Asking for a job again ends the claim: it is queued anew, and its attempts begin at none.
+fn still_held(sql: Sql<Text>, job: &Claimed) -> Sql<Text> {
+    sql.push("state = 'RUNNING' AND id = ")
+        .bind::<SqlUuid, _>(job.id)
+        .push(" AND attempts = ")
+        .bind::<Integer, _>(job.attempts)
 }
 
 /// When the next job is due, if any waits.

@@ -75,7 +75,8 @@ async fn with_harness<T: Send + 'static>(
     .await?;
     if lock {
         let mut conn = conn;
-        conn.batch_execute("SELECT pg_advisory_unlock(4726157301); RESET statement_timeout")
+        let restore = format!("SELECT pg_advisory_unlock(4726157301); SET statement_timeout = {}", db.statement_timeout.as_millis());
+        conn.batch_execute(&restore)
             .await
             .map_err(DbError::from)?;
     }

@@ -53,7 +53,7 @@ impl CommentSubscription {
 
 async fn deliver(request: &RequestContext, event: &EventRow) -> Result<Option<CommentAddedEvent>, ApiError> {
     let cursor = Cursor::at(event.position);
-    request.deliver(cursor);
+    request.renew_loaders();
     if !comes_into_sight(request.sight(), event) {
         return Ok(None);
     }
@@ -62,6 +62,7 @@ async fn deliver(request: &RequestContext, event: &EventRow) -> Result<Option<Co
     // Read as it is now: what has been deleted since, or called spam, is not told any more.
     let row = request.loaders().comment.load(id).await?;
     let row = row.filter(|row| row.status != CommentStatus::Deleted && row.visible_to(request.sight()));
+    request.deliver(cursor);
     Ok(row.map(|row| CommentAddedEvent { cursor: cursor.encode(), comment: Comment(row) }))
 }
 

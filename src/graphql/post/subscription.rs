@@ -49,10 +49,11 @@ impl PostSubscription {
 
 async fn deliver(request: &RequestContext, event: &EventRow) -> Result<Option<PostPublishedEvent>, ApiError> {
     let cursor = Cursor::at(event.position);
-    request.deliver(cursor);
+    request.renew_loaders();
     // Read as it is now: what has been taken back since is not told any more.
     let post = request.loaders().post.load(event.subject).await?;
     let post = post.filter(|post| post.status == PostStatus::Published);
+    request.deliver(cursor);
     Ok(post.map(|post| PostPublishedEvent { cursor: cursor.encode(), post: Post(post) }))
 }
 
