@@ -71,7 +71,12 @@ const MAX_ALIASES: usize = 30;
 
 /// The schema with its limits.
 pub fn schema(limits: QueryLimits) -> ApiSchema {
-    builder().limit_depth(limits.max_depth).limit_complexity(limits.max_complexity).limit_directives(16).limit_aliases(MAX_ALIASES).finish()
+    builder()
+        .limit_depth(limits.max_depth)
+        .limit_complexity(limits.max_complexity)
+        .limit_directives(16)
+        .limit_aliases(MAX_ALIASES)
+        .finish()
 }
 
 /// The schema in the GraphQL schema language.

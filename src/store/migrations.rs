@@ -75,10 +75,11 @@ async fn with_harness<T: Send + 'static>(
     .await?;
     if lock {
         let mut conn = conn;
-        let restore = format!("SELECT pg_advisory_unlock(4726157301); SET statement_timeout = {}", db.statement_timeout.as_millis());
-        conn.batch_execute(&restore)
-            .await
-            .map_err(DbError::from)?;
+        let restore = format!(
+            "SELECT pg_advisory_unlock(4726157301); SET statement_timeout = {}",
+            db.statement_timeout.as_millis()
+        );
+        conn.batch_execute(&restore).await.map_err(DbError::from)?;
     }
     done
 }

@@ -142,7 +142,13 @@ impl Db {
     /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
     pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
         let pool = connect::pool(&backend, settings).await?;
-        Ok(Self { pool, backend, statement_timeout: settings.statement_timeout, committed: Arc::new(Notify::new()), statements: None })
+        Ok(Self {
+            pool,
+            backend,
+            statement_timeout: settings.statement_timeout,
+            committed: Arc::new(Notify::new()),
+            statements: None,
+        })
     }
 
     /// The same database, with the statements that go through this handle counted in `count`.
