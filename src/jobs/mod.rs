@@ -3,9 +3,9 @@
 //! A job is a row of `jobs`, put there by a service in the transaction of the change that asks for
 //! it. One worker per process claims what is due (`SKIP LOCKED`), runs its handler, and puts it
 //! back with a growing delay when it failed; a worker that dies loses its claim after
-//! [`LOCK`]. Imports `services`, `store`, `events`; imported by `app`.
+//! `LOCK`. Imports `services`, `store`, `events`; imported by `app`.
 //!
-//! To add one: a kind and an arm in [`run_one`] whose handler can be run twice without harm.
+//! To add one: a kind and an arm in `run_one` whose handler can be run twice without harm.
 
 use std::sync::Arc;
 use std::time::Duration;

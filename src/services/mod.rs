@@ -1,7 +1,7 @@
 //! Verbs that touch more than one store: publishing, commenting, reacting, signing in.
 //!
 //! Each function checks what the viewer may do, validates, and makes its change in one
-//! transaction with the event that tells of it ([`Services::commit`]). Imports `store`, `cache`,
+//! transaction with the event that tells of it (`Services::commit`). Imports `store`, `cache`,
 //! `events`, `auth`; imported by `graphql`, `http`, `jobs` and `app`.
 //!
 //! To add a verb: a function in the file of its noun that takes `&Services`, an [`Actor`] and an

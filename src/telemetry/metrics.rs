@@ -4,7 +4,7 @@
 //! never ids, paths or text that a client can choose freely: each distinct value costs memory
 //! for as long as the process lives.
 //!
-//! To add one: a constant, a line in [`describe`], a function, and for a histogram its buckets.
+//! To add one: a constant, a line in `describe`, a function, and for a histogram its buckets.
 
 #[cfg(test)]
 mod tests;
