@@ -6,9 +6,10 @@ use std::time::Instant;
 use async_graphql::parser::types::OperationType as Parsed;
 use async_graphql::{Request, Response, ServerError, Value};
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 
-use super::{HttpState, page_sizes};
+use super::{HttpState, page_sizes, size};
 use crate::auth::Viewer;
 use crate::error::Code;
 use crate::events::Cursor;
@@ -37,6 +38,9 @@ pub async fn once(state: &HttpState, asking: &Asking, mut request: Request) -> (
     let kind = operation_type(&mut request);
     let name = request.operation_name.clone();
     page_sizes::fill(&mut request);
+    if !size::fits(&mut request) {
+        return (too_large(&asking.request_id), asking.context(state));
+    }
     let context = asking.context(state);
     let work = state.schema.execute(request.data(context.clone()));
     let mut response =
@@ -54,19 +58,30 @@ pub fn stream(
     state: &HttpState,
     asking: &Asking,
     mut request: Request,
-) -> impl Stream<Item = (Response, Option<Cursor>)> + Send + use<> {
+) -> BoxStream<'static, (Response, Option<Cursor>)> {
     let kind = operation_type(&mut request).unwrap_or(OperationType::Subscription);
     metrics::graphql_operation(kind, request.operation_name.as_deref(), Outcome::Success, std::time::Duration::ZERO);
     page_sizes::fill(&mut request);
+    if !size::fits(&mut request) {
+        return stream::once(std::future::ready((too_large(&asking.request_id), None))).boxed();
+    }
     let context = asking.context(state);
     let request_id = asking.request_id.clone();
     let open = metrics::subscription_opened();
     let responses = state.schema.execute_stream(request.data(context.clone()));
-    responses.map(move |mut response| {
+    let responses = responses.map(move |mut response| {
         let _counted = &open;
         add_request_id(&mut response, &request_id);
         (response, context.delivered())
-    })
+    });
+    responses.boxed()
+}
+
+fn too_large(request_id: &str) -> Response {
+    let message = "the operation asks for too much once its fragments are spread, or they spread themselves: ask for less at once";
+    let mut response = Response::from_errors(vec![ServerError::new(message, None)]);
+    add_request_id(&mut response, request_id);
+    response
 }
 
 /// What kind of operation will run; `None` if the document cannot be read.

@@ -24,6 +24,7 @@ mod graphql;
 mod health;
 mod layers;
 mod page_sizes;
+mod size;
 mod sse;
 mod viewer;
 mod websocket;
