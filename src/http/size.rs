@@ -19,8 +19,9 @@ const MAX_DEPTH: usize = 200;
 pub fn fits(request: &mut Request) -> bool {
     let Ok(document) = request.parsed_query() else { return true };
     let mut known = HashMap::new();
-    let sizes = document.operations.iter().map(|(_, op)| size(&op.node.selection_set.node, document, &mut known, 0));
-    sizes.fold(Some(0usize), |sum, one| Some(sum?.saturating_add(one?))).is_some_and(|sum| sum <= MAX_SELECTIONS)
+    let mut sizes =
+        document.operations.iter().map(|(_, op)| size(&op.node.selection_set.node, document, &mut known, 0));
+    sizes.try_fold(0usize, |sum, one| Some(sum.saturating_add(one?))).is_some_and(|sum| sum <= MAX_SELECTIONS)
 }
 
 /// `None` for fragments that spread themselves, or nest too deep. A fragment that is being counted is known as `None`.
