@@ -134,14 +134,33 @@ static COMMENT: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
+/// Times that a text is sanitised at most.
+const MAX_PASSES: usize = 5;
+
 /// A post's HTML with nothing in it but the allow-list.
 pub(super) fn post(html: &str) -> String {
-    keep_newlines(POST.clean(html).to_string())
+    settled(&POST, html)
 }
 
 /// A comment's HTML with nothing in it but the allow-list, and `rel` on its links.
 pub(super) fn comment(html: &str) -> String {
-    keep_newlines(COMMENT.clean(html).to_string())
+    settled(&COMMENT, html)
+}
+
+/// Sanitises until nothing changes any more. Misnested tags can print as HTML that a parser reads
+/// as another tree, and what is checked has to be what a browser will see. Twice is the rule; text
+/// that has not settled after [`MAX_PASSES`] is shown as its source.
+fn settled(builder: &Builder<'_>, html: &str) -> String {
+    let pass = |html: &str| keep_newlines(builder.clean(html).to_string());
+    let mut clean = pass(html);
+    for _ in 1..MAX_PASSES {
+        let again = pass(&clean);
+        if again == clean {
+            return clean;
+        }
+        clean = again;
+    }
+    clean.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Doubles a line break at the start of a `pre`, as HTML parsers drop the first and ammonia has dropped one.
@@ -188,7 +207,7 @@ fn filter_value<'v>(tag: &str, attribute: &str, value: &'v str) -> Option<Cow<'v
     let keep = match (tag, attribute) {
         (_, "class") => return filter_classes(tag, value).map(Cow::Owned),
         ("img", "src") => is_image_url(value),
-        (_, "href") => !value.trim().is_empty(),
+        (_, "href") => Url::parse(value).is_ok() || is_relative_url(value),
         ("a" | "li", "id") => is_footnote_id(value),
         (_, "id") => !value.is_empty() && !is_footnote_id(value),
         (_, "data-math-style") => matches!(value, "inline" | "display"),
@@ -206,8 +225,15 @@ fn filter_value<'v>(tag: &str, attribute: &str, value: &'v str) -> Option<Cow<'v
 fn is_image_url(value: &str) -> bool {
     match Url::parse(value) {
         Ok(url) => matches!(url.scheme(), "http" | "https"),
-        Err(_) => !value.trim().is_empty(),
+        Err(_) => is_relative_url(value),
     }
+}
+
+/// Of what is no URL with a scheme, what can stand in its place: its first segment holds no colon,
+/// so that nobody takes it for a scheme (RFC 3986, section 4.2).
+fn is_relative_url(value: &str) -> bool {
+    let first = value.split(['/', '?', '#']).next().unwrap_or_default();
+    !value.trim().is_empty() && !first.contains(':')
 }
 
 fn is_footnote_id(id: &str) -> bool {

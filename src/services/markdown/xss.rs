@@ -251,6 +251,21 @@ fn piece() -> impl Strategy<Value = String> {
     prop_oneof![4 => prop::sample::select(pieces), 1 => "\\PC{0,4}"]
 }
 
+/// Found by the properties below: what begins with a colon, or with no scheme and a colon, is no link.
+#[test]
+fn a_colon_without_a_scheme_makes_no_link() {
+    for text in ["[^1]\n\n[^1]: :", "[a](:)", "[a](1x:b)", "<a href=\":b\">a</a>", "![a](:b)"] {
+        assert_eq!(check_both(text), Ok(()), "{text}");
+        assert!(!super::render_post(text).html.contains("href=\":"), "{text}");
+    }
+}
+
+/// Found by the properties below: headings within links within headings.
+#[test]
+fn what_a_parser_would_read_differently_is_settled_first() {
+    assert_eq!(check_both("<h2 id=x><a href=x>\n\n</<h2 id=x>http://a.b"), Ok(()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
