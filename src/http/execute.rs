@@ -37,9 +37,8 @@ pub async fn once(state: &HttpState, asking: &Asking, mut request: Request) -> (
     let started = Instant::now();
     let kind = operation_type(&mut request);
     let name = request.operation_name.clone();
-    page_sizes::fill(&mut request);
-    if !size::fits(&mut request) {
-        return (too_large(&asking.request_id), asking.context(state));
+    if let Some(refused) = prepare(asking, &mut request) {
+        return (refused, asking.context(state));
     }
     let context = asking.context(state);
     let work = state.schema.execute(request.data(context.clone()));
@@ -61,9 +60,8 @@ pub fn stream(
 ) -> BoxStream<'static, (Response, Option<Cursor>)> {
     let kind = operation_type(&mut request).unwrap_or(OperationType::Subscription);
     metrics::graphql_operation(kind, request.operation_name.as_deref(), Outcome::Success, std::time::Duration::ZERO);
-    page_sizes::fill(&mut request);
-    if !size::fits(&mut request) {
-        return stream::once(std::future::ready((too_large(&asking.request_id), None))).boxed();
+    if let Some(refused) = prepare(asking, &mut request) {
+        return stream::once(std::future::ready((refused, None))).boxed();
     }
     let context = asking.context(state);
     let request_id = asking.request_id.clone();
@@ -77,11 +75,16 @@ pub fn stream(
     responses.boxed()
 }
 
-fn too_large(request_id: &str) -> Response {
+/// Readies an operation for the library; gives the answer to one that it must not even look at.
+fn prepare(asking: &Asking, request: &mut Request) -> Option<Response> {
+    page_sizes::fill(request);
+    if size::fits(request) {
+        return None;
+    }
     let message = "the operation asks for too much once its fragments are spread, or they spread themselves: ask for less at once";
     let mut response = Response::from_errors(vec![ServerError::new(message, None)]);
-    add_request_id(&mut response, request_id);
-    response
+    add_request_id(&mut response, &asking.request_id);
+    Some(response)
 }
 
 /// What kind of operation will run; `None` if the document cannot be read.

@@ -5,6 +5,8 @@
 //! there an omitted variable is an error. So it is told that they are null, which for a page size
 //! means the same.
 
+use std::collections::HashSet;
+
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use async_graphql::{Name, Request, Value};
 
@@ -25,11 +27,11 @@ fn page_sizes(document: &ExecutableDocument) -> Vec<Name> {
         collect(&fragment.node.selection_set.node, &mut names);
     }
     let definitions = document.operations.iter().flat_map(|(_, operation)| &operation.node.variable_definitions);
-    let defined: Vec<&Name> = definitions
+    let defined: HashSet<&Name> = definitions
         .filter(|definition| definition.node.var_type.node.nullable && definition.node.default_value.is_none())
         .map(|definition| &definition.node.name.node)
         .collect();
-    names.retain(|name| defined.contains(&name));
+    names.retain(|name| defined.contains(name));
     names
 }
 
