@@ -47,6 +47,7 @@
 //! loads itself. A loader must not ask for its own key: it would wait for itself, until
 //! `load_timeout`.
 
+mod claims;
 mod connection;
 mod flight;
 mod key;
@@ -71,6 +72,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use claims::Claims;
 use flight::Flights;
 pub use key::CacheKey;
 use local::Local;
@@ -115,6 +117,7 @@ pub struct Cache {
 struct Inner {
     local: Local,
     flights: Flights,
+    claims: Claims,
     tier: Option<Arc<Tier>>,
     worker: Option<JoinHandle<()>>,
     counters: Counters,
@@ -146,6 +149,7 @@ impl Cache {
             inner: Arc::new(Inner {
                 local: Local::new(settings.local_capacity_bytes, settings.local_ttl),
                 flights: Flights::default(),
+                claims: Claims::default(),
                 tier,
                 worker,
                 counters: Counters::default(),
@@ -179,8 +183,8 @@ impl Cache {
     /// The values under many ids of one kind; absent ones are left out.
     ///
     /// One read of Redis for all that this process does not hold, then one `load` of what is
-    /// still missing. For batch functions, which coalesce their callers themselves: concurrent
-    /// batches do not share loads. Errors: as [`get_or_load`](Self::get_or_load).
+    /// still missing. Of concurrent batches that miss the same key, one loads it; the others load
+    /// it themselves only if that fails. Errors: as [`get_or_load`](Self::get_or_load).
     pub async fn get_or_load_many<K, T, E, F, Fut>(
         &self,
         kind: &'static str,
@@ -191,7 +195,7 @@ impl Cache {
         K: Display + Clone + Eq + Hash,
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
         E: From<CacheLoadTimeout>,
-        F: FnOnce(Vec<K>) -> Fut,
+        F: FnMut(Vec<K>) -> Fut,
         Fut: Future<Output = Result<HashMap<K, T>, E>>,
     {
         self.inner.through_many(kind, ids, load).await

@@ -208,6 +208,64 @@ async fn a_failed_batch_caches_nothing() {
     assert_eq!(ask(&cache, &key(1), "a").await.as_deref(), Some("a"));
 }
 
+/// A batch whose load waits for `go`; counts the loads.
+async fn ask_slowly(
+    cache: &Cache,
+    ids: &[u32],
+    loads: &AtomicUsize,
+    go: &tokio::sync::Semaphore,
+) -> Result<HashMap<u32, Arc<String>>, LoadError> {
+    let load = |missing: Vec<u32>| async move {
+        loads.fetch_add(missing.len(), Ordering::SeqCst);
+        let _permit = go.acquire().await;
+        Ok(missing.into_iter().map(|id| (id, id.to_string())).collect())
+    };
+    cache.get_or_load_many("post", ids, load).await
+}
+
+#[tokio::test]
+async fn batches_that_miss_the_same_keys_load_each_once() {
+    let cache = local_only();
+    let (loads, go) = (AtomicUsize::new(0), tokio::sync::Semaphore::new(0));
+    // Each shares a key with the next, in both directions: nobody may wait for who waits for it.
+    let mut one = Box::pin(ask_slowly(&cache, &[1, 2], &loads, &go));
+    let mut two = Box::pin(ask_slowly(&cache, &[2, 3], &loads, &go));
+    let mut three = Box::pin(ask_slowly(&cache, &[3, 1], &loads, &go));
+    assert!(poll!(&mut one).is_pending());
+    assert!(poll!(&mut two).is_pending());
+    assert!(poll!(&mut three).is_pending());
+    go.add_permits(10);
+    let (one, two, three) = tokio::join!(one, two, three);
+    for (found, ids) in [(one, [1, 2]), (two, [2, 3]), (three, [3, 1])] {
+        let found = found.expect("no load fails");
+        assert_eq!(ids.map(|id| found[&id].as_str().to_owned()), ids.map(|id| id.to_string()));
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), 3, "three keys are three loads");
+}
+
+#[tokio::test]
+async fn a_batch_whose_loader_left_or_failed_loads_itself() {
+    let cache = local_only();
+    let (loads, go) = (AtomicUsize::new(0), tokio::sync::Semaphore::new(0));
+    let mut leaves = Box::pin(ask_slowly(&cache, &[1], &loads, &go));
+    let mut stays = Box::pin(ask_slowly(&cache, &[1], &loads, &go));
+    assert!(poll!(&mut leaves).is_pending());
+    assert!(poll!(&mut stays).is_pending());
+    drop(leaves);
+    go.add_permits(10);
+    assert_eq!(*stays.await.expect("the second one loads")[&1], "1");
+
+    let mut fails = Box::pin(cache.get_or_load_many("post", &[2_u32], |_| async {
+        tokio::task::yield_now().await;
+        Err::<HashMap<u32, String>, _>(LoadError::Broken)
+    }));
+    let mut waits = Box::pin(ask_slowly(&cache, &[2], &loads, &go));
+    assert!(poll!(&mut fails).is_pending());
+    assert!(poll!(&mut waits).is_pending());
+    assert_eq!(fails.await, Err(LoadError::Broken));
+    assert_eq!(*waits.await.expect("its own load does not fail")[&2], "2");
+}
+
 #[tokio::test]
 async fn clear_drops_everything() {
     let cache = local_only();

@@ -6,10 +6,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::claims::Claimed;
 use super::key::CacheKey;
 use super::local::Generation;
 use super::stats;
@@ -69,16 +71,61 @@ impl Inner {
         &self,
         kind: &'static str,
         ids: &[K],
-        load: F,
+        mut load: F,
     ) -> Result<HashMap<K, Arc<T>>, E>
     where
         K: Display + Clone + Eq + Hash,
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
         E: From<CacheLoadTimeout>,
-        F: FnOnce(Vec<K>) -> Fut,
+        F: FnMut(Vec<K>) -> Fut,
         Fut: Future<Output = Result<HashMap<K, T>, E>>,
     {
-        let (mut found, missing) = self.look_many(kind, ids).await;
+        let (mut found, mut missing) = self.look_many(kind, ids).await;
+        let mut may_wait = true;
+        while !missing.is_empty() {
+            let (mut mine, mut claims, mut theirs) = (HashMap::new(), Vec::new(), Vec::new());
+            for (id, (key, generation)) in missing {
+                match self.claims.claim(&key, generation) {
+                    Claimed::Theirs(ended) if may_wait => theirs.push((id, ended)),
+                    Claimed::Theirs(_) => drop(mine.insert(id, (key, generation))),
+                    Claimed::Mine(claim) => {
+                        claims.push(claim);
+                        mine.insert(id, (key, generation));
+                    }
+                }
+            }
+            if !mine.is_empty() {
+                found.extend(self.load_many(kind, mine, &mut load).await?);
+            }
+            drop(claims);
+            let (ids, ended): (Vec<K>, Vec<_>) = theirs.into_iter().unzip();
+            // Others load within the same limit. Whose load failed leaves the key to everybody:
+            // the second time nobody waits.
+            let all = join_all(ended.iter().map(|ended| ended.cancelled()));
+            drop(timeout(self.load_timeout, all).await);
+            let (now_found, still_missing) = self.look_many(kind, &ids).await;
+            found.extend(now_found);
+            missing = still_missing;
+            may_wait = false;
+        }
+        Ok(found)
+    }
+
+    /// One read of Redis, and one load of what is not there.
+    async fn load_many<K, T, E, F, Fut>(
+        &self,
+        kind: &'static str,
+        missing: HashMap<K, (CacheKey, Generation)>,
+        load: &mut F,
+    ) -> Result<HashMap<K, Arc<T>>, E>
+    where
+        K: Clone + Eq + Hash,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+        E: From<CacheLoadTimeout>,
+        F: FnMut(Vec<K>) -> Fut,
+        Fut: Future<Output = Result<HashMap<K, T>, E>>,
+    {
+        let mut found = HashMap::with_capacity(missing.len());
         let (ids, keys): (Vec<K>, Vec<_>) = missing.into_iter().unzip();
         let mut wanted = Vec::new();
         let mut trips = Vec::new();

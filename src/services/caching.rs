@@ -65,7 +65,7 @@ macro_rules! by_id {
     ($(#[$doc:meta])* $name:ident, $kind:expr, $row:ty, $load:path) => {
         $(#[$doc])*
         pub async fn $name(services: &Services, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<$row>>, ServiceError> {
-            let load = async |missing: Vec<Uuid>| {
+            let load = |missing: Vec<Uuid>| async move {
                 let rows = $load(&mut *services.db.conn().await?, &missing).await?;
                 Ok(rows.into_iter().map(|row| (row.id, row)).collect::<HashMap<_, _>>())
             };
@@ -96,7 +96,7 @@ pub async fn tags_of_posts(
     services: &Services,
     post_ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
-    let load = async |missing: Vec<Uuid>| {
+    let load = |missing: Vec<Uuid>| async move {
         let mut found = tags::by_posts(&mut *services.db.conn().await?, &missing).await?;
         Ok::<_, ServiceError>(
             missing.into_iter().map(|id| (id, ids(found.remove(&id).unwrap_or_default()))).collect::<HashMap<_, _>>(),
@@ -120,7 +120,7 @@ pub async fn reaction_counts(
     services: &Services,
     post_ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Arc<Vec<ReactionCount>>>, ServiceError> {
-    let load = async |missing: Vec<Uuid>| {
+    let load = |missing: Vec<Uuid>| async move {
         let mut found = reactions::counts(&mut *services.db.conn().await?, &missing).await?;
         Ok(missing.into_iter().map(|id| (id, found.remove(&id).unwrap_or_default())).collect::<HashMap<_, _>>())
     };
