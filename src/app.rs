@@ -15,7 +15,7 @@ use crate::auth::{Authenticator, Passwords};
 use crate::cache::{Cache, CacheSettings, Remote};
 use crate::config::{CommentModeration, Config, Demo, SignUp};
 use crate::events::{Bus, EventKind, EventLog, Observer};
-use crate::graphql::{self, QueryLimits};
+use crate::graphql::{self, Guard, QueryLimits};
 use crate::http::{self, HttpState, Limits};
 use crate::jobs;
 use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
@@ -28,6 +28,8 @@ pub mod owner;
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Address space, not memory: a page is used when it is first touched.
 const STACK_BYTES: usize = 16 << 20;
+/// Directives of one operation: more than any front end writes.
+const MAX_DIRECTIVES: u64 = 50;
 const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The async runtime. Its stacks hold a query that nests as deep as allowed, also in a build
@@ -164,18 +166,24 @@ impl App {
     fn http_state(&self, telemetry: Telemetry, stopping: CancellationToken) -> HttpState {
         let config = &self.config;
         let limits = QueryLimits {
-            max_depth: config.max_query_depth.as_usize(),
-            max_complexity: config.max_query_complexity.as_usize(),
+            max_depth: config.max_query_depth.get(),
+            max_cost: config.max_query_cost.get(),
+            max_aliases: config.max_query_aliases.get(),
+            max_directives: MAX_DIRECTIVES,
+            max_tokens: config.max_query_tokens.as_usize(),
         };
         HttpState {
             services: self.services.clone(),
             authenticator: Authenticator::new(self.services.db.clone()),
-            schema: graphql::schema(limits),
+            schema: graphql::schema(),
+            guard: Guard::new(limits, &graphql::sdl()),
             telemetry,
             limits: Limits {
                 query_timeout: config.query_timeout_ms.millis(),
                 max_body_bytes: config.max_body_bytes.as_usize(),
                 max_subscriptions_per_socket: config.max_subscriptions_per_socket.as_usize(),
+                recheck: Duration::from_secs(config.session_recheck_seconds.get()),
+                public_origin: config.public_url.as_ref().map(|url| url.origin().to_owned()),
                 secure_cookies: config.public_url.as_ref().is_some_and(|url| url.is_https()),
                 statement_counts: config.statement_counts,
             },

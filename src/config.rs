@@ -162,6 +162,8 @@ settings! {
     cache_ttl_seconds: Bounded<1, 86_400> = "60", "seconds";
     /// How long a sign-in lasts, in days.
     session_ttl_days: Bounded<1, 3650> = "30", "days";
+    /// How often an open subscription is asked for its rights again, in seconds.
+    session_recheck_seconds: Bounded<1, 3600> = "60", "seconds";
     /// Whether readers can make accounts.
     sign_up: SignUp = "open", "open or closed";
     /// Which comments wait for an editor: `first` means those of readers who never had one approved.
@@ -170,8 +172,12 @@ settings! {
     query_timeout_ms: Bounded<100, 600_000> = "10000", "milliseconds";
     /// How deep a GraphQL operation may nest.
     max_query_depth: Bounded<3, 100> = "15", "a number";
-    /// How much a GraphQL operation may ask for; a connection counts its fields once a row.
-    max_query_complexity: Bounded<100, 10_000_000> = "50000", "a number";
+    /// How much a GraphQL operation may cost; a connection counts its fields once a row.
+    max_query_cost: Bounded<100, 10_000_000> = "50000", "a number";
+    /// How many aliases a GraphQL operation may have.
+    max_query_aliases: Bounded<0, 10_000> = "30", "a number";
+    /// How many tokens a GraphQL document may have.
+    max_query_tokens: Bounded<100, 1_000_000> = "10000", "a number";
     /// Largest request body, in bytes.
     max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
     /// Most connections that subscribe at the same time.

@@ -49,7 +49,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_postgres_rustls", &["store"]),
     ("oliphaunt_wasix", &["store"]),
     ("fred", &["cache", "events"]),
-    ("moka", &["cache"]),
+    ("moka", &["cache", "graphql"]),
     ("axum", &["http", "app"]),
     ("async_graphql_axum", &["http"]),
     ("async_graphql", &["graphql", "http", "error"]),

@@ -117,6 +117,12 @@ impl Viewer {
         self.user.is_some() && self.scopes.contains(&Scope::Comment)
     }
 
+    /// True if this is the same user, with the same role and scopes.
+    pub fn has_rights_of(&self, other: &Self) -> bool {
+        let who = |viewer: &Self| viewer.user.as_ref().map(|user| (user.id, user.role));
+        who(self) == who(other) && self.scopes == other.scopes
+    }
+
     fn role(&self) -> Option<Role> {
         self.user.as_ref().map(|user| user.role)
     }

@@ -34,6 +34,11 @@ impl Url {
         &self.0
     }
 
+    /// Scheme and authority: a public address has no more.
+    pub fn origin(&self) -> &str {
+        &self.0
+    }
+
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https://")
     }

@@ -1,11 +1,13 @@
 //! What a resolver gets: who asks, the services, and the request's own loaders.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
 
 use super::loaders::Loaders;
+use crate::error::ApiError;
 use crate::events::Cursor;
 use crate::services::{Actor, Services};
 use crate::store::{Sight, StatementCount};
@@ -20,8 +22,13 @@ pub struct RequestContext {
     /// The cursor of the event that is being delivered.
     delivered: Mutex<Option<Cursor>>,
     session: Mutex<SessionChange>,
+    /// Bytes of long texts that the answer may still hold.
+    text_left: AtomicI64,
     loaders: RwLock<Arc<Loaders>>,
 }
+
+/// Most bytes of long texts in one answer. Costs bound the number of fields, not what is in them.
+const MAX_TEXT_BYTES: i64 = 16 << 20;
 
 /// What a request did to the browser's session: nothing, ended it, or began one that lasts until
 /// a time.
@@ -40,6 +47,7 @@ impl RequestContext {
             resume,
             delivered: Mutex::new(None),
             session: Mutex::new(None),
+            text_left: AtomicI64::new(MAX_TEXT_BYTES),
             loaders: RwLock::new(Arc::new(loaders)),
         }
     }
@@ -56,6 +64,25 @@ impl RequestContext {
     pub fn renew_loaders(&self) {
         let fresh = Arc::new(Loaders::new(&self.services, &self.actor));
         *self.loaders.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// Lets a long text into the answer.
+    ///
+    /// Errors: `BAD_USER_INPUT` once the answer holds too much text.
+    pub fn text(&self, text: String) -> Result<String, ApiError> {
+        let bytes = i64::try_from(text.len()).unwrap_or(i64::MAX);
+        if self.text_left.fetch_sub(bytes, Ordering::Relaxed) < bytes {
+            let limit = MAX_TEXT_BYTES >> 20;
+            let message = format!("the answer would hold more than {limit} MiB of text: ask for fewer rows at once");
+            return Err(ApiError::bad_input(message));
+        }
+        Ok(text)
+    }
+
+    /// Begins the answer to the next event of a subscription.
+    pub fn renew(&self) {
+        self.text_left.store(MAX_TEXT_BYTES, Ordering::Relaxed);
+        self.renew_loaders();
     }
 
     /// Notes that the browser's session cookie has to change.

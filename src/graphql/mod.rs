@@ -13,6 +13,7 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 mod account;
 mod comment;
 mod context;
+mod guard;
 mod loaders;
 mod node;
 mod page;
@@ -25,6 +26,7 @@ mod tag;
 mod user;
 
 pub use context::{RequestContext, SessionChange};
+pub use guard::{Admitted, Guard, QueryLimits};
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
@@ -59,24 +61,9 @@ pub struct Subscription(comment::CommentSubscription, post::PostSubscription, re
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
-/// Bounds of a single operation.
-#[derive(Clone, Copy, Debug)]
-pub struct QueryLimits {
-    pub max_depth: usize,
-    pub max_complexity: usize,
-}
-
-/// Most aliases in one operation: each is another chance to guess a password.
-const MAX_ALIASES: usize = 30;
-
-/// The schema with its limits.
-pub fn schema(limits: QueryLimits) -> ApiSchema {
-    builder()
-        .limit_depth(limits.max_depth)
-        .limit_complexity(limits.max_complexity)
-        .limit_directives(16)
-        .limit_aliases(MAX_ALIASES)
-        .finish()
+/// The schema, ready to run what a [`Guard`] admitted.
+pub fn schema() -> ApiSchema {
+    builder().finish()
 }
 
 /// The schema in the GraphQL schema language.

@@ -102,7 +102,6 @@ impl NodeQuery {
     }
 
     /// Several objects by their global ids, at most 100, in the same order.
-    #[graphql(complexity = "1 + ids.len().min(100) * child_complexity")]
     async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Result<Vec<Option<Node>>, ApiError> {
         if ids.len() > page::MAX as usize {
             return Err(ApiError::bad_input(format!(

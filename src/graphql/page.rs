@@ -47,12 +47,6 @@ impl Args {
     }
 }
 
-/// What a connection adds to the cost of an operation.
-pub fn cost(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
-    let rows = first.or(last).unwrap_or(DEFAULT).clamp(1, MAX);
-    1 + rows.unsigned_abs() as usize * child
-}
-
 /// A connection out of a page of rows.
 pub fn connection<Row, Node, Fields>(
     list: &str,

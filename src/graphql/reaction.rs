@@ -129,7 +129,7 @@ impl ReactionSubscription {
                     Err(error) => return Some(Err(error)),
                 };
                 let cursor = Cursor::at(event.position);
-                request.renew_loaders();
+                request.renew();
                 match counts(&request, id).await {
                     Ok(Some((post, counts))) => {
                         request.deliver(cursor);

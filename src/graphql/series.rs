@@ -48,7 +48,6 @@ impl Series {
     }
 
     /// Its parts, in their order.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -85,7 +84,6 @@ impl SeriesQuery {
     }
 
     /// All series, by slug.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn all_series(
         &self,
         ctx: &Context<'_>,

@@ -43,7 +43,6 @@ impl Tag {
     }
 
     /// Posts with this tag, newest first.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -80,7 +79,6 @@ impl TagQuery {
     }
 
     /// All tags, by slug.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn tags(
         &self,
         ctx: &Context<'_>,

@@ -75,7 +75,6 @@ impl User {
     }
 
     /// What this person wrote, newest first.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -118,7 +117,6 @@ impl UserQuery {
     }
 
     /// Who writes here, by handle; for the owner and editors also the readers.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn users(
         &self,
         ctx: &Context<'_>,

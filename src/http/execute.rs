@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_graphql::parser::types::OperationType as Parsed;
-use async_graphql::{Request, Response, ServerError, Value};
+use async_graphql::{Request, Response, ServerError, Value, value};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use serde::Serialize;
 
-use super::{HttpState, page_sizes, size};
+use super::HttpState;
 use crate::auth::Viewer;
 use crate::error::Code;
 use crate::events::Cursor;
-use crate::graphql::RequestContext;
+use crate::graphql::{Admitted, RequestContext};
 use crate::services::Actor;
 use crate::telemetry::metrics::{self, OperationType, Outcome};
 
@@ -32,20 +32,38 @@ impl Asking {
     }
 }
 
+/// Lets an operation in, or gives the answer that says why not.
+pub fn admit(state: &HttpState, request: &mut Request, request_id: &str) -> Result<Admitted, Box<Response>> {
+    // A client that sends an empty name means none.
+    request.operation_name = request.operation_name.take().filter(|name| !name.is_empty());
+    state.guard.admit(request).map_err(|error| {
+        metrics::graphql_operation(OperationType::Query, None, Outcome::ClientError, None);
+        let mut response = Response::from_errors(vec![error]);
+        add_request_id(&mut response, request_id);
+        Box::new(response)
+    })
+}
+
 /// Answers a query or a mutation within the time limit.
-pub async fn once(state: &HttpState, asking: &Asking, mut request: Request) -> (Response, Arc<RequestContext>) {
+pub async fn once(
+    state: &HttpState,
+    asking: &Asking,
+    request: Request,
+    admitted: Admitted,
+) -> (Response, Arc<RequestContext>) {
     let started = Instant::now();
-    let kind = operation_type(&mut request);
-    let name = request.operation_name.clone();
-    if let Some(refused) = prepare(asking, &mut request) {
-        return (refused, asking.context(state));
-    }
+    let wants_cost = request.extensions.get("cost") == Some(&Value::Boolean(true));
     let context = asking.context(state);
     let work = state.schema.execute(request.data(context.clone()));
     let mut response =
         tokio::time::timeout(state.limits.query_timeout, work).await.unwrap_or_else(|_| timed_out(state));
-    if let Some(kind) = kind.filter(|_| response.data != Value::Null || response.is_ok()) {
-        metrics::graphql_operation(kind, name.as_deref(), outcome(&response), started.elapsed());
+    let outcome = outcome(&response);
+    // What did not validate may carry any name; see `metrics::graphql_operation`.
+    let name = admitted.name.filter(|_| !(never_ran(&response) && outcome == Outcome::ClientError));
+    metrics::graphql_operation(admitted.kind, name.as_deref(), outcome, Some(started.elapsed()));
+    if wants_cost {
+        let limit = state.guard.limits().max_cost;
+        response.extensions.insert("cost".into(), value!({ "requested": (admitted.cost), "limit": (limit) }));
     }
     add_request_id(&mut response, &asking.request_id);
     (response, context)
@@ -54,52 +72,80 @@ pub async fn once(state: &HttpState, asking: &Asking, mut request: Request) -> (
 /// Answers any operation as a stream: one response for a query, one an event for a subscription.
 /// Each response comes with the cursor of its event.
 pub fn stream(
-    state: &HttpState,
-    asking: &Asking,
-    mut request: Request,
+    state: Arc<HttpState>,
+    asking: Asking,
+    request: Request,
+    admitted: Admitted,
 ) -> BoxStream<'static, (Response, Option<Cursor>)> {
-    let kind = operation_type(&mut request).unwrap_or(OperationType::Subscription);
-    metrics::graphql_operation(kind, request.operation_name.as_deref(), Outcome::Success, std::time::Duration::ZERO);
-    if let Some(refused) = prepare(asking, &mut request) {
-        return stream::once(std::future::ready((refused, None))).boxed();
+    if admitted.kind != OperationType::Subscription {
+        let answer = async move { (once(&state, &asking, request, admitted).await.0, None) };
+        return stream::once(answer).boxed();
     }
-    let context = asking.context(state);
-    let request_id = asking.request_id.clone();
-    let open = metrics::subscription_opened();
+    let context = asking.context(&state);
+    let mut watched = Watched::new(admitted.name);
     let responses = state.schema.execute_stream(request.data(context.clone()));
     let responses = responses.map(move |mut response| {
-        let _counted = &open;
-        add_request_id(&mut response, &request_id);
+        watched.saw(&response);
+        add_request_id(&mut response, &asking.request_id);
         (response, context.delivered())
     });
     responses.boxed()
 }
 
-/// Readies an operation for the library; gives the answer to one that it must not even look at.
-fn prepare(asking: &Asking, request: &mut Request) -> Option<Response> {
-    page_sizes::fill(request);
-    if size::fits(request) {
-        return None;
-    }
-    let message = "the operation asks for too much once its fragments are spread, or they spread themselves: ask for less at once";
-    let mut response = Response::from_errors(vec![ServerError::new(message, None)]);
-    add_request_id(&mut response, &asking.request_id);
-    Some(response)
+/// A subscription in the metrics: open while it lives, counted with its outcome when it ends.
+struct Watched {
+    name: Option<String>,
+    outcome: Outcome,
+    _open: metrics::InFlight,
 }
 
-/// What kind of operation will run; `None` if the document cannot be read.
-pub fn operation_type(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    let document = request.parsed_query().ok()?;
-    let operation = match name {
-        Some(name) => document.operations.iter().find(|(found, _)| found.is_some_and(|f| *f == name))?.1,
-        None => document.operations.iter().next()?.1,
-    };
-    Some(match operation.node.ty {
-        Parsed::Query => OperationType::Query,
-        Parsed::Mutation => OperationType::Mutation,
-        Parsed::Subscription => OperationType::Subscription,
-    })
+impl Watched {
+    fn new(name: Option<String>) -> Self {
+        Self { name, outcome: Outcome::Success, _open: metrics::subscription_opened() }
+    }
+
+    fn saw(&mut self, response: &Response) {
+        match outcome(response) {
+            Outcome::ServerError => self.outcome = Outcome::ServerError,
+            Outcome::ClientError if self.outcome == Outcome::Success => {
+                self.outcome = Outcome::ClientError;
+                self.name = self.name.take().filter(|_| !never_ran(response));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        metrics::graphql_operation(OperationType::Subscription, self.name.as_deref(), self.outcome, None);
+    }
+}
+
+/// True for an answer to an operation that did not begin: it has no `data`, not even null.
+pub fn never_ran(response: &Response) -> bool {
+    response.data == Value::Null && response.is_err() && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// The answer as the specification spells it: no `data` for what did not begin.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<&'a std::collections::BTreeMap<String, Value>>,
+}
+
+impl<'a> From<&'a Response> for Answer<'a> {
+    fn from(response: &'a Response) -> Self {
+        Self {
+            errors: &response.errors,
+            data: (!never_ran(response)).then_some(&response.data),
+            extensions: Some(&response.extensions).filter(|extensions| !extensions.is_empty()),
+        }
+    }
 }
 
 fn timed_out(state: &HttpState) -> Response {
@@ -120,14 +166,19 @@ fn add_request_id(response: &mut Response, request_id: &str) {
     }
 }
 
+/// The first of these codes that an error of the answer has.
+pub fn server_error(response: &Response) -> Option<Code> {
+    let codes = [Code::Internal, Code::Overloaded, Code::RequestTimeout];
+    codes.into_iter().find(|code| {
+        let text = Value::from(code.as_str());
+        response.errors.iter().any(|e| e.extensions.as_ref().and_then(|e| e.get("code")) == Some(&text))
+    })
+}
+
 fn outcome(response: &Response) -> Outcome {
-    let ours = [Code::Internal, Code::Overloaded, Code::RequestTimeout].map(|code| Value::from(code.as_str()));
-    let is_ours = |error: &ServerError| {
-        error.extensions.as_ref().and_then(|e| e.get("code")).is_some_and(|code| ours.contains(code))
-    };
-    match response.errors.as_slice() {
-        [] => Outcome::Success,
-        errors if errors.iter().any(is_ours) => Outcome::ServerError,
-        _ => Outcome::ClientError,
+    match (response.is_ok(), server_error(response)) {
+        (true, _) => Outcome::Success,
+        (false, Some(_)) => Outcome::ServerError,
+        (false, None) => Outcome::ClientError,
     }
 }

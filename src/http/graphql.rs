@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use async_graphql::{Request, Response};
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, RawQuery, State, WebSocketUpgrade};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, SET_COOKIE};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::{Extension, response};
 use chrono::Utc;
 
-use super::execute::{self, Asking};
+use super::execute::{self, Answer, Asking};
 use super::layers::RequestId;
 use super::{HttpState, viewer, websocket};
 use crate::error::{ApiError, Code};
@@ -45,9 +46,9 @@ pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> response::Response {
-    match parse_body(&headers, &body) {
+    match parse_body(&state, &headers, body) {
         Ok(request) => answer(&state, &headers, request, &request_id, false).await,
         Err((status, error)) => refuse(&error, status, &request_id),
     }
@@ -73,17 +74,32 @@ fn with_query(request: Request) -> Result<Request, String> {
 
 /// An operation out of a JSON body. Other media types are refused: a form of another site could
 /// send them with the reader's cookie.
-pub fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCode, ApiError)> {
+pub fn parse_body(
+    state: &HttpState,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Request, (StatusCode, ApiError)> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
     }
-    serde_json::from_slice(body).map_err(|error| error.to_string()).and_then(with_query).map_err(|error| {
+    let body = body.map_err(|rejection| unread(state, &rejection))?;
+    serde_json::from_slice(&body).map_err(|error| error.to_string()).and_then(with_query).map_err(|error| {
         let message =
             format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
         (StatusCode::BAD_REQUEST, ApiError::bad_input(message))
     })
+}
+
+fn unread(state: &HttpState, rejection: &BytesRejection) -> (StatusCode, ApiError) {
+    let message = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            format!("the body is larger than {} bytes: send less at once", state.limits.max_body_bytes)
+        }
+        _ => "the body did not arrive whole: send it again".to_owned(),
+    };
+    (rejection.status(), ApiError::bad_input(message))
 }
 
 async fn answer(
@@ -93,63 +109,73 @@ async fn answer(
     request_id: &RequestId,
     by_get: bool,
 ) -> response::Response {
-    match execute::operation_type(&mut request) {
-        Some(OperationType::Subscription) => {
+    let now = Utc::now();
+    let admitted = match execute::admit(state, &mut request, request_id.as_str()) {
+        Ok(admitted) => admitted,
+        Err(refused) => return respond(headers, &refused),
+    };
+    match admitted.kind {
+        OperationType::Subscription => {
             let error = ApiError::bad_input(
                 "a subscription needs a stream: use /graphql/stream (SSE) or a WebSocket on /graphql",
             );
             return refuse(&error, StatusCode::BAD_REQUEST, request_id);
         }
-        Some(OperationType::Mutation) if by_get => {
+        OperationType::Mutation if by_get => {
             let error = ApiError::bad_input("GET is for queries: send mutations with POST");
-            return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, request_id);
+            let mut refusal = refuse(&error, StatusCode::METHOD_NOT_ALLOWED, request_id);
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return refusal;
         }
         _ => {}
     }
-    let now = Utc::now();
     let viewer = match viewer::of_headers(state, headers, now).await {
         Ok(viewer) => viewer,
         Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let asking = Asking { viewer, now, resume: None, request_id: request_id.as_str().to_owned() };
-    let (response, context) = execute::once(state, &asking, request).await;
-    respond(state, headers, &response, &context, now)
+    let (response, context) = execute::once(state, &asking, request, admitted).await;
+    let mut answer = respond(headers, &response);
+    add_context(&mut answer, state, &context, now);
+    answer
 }
 
-fn respond(
+/// What the operation did besides answering: a session that began or ended, statements.
+fn add_context(
+    answer: &mut response::Response,
     state: &HttpState,
-    headers: &HeaderMap,
-    response: &Response,
     context: &RequestContext,
     now: chrono::DateTime<Utc>,
-) -> response::Response {
+) {
+    let headers = answer.headers_mut();
+    if let Some(cookie) = viewer::set_cookie(&context.session_change(), state.limits.secure_cookies, now) {
+        headers.insert(SET_COOKIE, cookie);
+    }
+    if state.limits.statement_counts
+        && let Ok(value) = HeaderValue::from_str(&format!("sql;desc=\"{} statements\"", context.statements.get()))
+    {
+        headers.insert(SERVER_TIMING, value);
+    }
+}
+
+fn respond(headers: &HeaderMap, response: &Response) -> response::Response {
     let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let modern = accepts.contains("application/graphql-response+json");
-    // A document that could not be run is the client's error; the older media type knows only 200.
-    let status = if modern && !response.errors.is_empty() && response.data == async_graphql::Value::Null {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::OK
+    // What did not begin is somebody's error; the older media type knows only 200.
+    let status = match execute::server_error(response) {
+        _ if !modern || !execute::never_ran(response) => StatusCode::OK,
+        Some(code) => status_of(code),
+        None => StatusCode::BAD_REQUEST,
     };
-    let body = match serde_json::to_vec(response) {
+    let body = match serde_json::to_vec(&Answer::from(response)) {
         Ok(body) => body,
         Err(error) => {
             ApiError::internal(&error);
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
     };
-    let mut answer = (status, body).into_response();
-    let answer_headers = answer.headers_mut();
-    answer_headers.insert(CONTENT_TYPE, if modern { GRAPHQL_JSON } else { JSON });
-    if let Some(cookie) = viewer::set_cookie(&context.session_change(), state.limits.secure_cookies, now) {
-        answer_headers.insert(SET_COOKIE, cookie);
-    }
-    if state.limits.statement_counts
-        && let Ok(value) = HeaderValue::from_str(&format!("sql;desc=\"{} statements\"", context.statements.get()))
-    {
-        answer_headers.insert(SERVER_TIMING, value);
-    }
-    answer
+    let media_type = if modern { GRAPHQL_JSON } else { JSON };
+    (status, [(CONTENT_TYPE, media_type)], body).into_response()
 }
 
 /// An answer to a request that did not get as far as an operation.

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
-use crate::graphql::ApiSchema;
+use crate::graphql::{ApiSchema, Guard};
 use crate::services::Services;
 use crate::telemetry::Telemetry;
 
@@ -23,8 +23,6 @@ mod execute;
 mod graphql;
 mod health;
 mod layers;
-mod page_sizes;
-mod size;
 mod sse;
 mod viewer;
 mod websocket;
@@ -34,6 +32,7 @@ pub struct HttpState {
     pub services: Services,
     pub authenticator: Authenticator,
     pub schema: ApiSchema,
+    pub guard: Guard,
     pub telemetry: Telemetry,
     pub limits: Limits,
     /// Cancelled when the server stops: subscriptions end.
@@ -48,6 +47,10 @@ pub struct Limits {
     pub query_timeout: Duration,
     pub max_body_bytes: usize,
     pub max_subscriptions_per_socket: usize,
+    /// How often a connection that stays open is asked for its rights again.
+    pub recheck: Duration,
+    /// Scheme and authority of the site at its public address.
+    pub public_origin: Option<String>,
     /// The session cookie is marked Secure.
     pub secure_cookies: bool,
     /// Tell the number of SQL statements in `Server-Timing`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -13,10 +14,12 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
 
-use super::execute::{self, Asking};
+use super::HttpState;
+use super::execute::{self, Answer, Asking};
 use super::graphql::{parse_body, parse_query, refuse, status_of};
 use super::layers::RequestId;
-use super::{HttpState, viewer};
+use super::viewer::{self, Credential};
+use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;
 use crate::telemetry::metrics::OperationType;
@@ -29,25 +32,21 @@ pub async fn get(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let mut request = match parse_query(query.as_deref().unwrap_or_default()) {
+    let request = match parse_query(query.as_deref().unwrap_or_default()) {
         Ok(request) => request,
         Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
     };
-    if execute::operation_type(&mut request) == Some(OperationType::Mutation) {
-        let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
-        return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
-    }
-    open(state, headers, request, request_id).await
+    open(state, headers, request, request_id, true).await
 }
 
 pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match parse_body(&headers, &body) {
-        Ok(request) => open(state, headers, request, request_id).await,
+    match parse_body(&state, &headers, body) {
+        Ok(request) => open(state, headers, request, request_id, false).await,
         Err((status, error)) => refuse(&error, status, &request_id),
     }
 }
@@ -55,21 +54,32 @@ pub async fn post(
 async fn open(
     state: Arc<HttpState>,
     headers: HeaderMap,
-    request: async_graphql::Request,
+    mut request: async_graphql::Request,
     request_id: RequestId,
+    by_get: bool,
 ) -> Response {
     let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
         let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
         return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
     };
-    let asking = match asking(&state, &headers, &request_id).await {
+    let admitted = execute::admit(&state, &mut request, request_id.as_str());
+    if by_get && admitted.as_ref().is_ok_and(|admitted| admitted.kind == OperationType::Mutation) {
+        let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
+        return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
+    }
+    let credential = Credential::of_headers(&headers);
+    let asking = match asking(&state, &credential, &headers, &request_id).await {
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
-    let stopping = state.stopping.clone();
-    let responses = execute::stream(&state, &asking, request).map(|(response, cursor)| next(&response, cursor));
+    let ends = ends(state.clone(), credential, asking.viewer.clone());
+    let responses = match admitted {
+        Ok(admitted) => execute::stream(state, asking, request, admitted),
+        Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
+    };
     let events = responses
-        .take_until(async move { stopping.cancelled().await })
+        .map(|(response, cursor)| next(&response, cursor))
+        .take_until(ends)
         .chain(stream::once(async { Event::default().event("complete").data("") }))
         .map(move |event| {
             let _held = &permit;
@@ -78,19 +88,32 @@ async fn open(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {
+/// Until the server stops, or who asked has not the same rights any more.
+async fn ends(state: Arc<HttpState>, credential: Credential, viewer: Viewer) {
+    tokio::select! {
+        () = state.stopping.cancelled() => {}
+        () = viewer::rights_change(&state, &credential, &viewer) => {}
+    }
+}
+
+async fn asking(
+    state: &HttpState,
+    credential: &Credential,
+    headers: &HeaderMap,
+    request_id: &RequestId,
+) -> Result<Asking, ApiError> {
     let now = Utc::now();
     let resume = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         Some(id) if !id.is_empty() => Some(Cursor::decode(id)?),
         _ => None,
     };
-    let viewer = viewer::of_headers(state, headers, now).await?;
+    let viewer = credential.viewer(state, now).await?;
     Ok(Asking { viewer, now, resume, request_id: request_id.as_str().to_owned() })
 }
 
 /// The event's id is its cursor: a browser sends it back as `Last-Event-ID` by itself.
 fn next(response: &async_graphql::Response, cursor: Option<Cursor>) -> Event {
-    let data = serde_json::to_string(response).unwrap_or_else(|error| {
+    let data = serde_json::to_string(&Answer::from(response)).unwrap_or_else(|error| {
         ApiError::internal(&error);
         r#"{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#.to_owned()
     });

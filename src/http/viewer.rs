@@ -6,35 +6,70 @@ use chrono::{DateTime, Utc};
 
 use super::HttpState;
 use crate::auth::{AuthError, Viewer};
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::graphql::SessionChange;
 
 const SESSION_COOKIE: &str = "inkstone_session";
 
-/// The viewer that these headers name; nobody in particular when they name none.
-///
-/// Errors: a bearer token that is not valid. A cookie that is not valid any more is ignored: the
-/// browser would send it again and again.
-pub async fn of_headers(state: &HttpState, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
-    if let Some(header) = headers.get(AUTHORIZATION) {
-        return of_authorization(state, header.to_str().unwrap_or_default(), now).await;
+/// What was sent to say who asks. `Debug` is left out: it holds a secret.
+pub enum Credential {
+    Nobody,
+    /// The value of an `Authorization` header, or of one in a `connection_init`.
+    Authorization(String),
+    Cookie(String),
+}
+
+impl Credential {
+    /// What these headers say. A header is stronger than a cookie.
+    pub fn of_headers(headers: &HeaderMap) -> Self {
+        if let Some(header) = headers.get(AUTHORIZATION) {
+            return Self::Authorization(header.to_str().unwrap_or_default().to_owned());
+        }
+        cookie(headers).map_or(Self::Nobody, |token| Self::Cookie(token.to_owned()))
     }
-    match cookie(headers) {
-        None => Ok(Viewer::anonymous()),
-        Some(token) => match state.authenticator.viewer(token, now).await {
-            Err(AuthError::InvalidToken) => Ok(Viewer::anonymous()),
-            found => Ok(found?),
-        },
+
+    /// The viewer that it names; nobody in particular when it names none.
+    ///
+    /// Errors: a bearer token that is not valid. A cookie that is not valid any more is ignored: the
+    /// browser would send it again and again.
+    pub async fn viewer(&self, state: &HttpState, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
+        match self {
+            Self::Nobody => Ok(Viewer::anonymous()),
+            Self::Authorization(header) => {
+                let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
+                if !scheme.eq_ignore_ascii_case("bearer") {
+                    return Err(AuthError::InvalidToken.into());
+                }
+                Ok(state.authenticator.viewer(token.trim(), now).await?)
+            }
+            Self::Cookie(token) => match state.authenticator.viewer(token, now).await {
+                Err(AuthError::InvalidToken) => Ok(Viewer::anonymous()),
+                found => Ok(found?),
+            },
+        }
     }
 }
 
-/// The viewer of an `Authorization` value.
-pub async fn of_authorization(state: &HttpState, header: &str, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
-    let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthError::InvalidToken.into());
+/// The viewer that these headers name; see [`Credential::viewer`].
+pub async fn of_headers(state: &HttpState, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
+    Credential::of_headers(headers).viewer(state, now).await
+}
+
+/// Waits until the credential does not give the rights any more that `viewer` has: signed out,
+/// expired, revoked, another role. Looks every `recheck`; a database that is away changes nothing.
+pub async fn rights_change(state: &HttpState, credential: &Credential, viewer: &Viewer) {
+    if viewer.user().is_none() {
+        return std::future::pending().await;
     }
-    Ok(state.authenticator.viewer(token.trim(), now).await?)
+    loop {
+        tokio::time::sleep(state.limits.recheck).await;
+        match credential.viewer(state, Utc::now()).await {
+            Ok(found) if found.has_rights_of(viewer) => {}
+            Ok(_) => return,
+            Err(error) if error.code == Code::Unauthenticated => return,
+            Err(_) => {}
+        }
+    }
 }
 
 /// True if only the cookie says who asks, so that another site could have made the browser ask.
@@ -42,10 +77,11 @@ pub fn is_by_cookie(headers: &HeaderMap) -> bool {
     !headers.contains_key(AUTHORIZATION) && cookie(headers).is_some()
 }
 
+/// Other cookies may hold any bytes, so each pair is read on its own.
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, token)| token)
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut tokens = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
+    tokens.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, token)| token)
 }
 
 /// The `Set-Cookie` that a request's change of session asks for.

@@ -21,10 +21,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::execute::{self, Asking};
+use super::HttpState;
+use super::execute::{self, Answer, Asking};
 use super::graphql::refuse;
 use super::layers::RequestId;
-use super::{HttpState, viewer};
+use super::viewer::{self, Credential};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 
@@ -57,7 +58,7 @@ pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderM
         let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
         return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
     };
-    if viewer::is_by_cookie(&headers) && !is_same_origin(&headers) {
+    if viewer::is_by_cookie(&headers) && !is_same_origin(&headers, state.limits.public_origin.as_deref()) {
         let error = ApiError::new(
             Code::Forbidden,
             "a page of another site cannot use this site's cookie: send a token in connection_init",
@@ -70,28 +71,28 @@ pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderM
         let (sink, stream) = socket.split();
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         let running = HashMap::new();
-        let connection = Connection { state, headers, request_id, viewer: None, initialised: false, running, outbox };
+        let credential = Credential::of_headers(&headers);
+        let connection =
+            Connection { state, credential, request_id, viewer: None, initialised: false, running, outbox };
         connection.run(sink, stream, outgoing, spoken).await;
         drop(permit);
     })
 }
 
-/// Browsers send cookies with WebSocket upgrades of any page; the `Origin` tells whose it is.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text("origin"), text("host")) {
-        (Some(origin), Some(host)) => {
-            origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
-        }
-        // Not a browser.
-        (None, _) => true,
-        _ => false,
-    }
+/// Browsers send cookies with WebSocket upgrades of any page; the `Origin` tells whose it is: this
+/// host's, or the site's at its public address. What is no browser sends none.
+fn is_same_origin(headers: &HeaderMap, public_origin: Option<&str>) -> bool {
+    let Some(origin) = headers.get("origin") else { return true };
+    let (Ok(origin), host) = (origin.to_str(), headers.get("host").and_then(|host| host.to_str().ok())) else {
+        return false;
+    };
+    let is_host = |host: &str| origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host));
+    host.is_some_and(is_host) || public_origin.is_some_and(|public| origin.eq_ignore_ascii_case(public))
 }
 
 struct Connection {
     state: Arc<HttpState>,
-    headers: HeaderMap,
+    credential: Credential,
     request_id: RequestId,
     viewer: Option<Viewer>,
     initialised: bool,
@@ -151,6 +152,8 @@ impl Connection {
     ) -> Option<Close> {
         let stopping = self.state.stopping.clone();
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
+        let every = self.state.limits.recheck;
+        let mut recheck = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
         tokio::pin!(init_deadline);
         let mut unanswered = 0;
@@ -178,6 +181,11 @@ impl Connection {
                         self.running.remove(id);
                     }
                     send(sink, message.text).await?;
+                }
+                _ = recheck.tick() => {
+                    if !self.has_its_rights().await {
+                        return Some(Close(4403, "Forbidden: the session has ended, or its rights have changed: connect again".into()));
+                    }
                 }
                 _ = ping.tick() => {
                     unanswered += 1;
@@ -232,11 +240,10 @@ impl Connection {
         let header = text("authorization")
             .or_else(|| text("Authorization"))
             .or_else(|| text("token").map(|token| format!("Bearer {token}")));
-        let found = match header {
-            Some(header) => viewer::of_authorization(&self.state, &header, now).await,
-            None => viewer::of_headers(&self.state, &self.headers, now).await,
-        };
-        match found {
+        if let Some(header) = header {
+            self.credential = Credential::Authorization(header);
+        }
+        match self.credential.viewer(&self.state, now).await {
             Ok(viewer) => {
                 self.viewer = Some(viewer);
                 ControlFlow::Continue(Some(json!({ "type": "connection_ack" }).to_string()))
@@ -245,6 +252,16 @@ impl Connection {
                 ControlFlow::Break(Some(Close(4403, format!("Forbidden: {}", error.message))))
             }
             Err(error) => ControlFlow::Break(Some(Close(4500, error.message))),
+        }
+    }
+
+    /// False if the viewer was signed out, or may do other things than when the connection began.
+    async fn has_its_rights(&self) -> bool {
+        let Some(viewer) = self.viewer.as_ref().filter(|viewer| viewer.user().is_some()) else { return true };
+        match self.credential.viewer(&self.state, Utc::now()).await {
+            Ok(found) => found.has_rights_of(viewer),
+            // A database that is away takes no rights.
+            Err(error) => error.code != Code::Unauthenticated,
         }
     }
 
@@ -279,29 +296,39 @@ impl Connection {
 async fn run_operation(
     state: Arc<HttpState>,
     asking: Asking,
-    request: Request,
+    mut request: Request,
     id: String,
     outbox: mpsc::Sender<Outgoing>,
 ) {
-    let mut responses = Box::pin(execute::stream(&state, &asking, request));
+    let admitted = match execute::admit(&state, &mut request, &asking.request_id) {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            let _ = outbox.send(failed(&id, &refused)).await;
+            return;
+        }
+    };
+    let mut responses = execute::stream(state, asking, request, admitted);
     let mut first = true;
     while let Some((response, _)) = responses.next().await {
         // An operation that could not begin is told with `error`, which also ends it.
-        let refused = first && response.data == async_graphql::Value::Null && !response.errors.is_empty();
+        let refused = first && response.data == async_graphql::Value::Null && response.is_err();
         first = false;
         let message = if refused {
-            Outgoing {
-                text: json!({ "type": "error", "id": id, "payload": response.errors }).to_string(),
-                ends: Some(id.clone()),
-            }
+            failed(&id, &response)
         } else {
-            Outgoing { text: json!({ "type": "next", "id": id, "payload": response }).to_string(), ends: None }
+            let text = json!({ "type": "next", "id": id, "payload": Answer::from(&response) }).to_string();
+            Outgoing { text, ends: None }
         };
         if outbox.send(message).await.is_err() || refused {
             return;
         }
     }
     let _ = outbox.send(Outgoing { text: json!({ "type": "complete", "id": id }).to_string(), ends: Some(id) }).await;
+}
+
+fn failed(id: &str, response: &async_graphql::Response) -> Outgoing {
+    let text = json!({ "type": "error", "id": id, "payload": response.errors }).to_string();
+    Outgoing { text, ends: Some(id.to_owned()) }
 }
 
 /// `None` when the client does not take it: then it is gone, or too slow to be served.

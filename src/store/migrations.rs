@@ -52,7 +52,7 @@ pub async fn status(db: &Db) -> Result<(Vec<String>, Vec<String>), MigrationErro
     .await
 }
 
-type Harness = AsyncMigrationHarness<super::Pooled>;
+type Harness = AsyncMigrationHarness<super::RawPooled>;
 
 async fn with_harness<T: Send + 'static>(
     db: &Db,
@@ -68,7 +68,7 @@ async fn with_harness<T: Send + 'static>(
             .map_err(DbError::from)?;
     }
     let (conn, done) = tokio::task::spawn_blocking(move || {
-        let mut harness = AsyncMigrationHarness::new(conn);
+        let mut harness = AsyncMigrationHarness::new(conn.into_raw());
         let done = work(&mut harness);
         (harness.into_inner(), done)
     })

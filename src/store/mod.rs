@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::metrics;
 
@@ -53,7 +53,34 @@ pub use page::{Key, Page, PageOf, Position};
 pub type Conn = AsyncPgConnection;
 
 /// A connection that goes back to the pool when dropped.
-pub type Pooled = PooledConnection<'static, AsyncPgConnection>;
+pub struct Pooled {
+    conn: RawPooled,
+    /// The operation's own turn; see [`Db::counting`].
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection of the pool as its library knows it.
+type RawPooled = PooledConnection<'static, AsyncPgConnection>;
+
+impl Pooled {
+    /// For what needs the library's own type.
+    fn into_raw(self) -> RawPooled {
+        self.conn
+    }
+}
+
+impl std::ops::Deref for Pooled {
+    type Target = Conn;
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
+
+impl std::ops::DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+}
 
 type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
@@ -117,8 +144,19 @@ pub struct Db {
     backend: Backend,
     statement_timeout: Duration,
     committed: Arc<Notify>,
-    statements: Option<Arc<StatementCount>>,
+    operation: Option<Operation>,
 }
+
+/// What one operation has of the database.
+#[derive(Clone)]
+struct Operation {
+    statements: Arc<StatementCount>,
+    turns: Arc<Semaphore>,
+}
+
+/// Connections that one operation may hold at a time, however many fields it has: the pool is for
+/// everybody.
+const CONNECTIONS_PER_OPERATION: usize = 4;
 
 /// How many SQL statements one request sent.
 #[derive(Debug, Default)]
@@ -147,13 +185,15 @@ impl Db {
             backend,
             statement_timeout: settings.statement_timeout,
             committed: Arc::new(Notify::new()),
-            statements: None,
+            operation: None,
         })
     }
 
-    /// The same database, with the statements that go through this handle counted in `count`.
-    pub fn counting(&self, count: Arc<StatementCount>) -> Self {
-        Self { statements: Some(count), ..self.clone() }
+    /// The same database for one operation: its statements are counted in `statements`, and it
+    /// holds at most four connections at a time.
+    pub fn counting(&self, statements: Arc<StatementCount>) -> Self {
+        let turns = Arc::new(Semaphore::new(CONNECTIONS_PER_OPERATION));
+        Self { operation: Some(Operation { statements, turns }), ..self.clone() }
     }
 
     /// A connection out of the pool, for reading or a single statement.
@@ -162,11 +202,17 @@ impl Db {
     /// In embedded mode never ask for a second one while a transaction is open: transactions
     /// take turns, and the second would wait for the first.
     pub async fn conn(&self) -> Result<Pooled, DbError> {
+        let turn = match &self.operation {
+            // It is never closed; an operation without a turn would be right as well.
+            Some(operation) => operation.turns.clone().acquire_owned().await.ok(),
+            None => None,
+        };
         let asked = Instant::now();
         let mut conn = self.pool.get_owned().await?;
         metrics::db_connection_wait(asked.elapsed());
-        conn.set_instrumentation(Meter { count: self.statements.clone(), started: None });
-        Ok(conn)
+        let count = self.operation.as_ref().map(|operation| operation.statements.clone());
+        conn.set_instrumentation(Meter { count, started: None });
+        Ok(Pooled { conn, _turn: turn })
     }
 
     /// A connection with a transaction open on it.

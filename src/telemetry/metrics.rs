@@ -116,15 +116,17 @@ fn method_label(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")
 }
 
-/// Counts a finished GraphQL operation; `elapsed` of a subscription is the time until it stood.
+/// Counts a finished GraphQL operation, with its time unless it was a subscription.
 ///
 /// Only the first 200 distinct names get a label, so call this for operations that validated:
 /// then a stranger's garbage does not use the names up.
-pub fn graphql_operation(kind: OperationType, name: Option<&str>, outcome: Outcome, elapsed: Duration) {
+pub fn graphql_operation(kind: OperationType, name: Option<&str>, outcome: Outcome, elapsed: Option<Duration>) {
+    let kind = kind.label();
     let name = OPERATION_NAMES.label(name);
-    counter!(GRAPHQL_OPERATIONS, "type" => kind.label(), "name" => name.clone(), "outcome" => outcome.label())
-        .increment(1);
-    histogram!(GRAPHQL_DURATION, "type" => kind.label(), "name" => name).record(elapsed);
+    counter!(GRAPHQL_OPERATIONS, "type" => kind, "name" => name.clone(), "outcome" => outcome.label()).increment(1);
+    if let Some(elapsed) = elapsed {
+        histogram!(GRAPHQL_DURATION, "type" => kind, "name" => name).record(elapsed);
+    }
 }
 
 /// Counts an SQL statement that is being sent.

@@ -136,6 +136,12 @@ async fn a_bad_bearer_is_refused_and_a_bad_cookie_is_ignored() {
         let (status, body) = refused(post(&app).header("authorization", bearer).json(&query)).await;
         assert_eq!((status.as_u16(), code(&body)), (401, "UNAUTHENTICATED"), "authorization: {bearer:?}");
     }
+    let mut bytes = b"caf\xe9=\xff; inkstone_session=".to_vec();
+    bytes.extend(app.tokens.reader.as_bytes());
+    let cookie = reqwest::header::HeaderValue::from_bytes(&bytes).expect("a header of bytes");
+    let response = send(post(&app).header(COOKIE, cookie).json(&query)).await;
+    let answer = data(response.json().await.expect("JSON"));
+    assert_eq!(answer["viewer"]["handle"], "rita", "another cookie's bytes do not hide the session");
     for cookie in ["inkstone_session=nonsense", "inkstone_session=", "other=1", "inkstone_session"] {
         let response = send(post(&app).header(COOKIE, cookie).json(&query)).await;
         assert_eq!(response.status(), 200, "cookie: {cookie:?}");

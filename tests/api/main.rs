@@ -5,6 +5,7 @@ mod support;
 
 mod costs;
 mod http;
+mod limits;
 mod pages;
 mod permissions;
 mod reading;

@@ -6,5 +6,6 @@ mod support;
 mod protocol;
 mod replicas;
 mod resuming;
+mod rights;
 mod subscriptions;
 mod writing;

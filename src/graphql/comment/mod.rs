@@ -65,13 +65,13 @@ impl Comment {
     }
 
     /// The text as it was written; empty when it was deleted.
-    async fn markdown(&self) -> &str {
-        &self.0.markdown
+    async fn markdown(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        ctx.request().text(self.0.markdown.clone())
     }
 
     /// The text as HTML that is safe to put into a page.
-    async fn html(&self) -> &str {
-        &self.0.html
+    async fn html(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        ctx.request().text(self.0.html.clone())
     }
 
     /// 0 for a comment on the post itself, 1 for a reply to it, and so on.
@@ -109,7 +109,6 @@ impl Comment {
     }
 
     /// The answers to it.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn replies(
         &self,
         ctx: &Context<'_>,

@@ -18,7 +18,6 @@ pub struct CommentQuery;
 impl CommentQuery {
     /// The comments of the whole site, newest first. Only the owner and editors find others than
     /// approved ones here.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn comments(
         &self,
         ctx: &Context<'_>,

@@ -53,7 +53,7 @@ impl CommentSubscription {
 
 async fn deliver(request: &RequestContext, event: &EventRow) -> Result<Option<CommentAddedEvent>, ApiError> {
     let cursor = Cursor::at(event.position);
-    request.renew_loaders();
+    request.renew();
     if !comes_into_sight(request.sight(), event) {
         return Ok(None);
     }

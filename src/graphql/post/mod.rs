@@ -108,13 +108,13 @@ impl Post {
 
     /// The text as it was written.
     async fn markdown(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
-        Ok(self.body(ctx).await?.map(|body| body.markdown.clone()).unwrap_or_default())
+        ctx.request().text(self.body(ctx).await?.map(|body| body.markdown.clone()).unwrap_or_default())
     }
 
     /// The text as HTML that is safe to put into a page. Code is marked up with classes that begin
     /// with `hl-`; math is left as TeX in `<span data-math-style="inline">` or `"display"`.
     async fn html(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
-        Ok(self.body(ctx).await?.map(|body| body.html.clone()).unwrap_or_default())
+        ctx.request().text(self.body(ctx).await?.map(|body| body.html.clone()).unwrap_or_default())
     }
 
     /// The table of contents.
@@ -215,7 +215,6 @@ impl Post {
     }
 
     /// The threads below it; each comment holds its `replies`.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn comments(
         &self,
         ctx: &Context<'_>,
@@ -241,7 +240,6 @@ impl Post {
     }
 
     /// What it said before, newest first. For the owner and editors.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     async fn revisions(
         &self,
         ctx: &Context<'_>,

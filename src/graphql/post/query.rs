@@ -88,7 +88,6 @@ impl PostQuery {
     }
 
     /// Posts that match, newest first unless asked otherwise.
-    #[graphql(complexity = "page::cost(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn posts(
         &self,

@@ -36,8 +36,8 @@ impl Revision {
     }
 
     /// The text as it was written.
-    async fn markdown(&self) -> &str {
-        &self.0.markdown
+    async fn markdown(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        ctx.request().text(self.0.markdown.clone())
     }
 
     /// When it was replaced.

@@ -49,7 +49,7 @@ impl PostSubscription {
 
 async fn deliver(request: &RequestContext, event: &EventRow) -> Result<Option<PostPublishedEvent>, ApiError> {
     let cursor = Cursor::at(event.position);
-    request.renew_loaders();
+    request.renew();
     // Read as it is now: what has been taken back since is not told any more.
     let post = request.loaders().post.load(event.subject).await?;
     let post = post.filter(|post| post.status == PostStatus::Published);

@@ -44,9 +44,9 @@ fn http_requests_are_counted_by_method_route_and_status() {
 #[test]
 fn graphql_operations_are_counted_by_type_name_and_outcome() {
     let text = rendered(|| {
-        graphql_operation(OperationType::Query, Some("MetricsTestPosts"), Outcome::Success, MS);
-        graphql_operation(OperationType::Mutation, Some("not a name"), Outcome::ClientError, MS);
-        graphql_operation(OperationType::Subscription, None, Outcome::ServerError, MS);
+        graphql_operation(OperationType::Query, Some("MetricsTestPosts"), Outcome::Success, Some(MS));
+        graphql_operation(OperationType::Mutation, Some("not a name"), Outcome::ClientError, Some(MS));
+        graphql_operation(OperationType::Subscription, None, Outcome::ServerError, None);
     });
     for (kind, name, outcome) in [
         ("query", "MetricsTestPosts", "success"),
@@ -97,7 +97,7 @@ fn database_and_event_metrics_have_their_values() {
 fn every_metric_is_described_and_every_histogram_has_buckets() {
     let text = rendered(|| {
         http_request("GET", "/", 200, MS);
-        graphql_operation(OperationType::Query, None, Outcome::Success, MS);
+        graphql_operation(OperationType::Query, None, Outcome::Success, Some(MS));
         sql_statement_started();
         sql_statement_finished(true, MS);
         db_connections(0, 0);

@@ -1,0 +1,206 @@
+//! What an operation may ask for, decided before any of it runs.
+//!
+//! `syntax.rs` looks at the text before it is parsed, `shape.rs` knows the schema's fields and what
+//! each costs, `measure.rs` adds up an operation with each fragment looked at once. The GraphQL
+//! library has limits of its own, which spread every fragment anew, take an omitted variable for an
+//! error and do not tell the numbers; they are left off. Imported by `http`.
+//!
+//! To add a limit: a field of [`QueryLimits`], what it counts in `Measure`, a line in
+//! [`Guard::refusals`].
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType as Parsed,
+};
+use async_graphql::{Name, Request, ServerError, Value};
+use moka::sync::Cache;
+
+use crate::error::Code;
+use crate::telemetry::metrics::OperationType;
+
+mod measure;
+mod shape;
+mod syntax;
+
+use measure::Measure;
+use shape::Shape;
+
+/// Memory for parsed documents, counted as a multiple of their text.
+const DOCUMENTS_BYTES: u64 = 16 << 20;
+/// Bytes of a parsed document for each byte of its text, about.
+const PARSED_RATIO: u32 = 12;
+/// Longest part of a parser's message that is told: it quotes the line it stumbled over.
+const MAX_MESSAGE_BYTES: usize = 400;
+
+/// Bounds of a single operation.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryLimits {
+    pub max_depth: u64,
+    pub max_cost: u64,
+    /// Each alias is another chance to do the same thing again.
+    pub max_aliases: u64,
+    pub max_directives: u64,
+    /// Lexical tokens of the whole document.
+    pub max_tokens: usize,
+}
+
+/// Selections that an operation may come to once its fragments are spread.
+const MAX_SELECTIONS: u64 = 20_000;
+/// Mutations and `__type` and `__schema` at the root of one operation.
+const MAX_HEAVY_ROOTS: u64 = 10;
+/// Lists within lists of introspection: as many as tools ask for. Each multiplies the answer.
+const MAX_INTROSPECTION_LISTS: u64 = 3;
+
+/// Knows the schema, keeps parsed documents, and says what may run.
+pub struct Guard {
+    limits: QueryLimits,
+    shape: Shape,
+    documents: Cache<Arc<str>, Arc<ExecutableDocument>>,
+}
+
+/// An operation that may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    pub kind: OperationType,
+    /// As the document calls it.
+    pub name: Option<String>,
+    /// Without a unit: about one for each field that is answered.
+    pub cost: u64,
+}
+
+impl Guard {
+    /// `sdl` is the schema that the operations will run on.
+    pub fn new(limits: QueryLimits, sdl: &str) -> Self {
+        let documents = Cache::builder()
+            .max_capacity(DOCUMENTS_BYTES)
+            .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX).saturating_mul(PARSED_RATIO))
+            .build();
+        Self { limits, shape: Shape::of(sdl), documents }
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
+    /// Parses the request, or finds it parsed, and measures the operation that will run.
+    ///
+    /// Errors: what cannot be parsed, names no operation, or asks for more than a limit; the
+    /// message tells the number and the limit.
+    pub fn admit(&self, request: &mut Request) -> Result<Admitted, ServerError> {
+        let document = self.document(&request.query)?;
+        let (name, operation) = chosen(&document, request.operation_name.as_deref())?;
+        let measure = measure::measure(&document, operation, &request.variables, &self.shape);
+        if let Some(message) = measure.map_or_else(|too_much| Some(too_much.to_owned()), |m| self.refusal(&m)) {
+            return Err(refused(message));
+        }
+        let kind = match operation.ty {
+            Parsed::Query => OperationType::Query,
+            Parsed::Mutation => OperationType::Mutation,
+            Parsed::Subscription => OperationType::Subscription,
+        };
+        let name = name.map(ToString::to_string);
+        let admitted = Admitted { kind, name, cost: measure.map_or(0, |measure| measure.cost) };
+        request.set_parsed_query(ExecutableDocument::clone(&document));
+        Ok(admitted)
+    }
+
+    fn document(&self, text: &str) -> Result<Arc<ExecutableDocument>, ServerError> {
+        if let Some(document) = self.documents.get(text) {
+            return Ok(document);
+        }
+        syntax::check(text, self.limits.max_tokens).map_err(refused)?;
+        let document = async_graphql::parser::parse_query(text).map_err(|error| {
+            let mut error = ServerError::from(error);
+            error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            coded(error)
+        })?;
+        let document = Arc::new(document);
+        self.documents.insert(text.into(), document.clone());
+        Ok(document)
+    }
+
+    fn refusal(&self, measure: &Measure) -> Option<String> {
+        let limits = &self.limits;
+        let over = |found: u64, limit: u64, what: &str, advice: &str| {
+            (found > limit).then(|| format!("the operation {what} {found}, and at most {limit} is allowed: {advice}"))
+        };
+        over(measure.selections, MAX_SELECTIONS, "comes to a number of fields of", "ask for less at once")
+            .or_else(|| over(measure.depth, limits.max_depth, "nests to a depth of", "ask in several operations"))
+            .or_else(|| {
+                over(measure.aliases, limits.max_aliases, "has a number of aliases of", "ask in several operations")
+            })
+            .or_else(|| {
+                over(measure.directives, limits.max_directives, "has a number of directives of", "leave some out")
+            })
+            .or_else(|| {
+                over(
+                    measure.lists,
+                    MAX_INTROSPECTION_LISTS,
+                    "nests lists of the schema to a depth of",
+                    "ask for less of it",
+                )
+            })
+            .or_else(|| {
+                over(
+                    measure.heavy_roots,
+                    MAX_HEAVY_ROOTS,
+                    "has a number of mutations or looks at the schema of",
+                    "ask in several operations",
+                )
+            })
+            .or_else(|| {
+                over(
+                    measure.cost,
+                    limits.max_cost,
+                    "has a cost of",
+                    "ask for fewer rows (`first`) or fields, or in several operations",
+                )
+            })
+            .or_else(|| {
+                over(
+                    measure.streams,
+                    1,
+                    "has a number of fields at the root of the subscription of",
+                    "subscribe to each on its own",
+                )
+            })
+    }
+}
+
+/// The operation that the request names, or the only one.
+fn chosen<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Result<(Option<&'a Name>, &'a OperationDefinition), ServerError> {
+    let found = match (&document.operations, name) {
+        (DocumentOperations::Single(only), None) => Some((None, only)),
+        (DocumentOperations::Single(_), Some(_)) => None,
+        (DocumentOperations::Multiple(all), Some(name)) => {
+            all.get_key_value(name).map(|(name, found)| (Some(name), found))
+        }
+        (DocumentOperations::Multiple(all), None) if all.len() == 1 => {
+            all.iter().next().map(|(name, only)| (Some(name), only))
+        }
+        (DocumentOperations::Multiple(_), None) => {
+            return Err(refused("the document holds several operations: say which one in `operationName`".into()));
+        }
+    };
+    let shown: String = name.unwrap_or_default().chars().take(64).collect();
+    found.map(|(name, operation)| (name, &operation.node)).ok_or_else(|| {
+        refused(format!("the document holds no operation of the name {shown:?}: correct `operationName`"))
+    })
+}
+
+fn refused(message: String) -> ServerError {
+    coded(ServerError::new(message, None))
+}
+
+fn coded(mut error: ServerError) -> ServerError {
+    error.extensions.get_or_insert_default().set("code", Value::from(Code::BadUserInput.as_str()));
+    error
+}
+
+#[cfg(test)]
+mod tests;
