@@ -1,58 +1,131 @@
-//! What each subscription delivers, and to whom.
+//! What each subscription delivers, and to whom, over WebSocket and over SSE.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::live::{Socket, Sse};
+use crate::support::live::Sse;
 use crate::support::{TestApp, code};
-use crate::writing::{COMMENT_ADDED, comment, post_id, publish};
+use crate::watch::{Watch, now, standing};
+use crate::writing::{COMMENT_ADDED, comment, done, love, moderate, post_id, publish, rename};
+
+const REACTIONS: &str = "subscription($post: ID!, $after: String) {
+    reactionCountsChanged(postId: $post, after: $after) { cursor counts { kind count } post { title reactionCounts { count } } }
+}";
+const PUBLISHED: &str = "subscription($after: String) {
+    postPublished(after: $after) { cursor post { title author { handle } } }
+}";
+
+/// The text of the next comment.
+async fn told(watch: &mut Watch) -> Value {
+    watch.event().await["commentAdded"]["comment"]["markdown"].take()
+}
 
 #[tokio::test]
 async fn a_comment_is_seen_by_editors_when_written_and_by_readers_when_approved() {
     let app = TestApp::start().await;
     let post = post_id(&app).await;
-    let mut editor = Socket::connect(&app, Some(&app.tokens.editor)).await;
-    let mut anyone = Socket::connect(&app, None).await;
-    editor.subscribe("1", COMMENT_ADDED, json!({ "post": post })).await;
-    anyone.subscribe("1", COMMENT_ADDED, json!({ "post": post })).await;
-    ready(&mut editor).await;
-    ready(&mut anyone).await;
+    let variables = json!({ "post": post, "after": now(&app).await });
+    let editors = Watch::both(&app, Some(&app.tokens.editor), COMMENT_ADDED, variables.clone()).await;
+    let reader = Watch::both(&app, Some(&app.tokens.reader), COMMENT_ADDED, variables.clone()).await;
+    let nobody = Watch::both(&app, None, COMMENT_ADDED, variables).await;
 
-    let pending = comment(&app, &app.tokens.reader, &post, "first words").await;
-    assert_eq!(pending["status"], "PENDING", "a reader's first comment waits");
-    let seen = editor.event().await;
-    assert_eq!(seen["commentAdded"]["comment"]["markdown"], "first words");
-    assert_eq!(seen["commentAdded"]["comment"]["author"]["handle"], "rita");
+    let waiting = comment(&app, &app.tokens.reader, &post, "first words").await;
+    assert_eq!(waiting["status"], "PENDING", "a reader's first comment waits");
+    let mut editors = editors;
+    for editor in &mut editors {
+        let seen = editor.event().await["commentAdded"]["comment"].take();
+        let transport = editor.transport();
+        assert_eq!(seen["markdown"], "first words", "an editor sees it before it is approved, over {transport}");
+        assert_eq!(seen["author"]["handle"], "rita");
+        assert_eq!(seen["post"]["slug"], "moshuiping-de-yu");
+    }
 
-    let query =
-        "mutation($id: ID!) { moderateComment(input: {id: $id, decision: APPROVE}) { userErrors { message } } }";
-    app.own(query, json!({ "id": pending["id"] })).await;
     comment(&app, &app.tokens.editor, &post, "second words").await;
-    let first = anyone.event().await;
-    assert_eq!(first["commentAdded"]["comment"]["markdown"], "first words", "the approval makes it visible");
-    assert_eq!(first["commentAdded"]["comment"]["post"]["slug"], "moshuiping-de-yu");
-    let second = anyone.event().await;
-    assert_eq!(second["commentAdded"]["comment"]["markdown"], "second words");
-    let next = editor.event().await;
-    assert_eq!(next["commentAdded"]["comment"]["markdown"], "second words", "an approval is not told twice");
+    moderate(&app, &waiting, "APPROVE").await;
+    let mut readers: Vec<Watch> = reader.into_iter().chain(nobody).collect();
+    for watch in &mut readers {
+        let seen = [told(watch).await, told(watch).await];
+        let transport = watch.transport();
+        assert_eq!(seen, ["second words", "first words"], "readers see it when it is first approved, over {transport}");
+    }
+    for decision in ["SPAM", "APPROVE"] {
+        moderate(&app, &waiting, decision).await;
+    }
+    comment(&app, &app.tokens.editor, &post, "third words").await;
+    for watch in &mut readers {
+        assert_eq!(told(watch).await, "third words", "a second approval is not told, over {}", watch.transport());
+    }
+    for mut editor in editors {
+        let seen = [told(&mut editor).await, told(&mut editor).await];
+        assert_eq!(seen, ["second words", "third words"], "an approval is not told to editors again");
+    }
 }
 
-/// A subscription stands when a later query on the same socket has been answered.
-async fn ready(socket: &mut Socket) {
-    socket.subscribe("ready", "{ __typename }", json!({})).await;
-    assert_eq!(socket.event().await["__typename"], "Query");
-    assert_eq!(socket.receive().await["type"], "complete");
+#[tokio::test]
+async fn a_subscription_without_a_cursor_begins_now() {
+    let app = TestApp::start().await;
+    let (here, there) = (post_id(&app).await, publish(&app, "The other transport").await);
+    let mut socket = Watch::socket(&app, None, COMMENT_ADDED, json!({ "post": here })).await;
+    let mut sse = Watch::sse(&app, None, COMMENT_ADDED, json!({ "post": there })).await;
+    standing(&app, 2).await;
+    for (watch, post) in [(&mut socket, &here), (&mut sse, &there)] {
+        comment(&app, &app.tokens.editor, post, "now").await;
+        assert_eq!(told(watch).await, "now", "over {}", watch.transport());
+    }
 }
 
 #[tokio::test]
 async fn comments_on_another_post_are_not_delivered() {
     let app = TestApp::start().await;
     let (here, elsewhere) = (post_id(&app).await, publish(&app, "Elsewhere").await);
-    let mut socket = Socket::connect(&app, None).await;
-    socket.subscribe("1", COMMENT_ADDED, json!({ "post": here })).await;
-    ready(&mut socket).await;
+    let watches = Watch::both(&app, None, COMMENT_ADDED, json!({ "post": here, "after": now(&app).await })).await;
     comment(&app, &app.tokens.editor, &elsewhere, "not for you").await;
     comment(&app, &app.tokens.editor, &here, "for you").await;
-    assert_eq!(socket.event().await["commentAdded"]["comment"]["markdown"], "for you");
+    for mut watch in watches {
+        assert_eq!(told(&mut watch).await, "for you", "over {}", watch.transport());
+    }
+}
+
+#[tokio::test]
+async fn nested_fields_are_read_anew_for_each_event() {
+    let app = TestApp::start().await;
+    let post = publish(&app, "Title 0").await;
+    let query = "subscription($post: ID!, $after: String) { commentAdded(postId: $post, after: $after) {
+        comment { author { handle } post { title reactionCounts { count } comments { totalCount } } } } }";
+    let mut watches = Watch::both(&app, None, query, json!({ "post": post, "after": now(&app).await })).await;
+    for n in 1..=3 {
+        rename(&app, &post, &format!("Title {n}")).await;
+        love(&app, &app.tokens.reader, &post, n % 2 == 1).await;
+        let (token, handle) = if n == 2 { (&app.tokens.owner, "olga") } else { (&app.tokens.editor, "edgar") };
+        comment(&app, token, &post, "words").await;
+        let counts = if n % 2 == 1 { json!([{ "count": 1 }]) } else { json!([]) };
+        let wanted = json!({ "author": { "handle": handle }, "post": {
+            "title": format!("Title {n}"), "reactionCounts": counts, "comments": { "totalCount": n } } });
+        for watch in &mut watches {
+            let event = watch.event().await;
+            assert_eq!(event["commentAdded"]["comment"], wanted, "event {n} over {}", watch.transport());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_before_it_could_be_told_is_not_told() {
+    let app = TestApp::start().await;
+    let post = post_id(&app).await;
+    let after = now(&app).await;
+    let spam = comment(&app, &app.tokens.editor, &post, "to be spam").await;
+    let deleted = comment(&app, &app.tokens.editor, &post, "to be deleted").await;
+    comment(&app, &app.tokens.editor, &post, "to stay").await;
+    moderate(&app, &spam, "SPAM").await;
+    let input = json!({ "id": deleted["id"] });
+    done(&app, &app.tokens.editor, "deleteComment", "DeleteCommentInput", "comment { id }", input).await;
+    let variables = json!({ "post": post, "after": after });
+    for mut watch in Watch::both(&app, None, COMMENT_ADDED, variables.clone()).await {
+        assert_eq!(told(&mut watch).await, "to stay", "readers do not get spam or deleted comments");
+    }
+    for mut watch in Watch::both(&app, Some(&app.tokens.editor), COMMENT_ADDED, variables).await {
+        let seen = [told(&mut watch).await, told(&mut watch).await];
+        assert_eq!(seen, ["to be spam", "to stay"], "editors get what readers do not see, save what is deleted");
+    }
 }
 
 #[tokio::test]
@@ -60,62 +133,109 @@ async fn a_draft_cannot_be_watched_by_the_public() {
     let app = TestApp::start().await;
     let drafts = app.own("{ posts(first: 1, filter: {status: DRAFT}) { nodes { id } } }", json!({})).await;
     let draft = drafts["posts"]["nodes"][0]["id"].clone();
-    for query in [
-        COMMENT_ADDED,
-        "subscription($post: ID!) { viewerCount(postId: $post) { count } }",
-        "subscription($post: ID!) { reactionCountsChanged(postId: $post) { cursor } }",
-    ] {
-        let mut sse = Sse::open(&app, Some(&app.tokens.reader), None, query, json!({ "post": draft })).await;
-        let answer = sse.next().await.expect("an answer");
-        assert_eq!(code(&answer.data), "NOT_FOUND", "{query}");
+    assert!(draft.is_string(), "the demo site has a draft");
+    let viewers = "subscription($post: ID!) { viewerCount(postId: $post) { count } }";
+    for query in [COMMENT_ADDED, REACTIONS, viewers] {
+        for token in [None, Some(app.tokens.reader.as_str())] {
+            for mut watch in Watch::both(&app, token, query, json!({ "post": draft })).await {
+                let refusal = watch.refusal().await;
+                assert_eq!(code(&refusal), "NOT_FOUND", "over {}: {query}", watch.transport());
+            }
+        }
+    }
+    let mut watch = Watch::sse(&app, Some(&app.tokens.editor), viewers, json!({ "post": draft })).await;
+    assert_eq!(watch.event().await["viewerCount"]["count"], 1, "an editor may watch a draft");
+}
+
+#[tokio::test]
+async fn ids_that_name_no_post_are_refused() {
+    let app = TestApp::start().await;
+    let found = app.own("{ tags(first: 1) { nodes { id } } }", json!({})).await;
+    let tag = found["tags"]["nodes"][0]["id"].clone();
+    for (id, wanted) in [(json!("nonsense"), "BAD_USER_INPUT"), (tag, "BAD_USER_INPUT")] {
+        for mut watch in Watch::both(&app, None, COMMENT_ADDED, json!({ "post": id })).await {
+            assert_eq!(code(&watch.refusal().await), wanted, "over {}, for the id {id}", watch.transport());
+        }
     }
 }
 
 #[tokio::test]
-async fn a_post_is_told_when_it_goes_live_over_sse() {
+async fn a_post_is_told_when_it_goes_live() {
     let app = TestApp::start().await;
-    let query = "subscription { postPublished { cursor post { title } } }";
-    let mut sse = Sse::open(&app, None, None, query, json!({})).await;
+    let after = now(&app).await;
+    let watches = Watch::both(&app, None, PUBLISHED, json!({ "after": after })).await;
+    let made = done(
+        &app,
+        &app.tokens.owner,
+        "createPost",
+        "CreatePostInput",
+        "post { id }",
+        json!({ "title": "Draft", "markdown": "text" }),
+    );
+    let draft = made.await["post"]["id"].take();
     publish(&app, "Fresh").await;
-    let event = sse.next().await.expect("an event");
-    assert_eq!(event.event, "next");
-    assert_eq!(event.data["data"]["postPublished"]["post"]["title"], "Fresh");
-    assert_eq!(event.id.as_deref(), event.data["data"]["postPublished"]["cursor"].as_str());
+    done(&app, &app.tokens.editor, "publishPost", "PostIdInput", "post { id }", json!({ "id": draft })).await;
+    for mut watch in watches {
+        for title in ["Fresh", "Draft"] {
+            let event = watch.event().await;
+            let wanted = json!({ "title": title, "author": { "handle": "olga" } });
+            assert_eq!(
+                event["postPublished"]["post"],
+                wanted,
+                "in the order of publishing, over {}",
+                watch.transport()
+            );
+        }
+    }
 }
 
 #[tokio::test]
 async fn reaction_counts_are_told_with_each_change() {
     let app = TestApp::start().await;
-    let post = publish(&app, "Likeable").await;
-    let query = "subscription($post: ID!) { reactionCountsChanged(postId: $post) { counts { kind count } } }";
-    let mut sse = Sse::open(&app, None, None, query, json!({ "post": post })).await;
-    for (token, count) in [(&app.tokens.reader, 1), (&app.tokens.editor, 2)] {
-        let react = "mutation($post: ID!) { react(input: {postId: $post, kind: LOVE}) { userErrors { message } } }";
-        app.ask_as(Some(token), react, json!({ "post": post })).await;
-        let event = sse.next().await.expect("an event");
-        assert_eq!(event.data["data"]["reactionCountsChanged"]["counts"], json!([{ "kind": "LOVE", "count": count }]));
+    let (post, other) = (publish(&app, "Likeable").await, publish(&app, "Other").await);
+    let mut watches = Watch::both(&app, None, REACTIONS, json!({ "post": post, "after": now(&app).await })).await;
+    for (token, on, count) in
+        [(&app.tokens.reader, true, 1), (&app.tokens.editor, true, 2), (&app.tokens.reader, false, 1)]
+    {
+        love(&app, token, &other, on).await;
+        love(&app, token, &post, on).await;
+        // Doing it again changes nothing, and so tells nothing.
+        love(&app, token, &post, on).await;
+        for watch in &mut watches {
+            let event = watch.event().await["reactionCountsChanged"].take();
+            let transport = watch.transport();
+            assert_eq!(event["counts"], json!([{ "kind": "LOVE", "count": count }]), "over {transport}");
+            assert_eq!(
+                event["post"],
+                json!({ "title": "Likeable", "reactionCounts": [{ "count": count }] }),
+                "over {transport}"
+            );
+        }
+    }
+}
+
+/// GraphQL allows one field at the root of a subscription; with two, one cursor would have to
+/// stand for two places.
+#[tokio::test]
+async fn two_fields_at_the_root_are_refused() {
+    let app = TestApp::start().await;
+    let two = "subscription { a: postPublished { cursor } b: postPublished { cursor } }";
+    let by_fragment = "subscription { ...two } fragment two on Subscription { a: postPublished { cursor } b: postPublished { cursor } }";
+    for query in [two, by_fragment] {
+        for mut watch in Watch::both(&app, None, query, json!({})).await {
+            let refused = tokio::time::timeout(std::time::Duration::from_secs(3), watch.refusal()).await;
+            let refusal = refused.expect("it should be refused at once");
+            assert_eq!(code(&refusal), "BAD_USER_INPUT", "over {}: {query}", watch.transport());
+        }
     }
 }
 
 #[tokio::test]
-async fn viewers_are_counted_while_they_look() {
+async fn a_query_over_sse_is_answered_and_complete() {
     let app = TestApp::start().await;
-    let post = publish(&app, "Watched").await;
-    let query = "subscription($post: ID!) { viewerCount(postId: $post) { count } }";
-    let mut first = Sse::open(&app, None, None, query, json!({ "post": post })).await;
-    assert_eq!(count(&mut first).await, 1, "the first viewer counts");
-    let second = Sse::open(&app, None, None, query, json!({ "post": post })).await;
-    until(&mut first, 2).await;
-    drop(second);
-    until(&mut first, 1).await;
-}
-
-async fn count(sse: &mut Sse) -> i64 {
-    let event = sse.next().await.expect("a count");
-    event.data["data"]["viewerCount"]["count"].as_i64().unwrap_or_else(|| panic!("a count: {event:?}"))
-}
-
-/// Waits for a count; each event has to come within the client's patience.
-async fn until(sse: &mut Sse, wanted: i64) {
-    while count(sse).await != wanted {}
+    let mut sse = Sse::open(&app, Some(&app.tokens.owner), None, "{ viewer { handle } }", json!({})).await;
+    let answer = sse.next().await.expect("an answer");
+    assert_eq!(answer.data, json!({ "data": { "viewer": { "handle": "olga" } } }));
+    assert_eq!(sse.next().await.expect("an end").event, "complete");
+    assert_eq!(sse.next().await, None, "nothing comes behind the end");
 }

@@ -180,6 +180,13 @@ impl TestApp {
         (response.json().await.expect("the answer is JSON"), statements)
     }
 
+    /// Stops the server and starts another one on the same database.
+    pub async fn restart(self, own: &[(&'static str, &str)]) -> Self {
+        let (database, tokens) = (self.database.shared(), self.tokens.clone());
+        self.stop().await;
+        Self::on(database, tokens, own).await
+    }
+
     /// Stops the server and waits until it has.
     pub async fn stop(mut self) {
         self.stop.cancel();
