@@ -107,7 +107,11 @@ impl App {
 
     async fn bus(&self) -> Result<Bus> {
         Ok(match &self.redis {
-            Some(redis) => Bus::Redis { publisher: redis.publisher(), subscriber: redis.subscriber().await? },
+            Some(redis) => Bus::Redis {
+                publisher: redis.publisher(),
+                subscriber: redis.subscriber().await?,
+                channel: format!("ink:{}:events", self.config.redis_namespace),
+            },
             None if self.services.db.backend().is_embedded() => Bus::Alone,
             None => Bus::Postgres,
         })

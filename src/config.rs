@@ -153,7 +153,7 @@ settings! {
     /// The Redis, Valkey or Upstash for cache and wake-up calls; empty: none, all in process.
     redis_url: Option<Secret> = "", "a URL such as redis://host:6379 or rediss://user:password@host:6379; valkey:// and valkeys:// are the same", checks::redis_url;
     /// What this site's keys in Redis begin with, if several sites share one.
-    redis_namespace: String = "inkstone", "at most 64 of a-z, A-Z, 0-9, - _ . and :", checks::namespace;
+    redis_namespace: String = "inkstone", "at most 64 of a-z, A-Z, 0-9, - _ and .", checks::namespace;
     /// Load the demo site: `auto` does so into an empty embedded database.
     demo: Demo = "auto", "auto, always or never";
     /// Memory for cached rows, in MiB.

@@ -138,7 +138,7 @@ impl Cache {
     /// An empty cache, in this process only or with Redis behind it. Call within the runtime.
     pub fn new(settings: CacheSettings, remote: Option<Remote>) -> Cache {
         let tier_settings = TierSettings {
-            namespace: settings.namespace.replace(':', "_"),
+            namespace: settings.namespace.clone(),
             ttl: settings.remote_ttl,
             command_timeout: settings.command_timeout,
             load_timeout: settings.load_timeout,

@@ -5,8 +5,6 @@ use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 
 use crate::store::{self, Conn, Db, DbError};
 
-const CHANNEL: &str = "inkstone:events";
-
 /// The way to wake the others.
 pub enum Bus {
     /// There are no other processes: the embedded database.
@@ -14,7 +12,7 @@ pub enum Bus {
     /// Postgres LISTEN and NOTIFY.
     Postgres,
     /// Redis publish and subscribe.
-    Redis { publisher: Client, subscriber: SubscriberClient },
+    Redis { publisher: Client, subscriber: SubscriberClient, channel: String },
 }
 
 impl Bus {
@@ -26,10 +24,10 @@ impl Bus {
     }
 
     pub(super) fn after_commit(&self) {
-        if let Self::Redis { publisher, .. } = self {
-            let publisher = publisher.clone();
+        if let Self::Redis { publisher, channel, .. } = self {
+            let (publisher, channel) = (publisher.clone(), channel.clone());
             tokio::spawn(async move {
-                if let Err(error) = publisher.publish::<(), _, _>(CHANNEL, "").await {
+                if let Err(error) = publisher.publish::<(), _, _>(channel, "").await {
                     tracing::debug!(%error, "could not wake the other processes through Redis; they poll");
                 }
             });
@@ -45,10 +43,10 @@ impl Bus {
                     tracing::warn!(%error, "listening for events was interrupted; polling until it is back");
                 }
             }
-            Self::Redis { subscriber, .. } => {
+            Self::Redis { subscriber, channel, .. } => {
                 let mut messages = subscriber.message_rx();
                 let mut reconnected = subscriber.reconnect_rx();
-                if let Err(error) = subscriber.subscribe(CHANNEL).await {
+                if let Err(error) = subscriber.subscribe(channel).await {
                     tracing::warn!(%error, "could not subscribe to events in Redis; polling until it is back");
                     return;
                 }
@@ -59,7 +57,7 @@ impl Bus {
                             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
                         },
                         _ = reconnected.recv() => {
-                            if let Err(error) = subscriber.subscribe(CHANNEL).await {
+                            if let Err(error) = subscriber.subscribe(channel).await {
                                 tracing::warn!(%error, "could not subscribe to events in Redis again");
                                 return;
                             }

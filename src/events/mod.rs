@@ -50,6 +50,12 @@ impl EventLog {
     ///
     /// Errors: the database cannot be read.
     pub async fn open(db: Db, bus: Bus) -> Result<Self, DbError> {
+        let mut tx = db.begin().await?;
+        let foreign = store::events::bring_home(&mut tx).await?;
+        tx.commit().await?;
+        if foreign > 0 {
+            tracing::warn!(events = foreign, "the event log came from another database server; clients begin anew");
+        }
         let end = store::events::settled_end(&mut *db.conn().await?).await?;
         let (told, _) = watch::channel(end);
         Ok(Self { inner: Arc::new(Inner { db, bus, hub: hub::Hub::default(), told }) })

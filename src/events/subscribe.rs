@@ -86,9 +86,13 @@ impl State {
 
     async fn catch_up(&mut self) -> Result<(), DbError> {
         let mut conn = self.inner.db.conn().await?;
-        let rows = events::read(&mut conn, self.last, &self.filter, BATCH).await?;
-        self.behind = rows.len() as i64 == BATCH;
-        self.ready = rows.into();
+        // What was told to others was settled. Taken before the read: what is told from then on
+        // comes through `live`.
+        let told = *self.inner.told.borrow();
+        let batch = events::read(&mut conn, self.last, told, &self.filter, BATCH).await?;
+        self.behind = batch.full;
+        self.last = self.last.max(if batch.rows.is_empty() { batch.end } else { self.last });
+        self.ready = batch.rows.into();
         Ok(())
     }
 

@@ -23,6 +23,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// The first pause when a wake-up found nothing yet, because an older transaction still runs.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
 const RECONNECT: Duration = Duration::from_secs(1);
+/// Events that wait longer than this are worth a line in the log.
+const TOO_LATE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(inner: Arc<Inner>, observers: Vec<Observer>, stop: CancellationToken) {
     let woken = inner.db.committed();
@@ -46,8 +48,9 @@ async fn listen(inner: &Inner, woken: &Notify) {
 async fn tail(inner: &Inner, observers: &[Observer], woken: &Notify) {
     let mut retry = POLL;
     let mut away = false;
+    let mut lag = Lag::default();
     loop {
-        match drain(inner, observers).await {
+        match drain(inner, observers, &mut lag).await {
             Ok(0) => {}
             Ok(_) => retry = POLL,
             Err(error) if away => tracing::debug!(%error, "the event log still cannot be read"),
@@ -65,21 +68,55 @@ async fn tail(inner: &Inner, observers: &[Observer], woken: &Notify) {
 }
 
 /// Tells everything that is settled and has not been told; returns how many events that were.
-async fn drain(inner: &Inner, observers: &[Observer]) -> Result<usize, DbError> {
+async fn drain(inner: &Inner, observers: &[Observer], lag: &mut Lag) -> Result<usize, DbError> {
     let mut count = 0;
+    let mut settled = *inner.told.borrow();
     loop {
         let after = *inner.told.borrow();
-        let rows = {
+        let batch = {
             let mut conn = inner.db.conn().await?;
-            events::read(&mut conn, after, &EventFilter::default(), BATCH).await?
+            let batch = events::read(&mut conn, after, settled, &EventFilter::default(), BATCH).await?;
+            // Another database's transactions may hold a snapshot's xmin back; they need not hold
+            // this log. The embedded database has no others.
+            if batch.end == after && settled <= after && !inner.db.backend().is_embedded() {
+                let tail = events::tail(&mut conn, after).await?;
+                lag.waiting(tail.waiting_since);
+                if tail.waiting_since.is_some() && tail.settled > after {
+                    settled = tail.settled;
+                    continue;
+                }
+            }
+            batch
         };
-        let full = rows.len() as i64 == BATCH;
-        count += rows.len();
-        for row in rows {
+        count += batch.rows.len();
+        for row in batch.rows {
             tell(inner, observers, row).await;
         }
-        if !full {
+        inner.told.send_replace(batch.end);
+        if !batch.full {
             return Ok(count);
+        }
+    }
+}
+
+/// How far the log is behind, while an open transaction holds it back.
+#[derive(Default)]
+struct Lag {
+    warned: bool,
+}
+
+impl Lag {
+    fn waiting(&mut self, since: Option<chrono::DateTime<Utc>>) {
+        let lag = since.map_or(Duration::ZERO, |since| (Utc::now() - since).to_std().unwrap_or_default());
+        metrics::event_log_lag(lag);
+        if lag < TOO_LATE {
+            self.warned = false;
+        } else if !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                seconds = lag.as_secs(),
+                "events wait for a transaction that writes and stays open: see pg_stat_activity.backend_xid"
+            );
         }
     }
 }

@@ -161,9 +161,16 @@ impl ReactionSubscription {
             let _open = &viewing;
             async move {
                 event?;
-                Ok(ViewerCountEvent { count: caching::viewers(&request.services, id).await? })
+                request.renew();
+                // Who may not see the post any more is told nothing more about it.
+                if request.loaders().post.load(id).await?.is_none() {
+                    return Ok(None);
+                }
+                Ok(Some(ViewerCountEvent { count: caching::viewers(&request.services, id).await? }))
             }
         });
+        let later = later.map(Result::transpose).take_while(|event| std::future::ready(event.is_some()));
+        let later = later.filter_map(std::future::ready);
         let later = later.filter(move |event: &Result<ViewerCountEvent, ApiError>| {
             let count = event.as_ref().map_or(told, |event| event.count);
             let changed = event.is_err() || std::mem::replace(&mut told, count) != count;

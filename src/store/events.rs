@@ -1,7 +1,6 @@
 //! The event log's rows. `crate::events` tails them; whoever changes something appends here.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::SqlTypeOf;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -77,8 +76,19 @@ pub struct EventFilter {
     pub subject: Option<Uuid>,
 }
 
-type EventColumns = (BigInt, BigInt, SqlTypeOf<events::kind>, SqlUuid, Jsonb, Nullable<SqlUuid>, Timestamptz);
-type EventTuple = (i64, i64, EventKind, Uuid, serde_json::Value, Option<Uuid>, DateTime<Utc>);
+type EventColumns = (BigInt, BigInt, Text, SqlUuid, Jsonb, Nullable<SqlUuid>, Timestamptz);
+type EventTuple = (i64, i64, String, Uuid, serde_json::Value, Option<Uuid>, DateTime<Utc>);
+
+/// A part of the log.
+#[derive(Debug)]
+pub struct Batch {
+    /// In order; without those of kinds that only a newer version of this program knows.
+    pub rows: Vec<EventRow>,
+    /// Where the part ends.
+    pub end: LogPosition,
+    /// There may be more behind it.
+    pub full: bool,
+}
 
 /// Appends an event on the caller's transaction: both happen, or neither.
 pub async fn append(conn: &mut Conn, event: &NewEvent) -> Result<(), DbError> {
@@ -96,19 +106,26 @@ pub async fn append(conn: &mut Conn, event: &NewEvent) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Up to `limit` events behind `after`, in order, none of which can be overtaken any more.
+/// Up to `limit` events behind `after`, in order, none of which can be overtaken any more: those
+/// of transactions older than every open one on this Postgres server, and those up to `settled`,
+/// of which the caller knows it.
 pub async fn read(
     conn: &mut Conn,
     after: LogPosition,
+    settled: LogPosition,
     filter: &EventFilter,
     limit: i64,
-) -> Result<Vec<EventRow>, DbError> {
+) -> Result<Batch, DbError> {
     let kinds =
         (!filter.kinds.is_empty()).then(|| filter.kinds.iter().map(|k| k.as_str().to_owned()).collect::<Vec<_>>());
     let sql = Sql::<EventColumns>::new(
         "SELECT xid::text::bigint, id, kind, subject, payload, actor, at FROM events \
-         WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, id) > (",
+         WHERE (xid < pg_snapshot_xmin(pg_current_snapshot()) OR (xid, id) <= (",
     )
+    .bind::<Text, _>(settled.xid.to_string())
+    .push("::text::xid8, ")
+    .bind::<BigInt, _>(settled.id)
+    .push(")) AND (xid, id) > (")
     .bind::<Text, _>(after.xid.to_string())
     .push("::text::xid8, ")
     .bind::<BigInt, _>(after.id)
@@ -117,18 +134,56 @@ pub async fn read(
     .when(filter.subject, |sql, subject| sql.push(" AND subject = ").bind::<SqlUuid, _>(subject))
     .push(" ORDER BY events.xid, events.id LIMIT ")
     .bind::<BigInt, _>(limit);
-    let rows: Vec<EventTuple> = sql.load(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(xid, id, kind, subject, payload, actor, at)| EventRow {
-            position: LogPosition { xid, id },
-            kind,
-            subject,
-            payload,
-            actor,
-            at,
-        })
-        .collect())
+    let tuples: Vec<EventTuple> = sql.load(conn).await?;
+    let end = tuples.last().map_or(after, |last| LogPosition { xid: last.0, id: last.1 });
+    let full = tuples.len() as i64 == limit;
+    Ok(Batch { rows: tuples.into_iter().filter_map(row).collect(), end, full })
+}
+
+/// `None` for a kind that only a newer version knows: it writes to the log already while this one
+/// still runs.
+fn row((xid, id, kind, subject, payload, actor, at): EventTuple) -> Option<EventRow> {
+    match kind.parse() {
+        Ok(kind) => Some(EventRow { position: LogPosition { xid, id }, kind, subject, payload, actor, at }),
+        Err(_) => {
+            tracing::debug!(kind, "an event of a kind that this version does not know is passed over");
+            None
+        }
+    }
+}
+
+/// What holds the log's tail back.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail {
+    /// All transactions of this database up to here have ended.
+    pub settled: LogPosition,
+    /// The oldest committed event behind `told`.
+    pub waiting_since: Option<DateTime<Utc>>,
+}
+
+/// How far the log is settled by this database's own transactions. [`read`] by itself waits for
+/// every writing transaction of the whole Postgres server, because a snapshot's xmin does.
+///
+/// Read the events in a statement of its own afterwards: a transaction that ends while this one
+/// runs is no longer among the open ones, and only a later snapshot sees what it wrote.
+pub async fn tail(conn: &mut Conn, told: LogPosition) -> Result<Tail, DbError> {
+    // A backend's xid has 32 bits. `m` is the snapshot's xmax with its epoch; what began since is
+    // not older than it and holds nothing back.
+    let sql = Sql::<(BigInt, Nullable<Timestamptz>)>::new(
+        "WITH next AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS m), \
+         open AS (SELECT backend_xid::text::bigint AS x FROM pg_stat_activity \
+           WHERE datname = current_database() AND backend_xid IS NOT NULL \
+           UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database()) \
+         SELECT (SELECT LEAST(m, min(CASE WHEN (m - x) & 4294967295 < 2147483648 \
+             THEN m - ((m - x) & 4294967295) END)) FROM next LEFT JOIN open ON true GROUP BY m), \
+           (SELECT min(at) FROM events WHERE (xid, id) > (",
+    )
+    .bind::<Text, _>(told.xid.to_string())
+    .push("::text::xid8, ")
+    .bind::<BigInt, _>(told.id)
+    .push("))");
+    let (open, waiting_since): (i64, Option<DateTime<Utc>>) = sql.get_result(conn).await?;
+    Ok(Tail { settled: LogPosition { xid: open - 1, id: i64::MAX }, waiting_since })
 }
 
 /// The end of the part of the log that is settled: whatever commits from now on comes behind it.
@@ -138,14 +193,37 @@ pub async fn settled_end(conn: &mut Conn) -> Result<LogPosition, DbError> {
     Ok(LogPosition { xid: xmin - 1, id: i64::MAX })
 }
 
-/// True if the log still holds everything behind `position`, false if some of it was pruned.
+/// True if the log still holds everything behind `position`, false if some of it was pruned, or if
+/// the position is of another log: nothing here is as far.
 pub async fn reaches_back_to(conn: &mut Conn, position: LogPosition) -> Result<bool, DbError> {
     let sql = Sql::<Bool>::new("SELECT NOT EXISTS (SELECT 1 FROM events_pruned WHERE (xid, id) > (")
         .bind::<Text, _>(position.xid.to_string())
         .push("::text::xid8, ")
         .bind::<BigInt, _>(position.id)
-        .push("))");
+        .push(")) AND ")
+        .bind::<Text, _>(position.xid.to_string())
+        .push("::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())");
     Ok(sql.get_result(conn).await?)
+}
+
+/// Brings events home that came with a dump out of another Postgres cluster, where transactions
+/// had higher numbers: without this, whatever happens from now on would come before them and never
+/// be told. Their order among themselves is that of their ids. Returns how many there were.
+///
+/// On a transaction, before anybody reads the log.
+pub async fn bring_home(conn: &mut Conn) -> Result<usize, DbError> {
+    let foreign = " >= pg_snapshot_xmax(pg_current_snapshot())";
+    let some = Sql::<Bool>::new("SELECT EXISTS (SELECT 1 FROM events WHERE xid").push(foreign);
+    let some = some.push(" UNION ALL SELECT 1 FROM events_pruned WHERE xid").push(foreign).push(")");
+    if !some.get_result::<bool>(conn).await? {
+        return Ok(0);
+    }
+    let last = "(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8";
+    let pruned =
+        Sql::<Bool>::new("UPDATE events_pruned SET xid = ").push(last).push(", id = 0 WHERE xid").push(foreign);
+    pruned.execute(conn).await?;
+    let events = Sql::<Bool>::new("UPDATE events SET xid = ").push(last).push(" WHERE xid").push(foreign);
+    Ok(events.execute(conn).await?)
 }
 
 /// Forgets events older than `before` and remembers how far that went.

@@ -58,7 +58,7 @@ pub(super) fn describe() {
     describe_gauge!(DB_CONNECTIONS, Count, "Connections of the database pool, by state.");
     describe_histogram!(DB_WAIT, Seconds, "Time a caller waited for a database connection.");
     describe_gauge!(SUBSCRIPTIONS, Count, "GraphQL subscriptions open now.");
-    describe_gauge!(EVENT_LOG_LAG, Seconds, "Age of the newest event when the tailer read it.");
+    describe_gauge!(EVENT_LOG_LAG, Seconds, "Age of the last event when it was told, or of the oldest one that waits.");
     describe_counter!(EVENTS_DELIVERED, Count, "Events read from the log and handed to this process's readers.");
     describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
 }

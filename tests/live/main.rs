@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod log;
 mod protocol;
 mod replicas;
 mod resuming;

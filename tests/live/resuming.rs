@@ -128,7 +128,8 @@ async fn the_argument_counts_more_than_the_header() {
 async fn announce(app: &TestApp, times: usize) {
     let mut conn = app.services.db.conn().await.expect("a connection");
     let added = EventFilter { kinds: vec![EventKind::CommentAdded], subject: None };
-    let rows = store::events::read(&mut conn, Default::default(), &added, 10_000).await.expect("the log");
+    let rows = store::events::read(&mut conn, Default::default(), Default::default(), &added, 10_000).await;
+    let rows = rows.expect("the log").rows;
     drop(conn);
     let original = rows.last().expect("a comment was added").clone();
     for _ in 0..times / 100 {

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::support::TestApp;
-use crate::support::live::Socket;
+use crate::support::live::{Socket, Sse};
 use crate::watch::Watch;
-use crate::writing::publish;
+use crate::writing::{done, publish};
 
 pub const VIEWERS: &str = "subscription($post: ID!) { viewerCount(postId: $post) { count } }";
 
@@ -118,4 +118,17 @@ async fn a_viewer_of_a_post_that_is_deleted_leaves_without_harm() {
     assert_eq!(count(&mut first).await, 1);
     let _second = Watch::sse(&app, None, VIEWERS, json!({ "post": stays })).await;
     until(&mut first, 2).await;
+}
+
+#[tokio::test]
+async fn who_may_not_see_the_post_any_more_hears_no_more_numbers() {
+    let app = TestApp::start().await;
+    let post = publish(&app, "Taken back").await;
+    let mut reader = Sse::open(&app, None, None, VIEWERS, json!({ "post": post })).await;
+    assert_eq!(reader.next().await.expect("a number").event, "next");
+    done(&app, &app.tokens.owner, "unpublishPost", "PostIdInput", "post { status }", json!({ "id": post })).await;
+    let mut editor = Watch::sse(&app, Some(&app.tokens.editor), VIEWERS, json!({ "post": post })).await;
+    until(&mut editor, 2).await;
+    let end = reader.next().await.expect("the end of the stream");
+    assert_eq!(end.event, "complete", "a draft's viewers are nothing for the public: {end:?}");
 }
