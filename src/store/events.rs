@@ -208,7 +208,8 @@ pub async fn reaches_back_to(conn: &mut Conn, position: LogPosition) -> Result<b
 
 /// Brings events home that came with a dump out of another Postgres cluster, where transactions
 /// had higher numbers: without this, whatever happens from now on would come before them and never
-/// be told. Their order among themselves is that of their ids. Returns how many there were.
+/// be told. They become part of the settled log, in the order of their ids. Returns how many there
+/// were.
 ///
 /// On a transaction, before anybody reads the log.
 pub async fn bring_home(conn: &mut Conn) -> Result<usize, DbError> {
@@ -218,7 +219,7 @@ pub async fn bring_home(conn: &mut Conn) -> Result<usize, DbError> {
     if !some.get_result::<bool>(conn).await? {
         return Ok(0);
     }
-    let last = "(pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)::text::xid8";
+    let last = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8";
     let pruned =
         Sql::<Bool>::new("UPDATE events_pruned SET xid = ").push(last).push(", id = 0 WHERE xid").push(foreign);
     pruned.execute(conn).await?;
