@@ -4,6 +4,7 @@
 mod support;
 
 mod costs;
+mod examples;
 mod http;
 mod pages;
 mod permissions;
