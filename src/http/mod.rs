@@ -1,15 +1,14 @@
 //! HTTP: routes, and how requests become GraphQL operations.
 //!
 //! `graphql.rs` answers single requests, `sse.rs` and `websocket.rs` carry subscriptions,
-//! `viewer.rs` finds out who asks. Imports `graphql`, `services`, `auth`, `telemetry`; imported by
-//! `app`. To add a route: a handler in the file of its subject, a line in [`router`].
+//! `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer. Imports `graphql`, `services`,
+//! `auth`, `telemetry`; imported by `app`. To add a route: a handler in the file of its subject, a line in [`router`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::Html;
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +19,7 @@ use crate::services::Services;
 use crate::telemetry::Telemetry;
 
 mod execute;
+mod graphiql;
 mod graphql;
 mod health;
 mod layers;
@@ -61,7 +61,7 @@ pub struct Limits {
 pub fn router(state: Arc<HttpState>) -> Router {
     let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let routes = Router::new()
-        .route("/", get(async || Html(include_str!("index.html"))))
+        .merge(graphiql::routes())
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/graphql/stream", get(sse::get).post(sse::post))
         .route("/healthz", get(async || "ok"))

@@ -4,6 +4,7 @@
 mod support;
 
 mod costs;
+mod examples;
 mod http;
 mod limits;
 mod pages;
