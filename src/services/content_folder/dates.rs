@@ -1,9 +1,12 @@
 //! The ways a date is written in front matter.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
+
+use crate::services::dates::is_in_range;
 
 /// What to write instead, for messages.
-pub(super) const EXPECTED: &str = "a date such as 2024-01-02, 2024-01-02 10:00:00 +0800 or 2024-01-02T10:00:00Z";
+pub(super) const EXPECTED: &str = "a date such as 2024-01-02, 2024-01-02 10:00:00 +0800 or 2024-01-02T10:00:00Z, \
+    in the years 1000 to 9999";
 
 const WITH_ZONE: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f %#z", "%Y-%m-%d %H:%M %#z"];
 const WITHOUT_ZONE: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
@@ -13,12 +16,12 @@ const DAY_ONLY: [&str; 4] = ["%Y-%m-%d", "%B %d %Y", "%B %d, %Y", "%d %B %Y"];
 /// The moment a front-matter date means; a date without a zone is in UTC.
 pub(super) fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    // RFC 3339 with years outside 1000..=9999 is a typing error ("24-01-02"), not an old post.
     let date = match DateTime::parse_from_rfc3339(text) {
         Ok(date) => date.to_utc(),
         Err(_) => parse_loose(&numeric_form(text))?,
     };
-    (1000..=9999).contains(&date.year()).then_some(date)
+    // What Postgres keeps, so that a date is equal to itself when it comes back.
+    is_in_range(&date).then(|| date.trunc_subsecs(6))
 }
 
 /// The day at the start of a file name (`2024-01-02-title`) and the rest of the name.
