@@ -4,16 +4,41 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Authors, Change, ImportOptions, author_id, slug_of};
+use super::run::Run;
+use super::{Authors, ImportOptions};
 use crate::events::{EventKind, NewEvent};
 use crate::services::content_folder::Document;
 use crate::services::markdown::Rendered;
-use crate::services::publishing::{PUBLISH_JOB, keep_revision, render, set_tags, set_translation, slug_taken};
+use crate::services::publishing::{
+    PUBLISH_JOB, check_group, group_is_free, keep_revision, render, set_tags, set_translation, slug_taken,
+};
+use crate::services::slug::{MAX_SLUG_CHARS, slugify};
 use crate::services::validate::{Check, MAX_POST_BYTES};
-use crate::services::{ServiceError, Services};
+use crate::services::{RefusalCode, ServiceError};
 use crate::store::posts::{self, NewPost, PostBodyRow, PostChanges, PostKind, PostRow, PostStatus};
 use crate::store::series::{self, SeriesRow};
-use crate::store::{Conn, Tx, jobs, tags, translations};
+use crate::store::{Conn, Tx, jobs, tags, translations, users};
+
+/// What happened to one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// What was done for one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    pub change: Change,
+    /// How many were made because it names them.
+    pub tags: usize,
+    pub series: usize,
+}
+
+impl Done {
+    const NOTHING: Self = Self { change: Change::Unchanged, tags: 0, series: 0 };
+}
 
 /// What the file says, in the terms of the store.
 struct Wanted<'a> {
@@ -23,73 +48,39 @@ struct Wanted<'a> {
     status: PostStatus,
     published_at: Option<DateTime<Utc>>,
     author_id: Uuid,
+    /// `None` also for a series that is not made yet.
     series_id: Option<Uuid>,
 }
 
 /// Brings the database in line with one file.
-pub async fn import(
-    services: &Services,
-    document: &Document,
-    options: &ImportOptions,
-    authors: &Authors,
-) -> Result<Change, ServiceError> {
+pub async fn import(run: &mut Run<'_>, document: &Document, authors: &Authors) -> Result<Done, ServiceError> {
     check(document)?;
-    let author_id = author_id(services, document.author.as_deref(), authors, options.author.id).await?;
-    let mut tx = services.db.begin().await?;
-    let known = posts::ids_by_slugs(&mut tx, std::slice::from_ref(&document.slug)).await?.pop();
-    let before = match known {
-        Some((_, id)) => posts::lock(&mut tx, id).await?,
-        None => None,
-    };
-    let mut wanted = wanted(document, before.as_ref(), author_id, options);
-    wanted.series_id = match (&document.series, options.dry_run) {
-        (Some(name), false) => Some(series_id(&mut tx, name, &wanted.language, options).await?),
-        (Some(name), true) => known_series(&mut tx, name).await?,
-        (None, _) => None,
-    };
-    let Some(before) = before else {
-        if !options.dry_run {
-            create(services, tx, &wanted, options).await?;
+    let rendered = if run.options.dry_run {
+        // Nobody will read it, and nothing may take long while the one transaction is open.
+        Rendered { html: String::new(), outline: Vec::new(), excerpt: String::new(), words: 0 }
+    } else {
+        // Most files of a second run are as they were: they cost no rendering and no lock.
+        let mut conn = run.services.db.conn().await?;
+        let before = find(&mut conn, document).await?;
+        if let Some(before) = before {
+            let wanted = wanted(&mut conn, document, Some(&before), authors, run.options).await?;
+            if equal(&mut conn, &wanted, &before).await? {
+                return Ok(Done::NOTHING);
+            }
         }
-        return Ok(Change::Created);
+        drop(conn);
+        render(&document.markdown).await?
     };
-    if equal(&mut tx, &wanted, &before).await? {
-        return Ok(Change::Unchanged);
-    }
-    if !options.dry_run {
-        update(services, tx, &wanted, &before, options).await?;
-    }
-    Ok(Change::Updated)
-}
-
-fn wanted<'a>(
-    document: &'a Document,
-    before: Option<&PostRow>,
-    author_id: Uuid,
-    options: &ImportOptions,
-) -> Wanted<'a> {
-    let published_at = match (document.draft, document.date) {
-        (true, date) => date.filter(|at| *at <= options.now),
-        (false, Some(date)) => Some(date),
-        // A file without a date was published when it was first seen.
-        (false, None) => Some(before.and_then(|post| post.published_at).unwrap_or(options.now)),
-    };
-    let status = match published_at {
-        // An export writes the archive as drafts: to import it again must not take posts out.
-        _ if document.draft && before.is_some_and(|post| post.status == PostStatus::Archived) => PostStatus::Archived,
-        _ if document.draft => PostStatus::Draft,
-        Some(at) if at > options.now => PostStatus::Scheduled,
-        _ => PostStatus::Published,
-    };
-    let kind = document.kind.as_deref().and_then(|kind| kind.to_uppercase().parse().ok());
-    Wanted {
-        document,
-        kind: kind.unwrap_or(PostKind::Article),
-        language: document.language.clone().unwrap_or_else(|| "en".into()),
-        status,
-        published_at,
-        author_id,
-        series_id: None,
+    let mut tx = run.step().await?;
+    match write(&mut tx, document, rendered, authors, run.options).await {
+        Ok((done, events)) => {
+            run.end(tx, &events).await?;
+            Ok(done)
+        }
+        Err(error) => {
+            run.refused(tx);
+            Err(error)
+        }
     }
 }
 
@@ -99,20 +90,123 @@ fn check(document: &Document) -> Result<(), ServiceError> {
     if let Some(language) = &document.language {
         check.language(language);
     }
+    check.tags(&document.tags, MAX_SLUG_CHARS).custom(&document.custom);
+    check_group(&mut check, document.translation_key.as_deref());
+    if let Some(name) = &document.series {
+        check.text("series", name, 200);
+        check.that(!slugify(name).is_empty(), RefusalCode::Invalid, "series", || {
+            format!("{name:?} is not a series: it needs a letter or a digit")
+        });
+    }
     check.done()
 }
 
-async fn create(
-    services: &Services,
-    mut tx: Tx,
-    wanted: &Wanted<'_>,
+async fn find(conn: &mut Conn, document: &Document) -> Result<Option<PostRow>, ServiceError> {
+    let known = posts::ids_by_slugs(conn, std::slice::from_ref(&document.slug)).await?.pop();
+    let Some((_, id)) = known else { return Ok(None) };
+    Ok(posts::by_ids(conn, &[id]).await?.pop())
+}
+
+async fn wanted<'a>(
+    conn: &mut Conn,
+    document: &'a Document,
+    before: Option<&PostRow>,
+    authors: &Authors,
     options: &ImportOptions,
-) -> Result<(), ServiceError> {
+) -> Result<Wanted<'a>, ServiceError> {
+    let past = |date: Option<DateTime<Utc>>| date.filter(|at| *at <= options.now);
+    let (status, published_at) = match (document.archived, document.draft, document.date) {
+        (true, _, date) => (PostStatus::Archived, past(date)),
+        (false, true, date) => (PostStatus::Draft, past(date)),
+        (false, false, date) => {
+            // A file without a date was published when it was first seen.
+            let at = date.or(before.and_then(|post| post.published_at)).unwrap_or(options.now);
+            (if at > options.now { PostStatus::Scheduled } else { PostStatus::Published }, Some(at))
+        }
+    };
+    let kind = document.kind.as_deref().and_then(|kind| kind.to_uppercase().parse().ok());
+    Ok(Wanted {
+        document,
+        kind: kind.unwrap_or(PostKind::Article),
+        language: document.language.clone().unwrap_or_else(|| "en".into()),
+        status,
+        published_at,
+        author_id: author_id(conn, document.author.as_deref(), authors, options).await?,
+        series_id: match &document.series {
+            Some(name) => known_series(conn, name).await?,
+            None => None,
+        },
+    })
+}
+
+async fn author_id(
+    conn: &mut Conn,
+    handle: Option<&str>,
+    authors: &Authors,
+    options: &ImportOptions,
+) -> Result<Uuid, ServiceError> {
+    let Some(handle) = handle else { return Ok(options.author.id) };
+    if let Some(id) = authors.get(handle) {
+        return Ok(*id);
+    }
+    let found = users::by_handle(conn, &handle.to_lowercase()).await?;
+    Ok(found.map_or(options.author.id, |user| user.id))
+}
+
+/// Writes one post. What can be refused is refused before the first change.
+async fn write(
+    tx: &mut Tx,
+    document: &Document,
+    rendered: Rendered,
+    authors: &Authors,
+    options: &ImportOptions,
+) -> Result<(Done, Vec<NewEvent>), ServiceError> {
+    let before = match find(tx, document).await? {
+        Some(post) => posts::lock(tx, post.id).await?,
+        None => None,
+    };
+    let mut wanted = wanted(tx, document, before.as_ref(), authors, options).await?;
+    if let Some(before) = &before
+        && equal(tx, &wanted, before).await?
+    {
+        return Ok((Done::NOTHING, Vec::new()));
+    }
+    let id = before.as_ref().map_or_else(Uuid::now_v7, |post| post.id);
+    group_is_free(tx, document.translation_key.as_deref(), &wanted.language, id).await?;
+    let mut done = Done { change: Change::Created, tags: 0, series: 0 };
+    if let (Some(name), None) = (&document.series, wanted.series_id) {
+        let (series_id, made) = make_series(tx, name, &wanted.language, options).await?;
+        wanted.series_id = Some(series_id);
+        done.series = made;
+    }
+    let row = match &before {
+        None => insert(tx, id, &wanted, rendered, options).await?,
+        Some(before) => {
+            done.change = Change::Updated;
+            update(tx, &wanted, before, rendered, options).await?
+        }
+    };
+    done.tags = set_tags(tx, row.id, &document.tags, options.now).await?;
+    set_translation(tx, &row, document.translation_key.as_deref()).await?;
+    match (wanted.status, wanted.published_at) {
+        (PostStatus::Scheduled, Some(at)) => jobs::enqueue(tx, PUBLISH_JOB, row.id, at, options.now).await?,
+        _ => jobs::cancel(tx, PUBLISH_JOB, row.id).await?,
+    }
+    Ok((done, events(&row, before.map(|post| post.status), options)))
+}
+
+async fn insert(
+    tx: &mut Tx,
+    id: Uuid,
+    wanted: &Wanted<'_>,
+    rendered: Rendered,
+    options: &ImportOptions,
+) -> Result<PostRow, ServiceError> {
     let document = wanted.document;
-    let rendered = render(&document.markdown).await?;
-    let created_at = document.date.filter(|at| *at <= options.now).unwrap_or(options.now);
+    let begun = document.created.or(document.date.filter(|at| *at <= options.now));
+    let created_at = begun.unwrap_or(options.now);
     let post = NewPost {
-        id: Uuid::now_v7(),
+        id,
         kind: wanted.kind,
         status: wanted.status,
         slug: document.slug.clone(),
@@ -134,24 +228,21 @@ async fn create(
         created_at,
         updated_at: document.updated.unwrap_or(created_at),
     };
-    let row = posts::insert(&mut tx, &post).await.map_err(|e| slug_taken(e, &post.slug))?;
-    finish(services, tx, &row, wanted, None, options).await
+    posts::insert(tx, &post).await.map_err(|e| slug_taken(e, &post.slug))
 }
 
 async fn update(
-    services: &Services,
-    mut tx: Tx,
+    tx: &mut Tx,
     wanted: &Wanted<'_>,
     before: &PostRow,
+    rendered: Rendered,
     options: &ImportOptions,
-) -> Result<(), ServiceError> {
-    let rendered = render(&wanted.document.markdown).await?;
-    keep_revision(&mut tx, before, options.author.id, options.now).await?;
+) -> Result<PostRow, ServiceError> {
+    keep_revision(tx, before, options.author.id, options.now).await?;
     let changes = changes(wanted, rendered);
     let at = wanted.document.updated.unwrap_or(options.now);
-    let row = posts::update(&mut tx, before.id, before.version, &changes, at).await?;
-    let row = row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))?;
-    finish(services, tx, &row, wanted, Some(before.status), options).await
+    let row = posts::update(tx, before.id, before.version, &changes, at).await?;
+    row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))
 }
 
 fn changes(wanted: &Wanted<'_>, rendered: Rendered) -> PostChanges {
@@ -174,24 +265,11 @@ fn changes(wanted: &Wanted<'_>, rendered: Rendered) -> PostChanges {
         series_id: Some(wanted.series_id),
         series_position: Some(document.series_order),
         published_at: Some(wanted.published_at),
+        created_at: document.created,
     }
 }
 
-/// Tags, translations, the job of a scheduled post, and the events.
-async fn finish(
-    services: &Services,
-    mut tx: Tx,
-    row: &PostRow,
-    wanted: &Wanted<'_>,
-    before: Option<PostStatus>,
-    options: &ImportOptions,
-) -> Result<(), ServiceError> {
-    set_tags(&mut tx, row.id, &wanted.document.tags, options.now).await?;
-    set_translation(&mut tx, row, wanted.document.translation_key.as_deref()).await?;
-    match (wanted.status, wanted.published_at) {
-        (PostStatus::Scheduled, Some(at)) => jobs::enqueue(&mut tx, PUBLISH_JOB, row.id, at, options.now).await?,
-        _ => jobs::cancel(&mut tx, PUBLISH_JOB, row.id).await?,
-    }
+fn events(row: &PostRow, before: Option<PostStatus>, options: &ImportOptions) -> Vec<NewEvent> {
     let event = |kind| NewEvent {
         kind,
         subject: row.id,
@@ -200,39 +278,45 @@ async fn finish(
         at: options.now,
     };
     let mut events = vec![event(if before.is_none() { EventKind::PostCreated } else { EventKind::PostUpdated })];
-    if before == Some(PostStatus::Published) && wanted.status != PostStatus::Published {
+    if before == Some(PostStatus::Published) && row.status != PostStatus::Published {
         events.push(event(EventKind::PostUnpublished));
     }
-    if before != Some(PostStatus::Published) && wanted.status == PostStatus::Published {
+    if before != Some(PostStatus::Published) && row.status == PostStatus::Published {
         events.push(event(EventKind::PostPublished));
     }
-    Ok(services.commit(tx, &events).await?)
+    events
 }
 
-async fn series_id(tx: &mut Tx, name: &str, language: &str, options: &ImportOptions) -> Result<Uuid, ServiceError> {
+/// The series that a file names, and how many had to be made for it.
+async fn make_series(
+    tx: &mut Tx,
+    name: &str,
+    language: &str,
+    options: &ImportOptions,
+) -> Result<(Uuid, usize), ServiceError> {
     let row = SeriesRow {
         id: Uuid::now_v7(),
-        slug: slug_of(name),
+        slug: slugify(name),
         title: name.to_owned(),
         description: String::new(),
         language: language.to_owned(),
         demo: options.demo,
         created_at: options.now,
     };
-    if let Some(known) = known_series(tx, name).await? {
-        return Ok(known);
-    }
-    series::insert_missing(tx, std::slice::from_ref(&row)).await?;
-    let made = known_series(tx, name).await?;
-    made.ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))
+    let made = series::insert_missing(tx, std::slice::from_ref(&row)).await?;
+    let id = known_series(tx, name).await?;
+    Ok((id.ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))?, made))
 }
 
-/// The series that a file names by its title or its slug.
+/// The series that a file names by its slug, as an export does, or by its title.
 async fn known_series(conn: &mut Conn, name: &str) -> Result<Option<Uuid>, ServiceError> {
+    if let Some(known) = series::by_slugs(conn, &[name.to_owned()]).await?.pop() {
+        return Ok(Some(known.id));
+    }
     if let Some(known) = series::by_title(conn, name).await? {
         return Ok(Some(known.id));
     }
-    Ok(series::by_slugs(conn, &[slug_of(name)]).await?.pop().map(|row| row.id))
+    Ok(series::by_slugs(conn, &[slugify(name)]).await?.pop().map(|row| row.id))
 }
 
 async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Result<bool, ServiceError> {
@@ -242,11 +326,14 @@ async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Result
         && before.status == wanted.status
         && before.language == wanted.language
         && before.published_at == wanted.published_at
+        && document.updated.is_none_or(|at| at == before.updated_at)
+        && document.created.is_none_or(|at| at == before.created_at)
         && before.description == document.description
         && before.cover == document.cover
         && before.custom == json!(document.custom)
         && before.author_id == wanted.author_id
         && before.series_id == wanted.series_id
+        && document.series.is_some() == wanted.series_id.is_some()
         && before.series_position == document.series_order;
     if !row_is_equal {
         return Ok(false);
@@ -258,7 +345,7 @@ async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Result
     let key = translations::keys(conn, &[before.id]).await?.remove(&before.id);
     let tags = tags::by_posts(conn, &[before.id]).await?.remove(&before.id).unwrap_or_default();
     let mut wanted_tags: Vec<String> = Vec::new();
-    for slug in document.tags.iter().map(|name| slug_of(name)).filter(|slug| !slug.is_empty()) {
+    for slug in document.tags.iter().map(|name| slugify(name)).filter(|slug| !slug.is_empty()) {
         if !wanted_tags.contains(&slug) {
             wanted_tags.push(slug);
         }

@@ -1,0 +1,1 @@
+//! Folders as other generators really make them.
