@@ -22,6 +22,7 @@ mod post;
 mod problems;
 mod run;
 mod surroundings;
+mod translations;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -83,15 +84,15 @@ pub async fn import(
 async fn import_posts(
     run: &mut Run<'_>,
     dir: &Path,
-    posts: Vec<PostFile>,
+    mut posts: Vec<PostFile>,
     authors: &Authors,
     report: &mut ImportReport,
     progress: impl Fn(usize, usize) + Send,
 ) -> Result<(), ServiceError> {
-    let groups = translation_groups(dir, &posts);
+    translations::group(run, dir, &mut posts).await?;
     let total = posts.len();
     let mut taken: HashMap<String, PathBuf> = HashMap::new();
-    for (done, PostFile { path, mut document, places }) in posts.into_iter().enumerate() {
+    for (done, PostFile { path, document, places }) in posts.into_iter().enumerate() {
         progress(done, total);
         if let Some(first) = taken.get(&document.slug) {
             let message = format!("the slug {:?} is taken by {}: set another `slug`", document.slug, first.display());
@@ -100,7 +101,6 @@ async fn import_posts(
             continue;
         }
         taken.insert(document.slug.clone(), path.clone());
-        document.translation_key = document.translation_key.or_else(|| groups.get(&path).cloned());
         match post::import(run, &document, authors).await {
             Ok(done) => {
                 match done.change {
@@ -162,18 +162,6 @@ fn read_post(dir: &Path, path: &Path) -> Result<(Document, Places), FileProblem>
         return Err(FileProblem { path: path.to_owned(), line: None, message });
     }
     content_folder::parse(dir, path, &text)
-}
-
-/// Files that are translations by their names alone, as Hugo has it: `post.md` and `post.zh.md`.
-fn translation_groups(dir: &Path, posts: &[PostFile]) -> HashMap<PathBuf, String> {
-    let mut by_group: HashMap<String, Vec<&PathBuf>> = HashMap::new();
-    for PostFile { path, document, .. } in posts {
-        if document.translation_key.is_none() {
-            by_group.entry(content_folder::translation_group(dir, path)).or_default().push(path);
-        }
-    }
-    let real = by_group.into_iter().filter(|(_, paths)| paths.len() > 1);
-    real.flat_map(|(group, paths)| paths.into_iter().map(move |path| (path.clone(), group.clone()))).collect()
 }
 
 /// The ids of users by handle.

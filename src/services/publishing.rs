@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::content_folder::language_tag;
 use super::error::gone;
 use super::markdown::{Rendered, render_post};
 use super::slug::slugify;
@@ -15,6 +14,8 @@ use crate::store::posts::{self, NewPost, PostChanges, PostKind, PostRow, PostSta
 use crate::store::revisions::{self, RevisionRow};
 use crate::store::tags::TagRow;
 use crate::store::{Conn, DbError, Tx, jobs, series, tags, translations};
+
+mod normal_form;
 
 /// The job that makes a scheduled post go live.
 pub const PUBLISH_JOB: &str = "publish_post";
@@ -56,42 +57,6 @@ pub struct PostEdit {
     pub series_position: Option<Option<i32>>,
     pub translation_key: Option<Option<String>>,
     pub custom: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// Without the blanks around it, as it comes back from a file.
-fn text_of(text: String) -> Option<String> {
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-fn language_of(language: String) -> String {
-    language_tag(&language).unwrap_or(language)
-}
-
-impl PostDraft {
-    fn in_normal_form(self) -> Self {
-        Self {
-            title: self.title.trim().to_owned(),
-            language: self.language.map(language_of),
-            description: self.description.and_then(text_of),
-            cover: self.cover.map(|path| path.trim().to_owned()),
-            translation_key: self.translation_key.map(|key| key.trim().to_owned()),
-            ..self
-        }
-    }
-}
-
-impl PostEdit {
-    fn in_normal_form(self) -> Self {
-        let trimmed = |text: Option<Option<String>>| text.map(|text| text.map(|text| text.trim().to_owned()));
-        Self {
-            title: self.title.map(|title| title.trim().to_owned()),
-            language: self.language.map(language_of),
-            description: self.description.map(|text| text.and_then(text_of)),
-            cover: trimmed(self.cover),
-            translation_key: trimmed(self.translation_key),
-            ..self
-        }
-    }
 }
 
 /// Makes a draft.

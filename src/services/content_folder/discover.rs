@@ -184,6 +184,26 @@ mod tests {
         assert!(problems[0].to_string().contains("b.md: is a symbolic link"), "{}", problems[0]);
     }
 
+    /// As root every folder can be read: then there is nothing to tell.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_read_stops_nothing_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = folder(&["a.md", "closed/b.md", "z/c.md"]);
+        let closed = dir.path().join("closed");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let readable = fs::read_dir(&closed).is_ok();
+        let (files, problems) = discover(dir.path()).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        if readable {
+            assert_eq!((files.len(), told.len()), (3, 0), "{told:?}");
+        } else {
+            assert_eq!(files, [dir.path().join("a.md"), dir.path().join("z/c.md")]);
+            assert!(told.len() == 1 && told[0].contains("/closed: the folder cannot be read"), "{told:?}");
+        }
+    }
+
     #[test]
     fn what_lies_too_deep_is_told_and_absence_is_an_error() {
         let deepest = format!("{}x.md", "d/".repeat(MAX_DEPTH));

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::{
     Document, FileProblem, MAX_FILE_BYTES, Problem,
-    fields::{self, Field, Fields, Node, Places, normal_name},
+    fields::{self, Field, Fields, Node, normal_name},
     front_matter,
     heading::take_heading,
     line_of,
     names::{PathFacts, kind_of, language_tag, path_facts, stable_hash},
+    places::Places,
 };
 use crate::services::slug::slugify;
 

@@ -3,15 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Problem, dates};
+use super::{Problem, dates, places::Places};
 
 // Names as `normal_name` makes them, the preferred one first.
 pub(super) const TITLE: &[&str] = &["title"];
 pub(super) const SLUG: &[&str] = &["slug"];
 pub(super) const KIND: &[&str] = &["kind"];
 pub(super) const LANGUAGE: &[&str] = &["language", "lang", "locale"];
-pub(super) const DATE: &[&str] = &["date", "pubdate", "publishdate", "publishedat"];
-pub(super) const UPDATED: &[&str] = &["updated", "lastmod", "lastmodifiedat", "updateddate", "updatedat", "modified"];
+pub(super) const DATE: &[&str] = &["date", "pubdate", "pubdatetime", "publishdate", "publishedat"];
+pub(super) const UPDATED: &[&str] =
+    &["updated", "lastmod", "lastmodifiedat", "updateddate", "updatedat", "moddatetime", "modified"];
 pub(super) const CREATED: &[&str] = &["created", "createdat"];
 pub(super) const DRAFT: &[&str] = &["draft"];
 pub(super) const PUBLISHED: &[&str] = &["published"];
@@ -87,21 +88,6 @@ pub(super) struct Fields {
     taken: Places,
 }
 
-/// Where the fields of a post stand in its file, and what they are called there.
-#[derive(Debug, Default)]
-pub struct Places(Vec<(&'static str, String, usize)>);
-
-impl Places {
-    /// The key that the file uses for a field, and its line; `None` where the file does not say it.
-    /// The field may be spelled in any way: `translationKey`, `translation_key`.
-    pub fn of(&self, field: &str) -> Option<(&str, usize)> {
-        let field = normal_name(field);
-        let synonyms: &[&[&str]] = if TAGS.contains(&field.as_str()) { &[TAGS, TAG, TAXONOMIES] } else { &[] };
-        let is_it = |name: &str| name == field || synonyms.iter().any(|names| names.contains(&name));
-        self.0.iter().find(|(name, ..)| is_it(name)).map(|(_, key, line)| (key.as_str(), *line))
-    }
-}
-
 /// `translation_key`, `translationKey` and `Translation-Key` are one name.
 pub(super) fn normal_name(key: &str) -> String {
     let letters = key.chars().filter(|c| !matches!(c, '_' | '-'));
@@ -129,7 +115,7 @@ impl Fields {
 
     /// Remembers that `name` was read out of the field `key`.
     pub fn note(&mut self, name: &'static str, key: &str, line: usize) {
-        self.taken.0.push((name, key.to_owned(), line));
+        self.taken.add(name, key, line);
     }
 
     /// Puts a field back, to be a custom one.

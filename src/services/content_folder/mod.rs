@@ -17,6 +17,7 @@ mod fields;
 mod front_matter;
 mod heading;
 mod names;
+mod places;
 mod site_files;
 mod site_folder;
 #[cfg(test)]
@@ -33,8 +34,8 @@ use chrono::{DateTime, Utc};
 
 pub use discover::{FolderError, discover, read};
 pub use document::parse;
-pub use fields::Places;
 pub use names::{language_tag, translation_group};
+pub use places::Places;
 pub use site_files::{
     CommentStatus, CommentToml, LinkToml, Moment, ReactionKind, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml,
     UserRole, UserToml,

@@ -134,6 +134,9 @@ fn astro() {
     assert_eq!(doc.cover.as_deref(), Some("../a.jpg"));
     assert_eq!(doc.author.as_deref(), Some("ada"));
     assert_eq!(custom(&doc), json!({"authors": ["ada", "bob"]}));
+    let paper = "---\ntitle: T\npubDatetime: 2022-09-23T04:58:53Z\nmodDatetime: 2023-01-01T00:00:00Z\n---\n";
+    let paper = ok("src/content/blog/paper.md", paper);
+    assert_eq!((paper.date, paper.updated), (utc("2022-09-23T04:58:53Z"), utc("2023-01-01T00:00:00Z")));
     assert_eq!(doc.markdown, "import X from './X.astro';\n\n<X />");
 }
 
@@ -149,6 +152,18 @@ fn hexo_with_and_without_an_opening_line() {
         assert_eq!(doc.tags, ["machine learning", "a", "b", "c"]);
         assert_eq!(doc.markdown, "Body\n\n---\nmore");
     }
+}
+
+#[test]
+fn hexo_json() {
+    let text = "\"title\": \"T\",\n\"date\": \"2013/7/13 20:46:25\",\n\"tags\": [\"a\"]\n;;;\nBody\n";
+    for opening in ["", ";;;\n"] {
+        let doc = ok("source/_posts/json.md", &format!("{opening}{text}"));
+        assert_eq!((doc.title.as_str(), doc.markdown.as_str()), ("T", "Body"));
+        assert_eq!((doc.date, doc.tags), (utc("2013-07-13T20:46:25Z"), vec!["a".to_owned()]));
+    }
+    assert_eq!(problem(&text.replace("\"T\",", "\"T\"")).line, Some(2), "a comma is missing before it");
+    assert_eq!(ok("a.md", "\"A quotation\" begins this.\n").markdown, "\"A quotation\" begins this.");
 }
 
 #[test]
@@ -220,7 +235,7 @@ fn problems_name_the_line_of_the_file() {
         ("---\ntitle: T\nseries_order: 9999999999\n---\n", 3, "a whole number"),
         ("\n---\ntitle: T\nkey: [a\nb: c\n---\n", 5, "YAML"),
         ("---\ntitle: T\nkey: \"a\n---\n", 3, "YAML"),
-        ("---\ntitle: T\ntitle: U\n---\n", 3, "YAML"),
+        ("---\ntitle: T\ntitle: U\n---\n", 3, "title stands there twice"),
         ("---\n- a\n---\n", 2, "`name: value`"),
         ("---\ntitle: T\n\nno end\n", 1, "never closed"),
         ("title: T\ndate: soon\n---\nx", 2, "`date`"),
