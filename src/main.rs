@@ -155,11 +155,17 @@ async fn import(app: &App, what: &cli::Import) -> Result<()> {
     }
     let verb = if what.dry_run { "would be " } else { "" };
     println!(
-        "{} posts {verb}created, {} {verb}updated, {} unchanged; {} new comments; {} problems",
+        "{} posts {verb}created, {} {verb}updated, {} unchanged; {} new comments, {} reactions, {} users, {} tags, {} \
+         series{}; {} problems",
         report.created,
         report.updated,
         report.unchanged,
         report.comments,
+        report.reactions,
+        report.users,
+        report.tags,
+        report.series,
+        if report.site { ", the site's description" } else { "" },
         report.problems.len()
     );
     if report.problems.is_empty() {
@@ -189,7 +195,7 @@ async fn user(app: &App, command: cli::User) -> Result<()> {
         cli::User::Password { handle, password_stdin } => {
             let user = find_user(app, &handle).await?;
             let (password, made_up) = password(password_stdin)?;
-            demo::set_password(&app.services, user.id, password.clone(), Utc::now()).await?;
+            accounts::set_password(&app.services, user.id, password.clone(), Utc::now()).await?;
             println!("The account {:?} has a new password; its sessions have ended.", user.handle);
             tell(&password, made_up);
         }

@@ -20,8 +20,8 @@ use crate::store::comments::{self, CommentOrder, CommentParent, CommentRow};
 use crate::store::posts::{self, PostBodyRow, PostParent, PostRow};
 use crate::store::reactions::{self, ReactionCount, ReactionKind};
 use crate::store::revisions::{self, RevisionRow};
-use crate::store::series::SeriesRow;
-use crate::store::tags::TagRow;
+use crate::store::series::{self, SeriesRow};
+use crate::store::tags::{self, TagRow};
 use crate::store::users::UserRow;
 use crate::store::{Page, PageOf, Sight, translations};
 
@@ -107,6 +107,7 @@ loaders! {
     user: UserById,
     tag: TagById,
     series: SeriesById,
+    series_of_post: SeriesOfPost,
     comment: CommentById,
     tags_of_post: TagsOfPost,
     translations_of_post: TranslationsOfPost,
@@ -153,23 +154,46 @@ impl Batch for UserById {
     }
 }
 
+/// Tags that this viewer may see. Those of a post come with it, by [`TagsOfPost`].
 pub struct TagById;
 impl Batch for TagById {
     type Key = Uuid;
     type Value = Arc<TagRow>;
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<TagRow>>, ServiceError> {
-        caching::tags(&source.services, keys).await
+        let mut rows = caching::tags(&source.services, keys).await?;
+        if source.sight != Sight::Everything && !rows.is_empty() {
+            let seen = tags::visible_ids(&mut *source.services.db.conn().await?, keys, source.sight).await?;
+            rows.retain(|id, _| seen.contains(id));
+        }
+        Ok(rows)
     }
 }
 
+/// The series of a post that this viewer may see: it is public as the post is.
+pub struct SeriesOfPost;
+impl Batch for SeriesOfPost {
+    type Key = Uuid;
+    type Value = Arc<SeriesRow>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<SeriesRow>>, ServiceError> {
+        caching::series(&source.services, keys).await
+    }
+}
+
+/// Series that this viewer may see.
 pub struct SeriesById;
 impl Batch for SeriesById {
     type Key = Uuid;
     type Value = Arc<SeriesRow>;
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<SeriesRow>>, ServiceError> {
-        caching::series(&source.services, keys).await
+        let mut rows = caching::series(&source.services, keys).await?;
+        if source.sight != Sight::Everything && !rows.is_empty() {
+            let seen = series::visible_ids(&mut *source.services.db.conn().await?, keys, source.sight).await?;
+            rows.retain(|id, _| seen.contains(id));
+        }
+        Ok(rows)
     }
 }
 

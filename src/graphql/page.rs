@@ -4,10 +4,11 @@ use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{ObjectType, OutputType};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Datelike};
+use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::services::dates;
 use crate::store::{Key, Page, PageOf, Position};
 
 /// Most rows a page may hold.
@@ -110,7 +111,7 @@ fn fits(list: &str, key: &Key) -> bool {
     match (list, key) {
         ("tags" | "series" | "users", Key::Text(_)) | ("posts-series" | "revisions", Key::Int(_)) => true,
         ("tags" | "series" | "users" | "posts-series" | "revisions", _) => false,
-        (_, Key::Time(at)) => (-4000..=200_000).contains(&at.year()),
+        (_, Key::Time(at)) => dates::is_in_range(at),
         (_, Key::Int(_) | Key::Text(_)) => false,
     }
 }

@@ -12,6 +12,7 @@ use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::services::organising;
+use crate::store::Sight;
 use crate::store::posts::PostParent;
 use crate::store::series::{self, SeriesChanges, SeriesRow};
 
@@ -68,7 +69,8 @@ pub struct SeriesTotals;
 impl SeriesTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
-        Ok(series::count(&mut *ctx.request().services.db.conn().await?).await?)
+        let request = ctx.request();
+        Ok(series::count(&mut *request.services.db.conn().await?, request.sight()).await?)
     }
 }
 
@@ -77,13 +79,17 @@ pub struct SeriesQuery;
 
 #[Object]
 impl SeriesQuery {
-    /// A series by its slug.
+    /// A series by its slug. One without a published post is shown to the owner and editors only.
     async fn series(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Series>, ApiError> {
-        let mut conn = ctx.request().services.db.conn().await?;
-        Ok(series::by_slugs(&mut conn, &[slug]).await?.pop().map(|row| Series(Arc::new(row))))
+        let request = ctx.request();
+        let mut conn = request.services.db.conn().await?;
+        let Some(row) = series::by_slugs(&mut conn, &[slug]).await?.pop() else { return Ok(None) };
+        let seen = request.sight() == Sight::Everything
+            || series::visible_ids(&mut conn, &[row.id], request.sight()).await?.contains(&row.id);
+        Ok(seen.then(|| Series(Arc::new(row))))
     }
 
-    /// All series, by slug.
+    /// All series, by slug. Those without a published post are shown to the owner and editors only.
     async fn all_series(
         &self,
         ctx: &Context<'_>,
@@ -93,7 +99,8 @@ impl SeriesQuery {
         before: Option<String>,
     ) -> Result<Connection<String, Series, SeriesTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("series")?;
-        let rows = series::page(&mut *ctx.request().services.db.conn().await?, &page).await?;
+        let request = ctx.request();
+        let rows = series::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;
         Ok(page::connection(
             "series",
             rows,

@@ -12,6 +12,7 @@ use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::services::organising;
+use crate::store::Sight;
 use crate::store::posts::PostParent;
 use crate::store::tags::{self, TagChanges, TagRow};
 
@@ -63,7 +64,8 @@ pub struct TagTotals;
 impl TagTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
-        Ok(tags::count(&mut *ctx.request().services.db.conn().await?).await?)
+        let request = ctx.request();
+        Ok(tags::count(&mut *request.services.db.conn().await?, request.sight()).await?)
     }
 }
 
@@ -72,13 +74,17 @@ pub struct TagQuery;
 
 #[Object]
 impl TagQuery {
-    /// A tag by its slug.
+    /// A tag by its slug. One that no published post has is shown to the owner and editors only.
     async fn tag(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Tag>, ApiError> {
-        let mut conn = ctx.request().services.db.conn().await?;
-        Ok(tags::by_slugs(&mut conn, &[slug]).await?.pop().map(|row| Tag(Arc::new(row))))
+        let request = ctx.request();
+        let mut conn = request.services.db.conn().await?;
+        let Some(row) = tags::by_slugs(&mut conn, &[slug]).await?.pop() else { return Ok(None) };
+        let seen = request.sight() == Sight::Everything
+            || tags::visible_ids(&mut conn, &[row.id], request.sight()).await?.contains(&row.id);
+        Ok(seen.then(|| Tag(Arc::new(row))))
     }
 
-    /// All tags, by slug.
+    /// All tags, by slug. Those that no published post has are shown to the owner and editors only.
     async fn tags(
         &self,
         ctx: &Context<'_>,
@@ -88,7 +94,8 @@ impl TagQuery {
         before: Option<String>,
     ) -> Result<Connection<String, Tag, TagTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("tags")?;
-        let rows = tags::page(&mut *ctx.request().services.db.conn().await?, &page).await?;
+        let request = ctx.request();
+        let rows = tags::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;
         Ok(page::connection("tags", rows, TagTotals, |row| (tags::key(row), row.id), |row| Tag(Arc::new(row))))
     }
 }

@@ -9,7 +9,7 @@ use crate::auth::{ApiKey, Scope, SessionToken};
 use crate::events::{EventKind, NewEvent};
 use crate::store::api_keys::NewApiKey;
 use crate::store::users::{self, Role, UserRow};
-use crate::store::{Conn, DbError, api_keys, identities, sessions};
+use crate::store::{DbError, api_keys, identities, sessions};
 
 /// A new account.
 #[derive(Clone, Debug)]
@@ -112,14 +112,16 @@ pub async fn create_user(
 /// Gives a user a new password and ends their sessions.
 pub async fn set_password(
     services: &Services,
-    conn: &mut Conn,
     user_id: Uuid,
     password: String,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), ServiceError> {
+    // Before the transaction: hashing takes long, and on the embedded database others would wait.
     let hash = services.passwords.hash(password).await?;
-    identities::set_password(conn, user_id, &hash, now).await?;
-    sessions::delete_of_user(conn, user_id).await?;
+    let mut tx = services.db.begin().await?;
+    identities::set_password(&mut tx, user_id, &hash, now).await?;
+    sessions::delete_of_user(&mut tx, user_id).await?;
+    services.commit(tx, &[]).await?;
     Ok(())
 }
 
@@ -162,12 +164,7 @@ async fn begin_session(services: &Services, actor: &Actor, user: UserRow) -> Res
 
 fn check_account(handle: &str, name: &str, email: Option<&str>) -> Result<(), ServiceError> {
     let mut check = Check::default();
-    let fine = (2..=40).contains(&handle.len())
-        && handle.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
-    check.that(fine, RefusalCode::Invalid, "handle", || {
-        format!("{handle:?} is not a handle: 2 to 40 of a-z, 0-9, - and _")
-    });
-    check.text("name", name, 100);
+    check.handle(handle).text("name", name, 100);
     if let Some(email) = email {
         let fine = email.len() <= 254
             && email

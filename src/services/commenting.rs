@@ -3,6 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::error::gone;
 use super::markdown::render_comment;
 use super::validate::{Check, MAX_COMMENT_BYTES};
 use super::{Actor, Moderation, RefusalCode, ServiceError, Services};
@@ -21,6 +22,7 @@ pub async fn add(
     let author_id = actor.require(actor.viewer.may_comment(), "comment")?;
     check(&markdown)?;
     let sight = actor.viewer.sight();
+    let html = render_comment(&markdown);
     let mut tx = services.db.begin().await?;
     let post = posts::by_ids(&mut tx, &[post_id]).await?.pop().filter(|post| post.visible_to(sight));
     if post.is_none() {
@@ -38,14 +40,14 @@ pub async fn add(
         parent_id,
         depth,
         status: if approved { CommentStatus::Approved } else { CommentStatus::Pending },
-        html: render_comment(&markdown),
+        html,
         markdown,
         import_key: None,
         created_at: actor.now,
         edited_at: None,
         approved_at: approved.then_some(actor.now),
     };
-    comments::insert(&mut tx, &comment).await?;
+    comments::insert(&mut tx, &comment).await.map_err(|error| gone(error, "postId"))?;
     services.commit(tx, &[event(EventKind::CommentAdded, &comment, author_id, actor)]).await?;
     Ok(comment)
 }
@@ -55,6 +57,7 @@ pub async fn add(
 pub async fn edit(services: &Services, actor: &Actor, id: Uuid, markdown: String) -> Result<CommentRow, ServiceError> {
     let editor_id = actor.require(actor.viewer.may_comment(), "edit comments")?;
     check(&markdown)?;
+    let html = render_comment(&markdown);
     let mut tx = services.db.begin().await?;
     let before = find(&mut tx, id, actor).await?;
     if before.author_id != editor_id {
@@ -65,7 +68,7 @@ pub async fn edit(services: &Services, actor: &Actor, id: Uuid, markdown: String
     }
     let wait = services.policy.moderation == Moderation::All && !actor.viewer.may_moderate();
     let changes = CommentChanges {
-        html: Some(render_comment(&markdown)),
+        html: Some(html),
         markdown: Some(markdown),
         edited_at: Some(Some(actor.now)),
         status: wait.then_some(CommentStatus::Pending),

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::accounts;
 use super::importing::{self, ImportError, ImportOptions, ImportReport};
 use super::{ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
@@ -56,19 +55,6 @@ pub async fn make_owner(
     users::insert(&mut tx, &owner).await?;
     services.commit(tx, &[told(EventKind::UserChanged, owner.id, now)]).await?;
     Ok(owner)
-}
-
-/// Gives a user a password.
-pub async fn set_password(
-    services: &Services,
-    user_id: Uuid,
-    password: String,
-    now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
-    let mut tx = services.db.begin().await?;
-    accounts::set_password(services, &mut tx, user_id, password, now).await?;
-    services.commit(tx, &[]).await?;
-    Ok(())
 }
 
 /// What [`remove`] took out.

@@ -61,6 +61,24 @@ impl ServiceError {
     }
 }
 
+/// The refusal for a foreign key's violation: what a change refers to was deleted by somebody else
+/// after it was looked at. `post_field` is what the input calls the post. Other errors stay what they are.
+pub(super) fn gone(error: DbError, post_field: &'static str) -> ServiceError {
+    let DbError::Constraint { constraint } = &error else { return error.into() };
+    let Some((_, column)) = constraint.strip_suffix("_id_fkey").and_then(|name| name.split_once('_')) else {
+        return error.into();
+    };
+    match column {
+        "post" | "revisions_post" | "tags_post" | "translations_post" => ServiceError::not_found(post_field, "post"),
+        "parent" => ServiceError::not_found("parentId", "comment on this post"),
+        "tags_tag" => ServiceError::not_found("tags", "tag any more: somebody deleted it at this moment; try again"),
+        "series" => ServiceError::not_found("seriesId", "series"),
+        // The account of the one who asks.
+        "user" | "author" => ServiceError::Unauthenticated,
+        _ => error.into(),
+    }
+}
+
 impl From<DbError> for ServiceError {
     fn from(error: DbError) -> Self {
         Self::Db(Arc::new(error))
@@ -81,6 +99,40 @@ impl From<PasswordError> for ServiceError {
             PasswordError::StoredHash(_) | PasswordError::Hashing(_) | PasswordError::Worker(_) => {
                 Self::Internal(error.to_string())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_key_tells_what_is_gone() {
+        for (constraint, field) in [
+            ("comments_post_id_fkey", "postId"),
+            ("comments_parent_id_fkey", "parentId"),
+            ("reactions_post_id_fkey", "postId"),
+            ("post_revisions_post_id_fkey", "postId"),
+            ("post_tags_post_id_fkey", "postId"),
+            ("post_tags_tag_id_fkey", "tags"),
+            ("post_translations_post_id_fkey", "postId"),
+            ("posts_series_id_fkey", "seriesId"),
+        ] {
+            match gone(DbError::Constraint { constraint: constraint.into() }, "postId") {
+                ServiceError::Refused(refusals) => {
+                    assert_eq!((refusals[0].code, refusals[0].field), (RefusalCode::NotFound, Some(field)));
+                }
+                other => panic!("{constraint} gave {other:?}"),
+            }
+        }
+        for constraint in ["comments_author_id_fkey", "reactions_user_id_fkey", "posts_author_id_fkey"] {
+            let error = gone(DbError::Constraint { constraint: constraint.into() }, "postId");
+            assert!(matches!(error, ServiceError::Unauthenticated), "{constraint} gave {error:?}");
+        }
+        for constraint in ["posts_slug_key", "comments_depth_check"] {
+            let error = gone(DbError::Constraint { constraint: constraint.into() }, "postId");
+            assert!(matches!(error, ServiceError::Db(_)), "{constraint} is something else: {error:?}");
         }
     }
 }

@@ -1,20 +1,17 @@
 //! Writing the whole site into a folder that [`super::importing`] reads back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::content_folder::{
-    self, CommentStatus as FileStatus, CommentToml, Document, ReactionKind as FileReaction, ReactionToml, SeriesToml,
-    SiteFiles, SiteToml, TagToml, UserRole, UserToml,
-};
+use super::content_folder::{self, Document, SiteFiles};
 use super::{ServiceError, Services};
-use crate::store::comments::{self, CommentStatus};
 use crate::store::posts::{self, PostFilter, PostOrder, PostRow, PostStatus};
-use crate::store::reactions::{self, ReactionKind};
-use crate::store::users::{self, Role, UserRow};
-use crate::store::{Conn, Page, PageOf, Position, Sight, series, site, tags, translations};
+use crate::store::users::{self, UserRow};
+use crate::store::{Conn, Page, PageOf, Position, Sight, series, tags, translations};
+
+mod surroundings;
 
 /// What an export wrote.
 #[derive(Debug, Default)]
@@ -40,30 +37,48 @@ pub enum ExportError {
 
 const BATCH: u32 = 100;
 
-/// Writes everything but passwords, e-mail addresses, revisions and deleted comments.
+/// Writes everything but passwords, e-mail addresses, sessions, keys and revisions.
 pub async fn export(services: &Services, dir: &Path, force: bool) -> Result<ExportReport, ExportError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ExportError::Write { path, source }
-    };
     std::fs::create_dir_all(dir).map_err(failed(dir))?;
     if !force && std::fs::read_dir(dir).map_err(failed(dir))?.next().is_some() {
         return Err(ExportError::NotEmpty(dir.to_owned()));
     }
-    let mut conn = services.db.conn().await.map_err(ServiceError::from)?;
-    let posts = all_posts(&mut conn).await?;
-    let users = all_users(&mut conn).await?;
-    let documents = documents(&mut conn, &posts, &users).await?;
+    let (documents, files) = gather(services).await?;
+    let mut taken = HashSet::new();
     for document in &documents {
-        let path = dir.join(content_folder::export_path(document));
+        let path = dir.join(free_path(document, &mut taken));
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(failed(parent))?;
         }
         std::fs::write(&path, content_folder::to_markdown(document)).map_err(failed(&path))?;
     }
-    let files = site_files(&mut conn, &posts, &users).await?;
     content_folder::write_site_files(dir, &files).map_err(failed(dir))?;
     Ok(ExportReport { posts: documents.len(), comments: files.comments.len() })
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
+    let path = path.to_owned();
+    move |source| ExportError::Write { path, source }
+}
+
+/// Everything as it was at one moment: a post that is deleted meanwhile keeps its comments.
+async fn gather(services: &Services) -> Result<(Vec<Document>, SiteFiles), ServiceError> {
+    let mut tx = services.db.snapshot().await?;
+    let posts = all_posts(&mut tx).await?;
+    let users = all_users(&mut tx).await?;
+    let documents = documents(&mut tx, &posts, &users).await?;
+    let files = surroundings::gather(&mut tx, &posts, &users).await?;
+    tx.rollback().await?;
+    Ok((documents, files))
+}
+
+/// The document's path; a long name that was cut to the same as another is numbered.
+fn free_path(document: &Document, taken: &mut HashSet<PathBuf>) -> PathBuf {
+    let path = content_folder::export_path(document);
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let numbered = (2..).map(|n| path.with_file_name(format!("{stem}--{n}.md")));
+    let mut free = std::iter::once(path.clone()).chain(numbered).filter(|path| taken.insert(path.clone()));
+    free.next().unwrap_or_else(|| path.clone())
 }
 
 async fn all_posts(conn: &mut Conn) -> Result<Vec<PostRow>, ServiceError> {
@@ -115,8 +130,10 @@ async fn documents(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Res
             language: Some(post.language.clone()),
             date: post.published_at,
             updated: Some(post.updated_at),
-            // The archive has no word of its own in a file: it is a draft that is not worked on.
-            draft: matches!(post.status, PostStatus::Draft | PostStatus::Archived),
+            // What an import takes for the beginning by itself need not be said.
+            created: Some(post.created_at).filter(|at| post.published_at != Some(*at)),
+            draft: post.status == PostStatus::Draft,
+            archived: post.status == PostStatus::Archived,
             tags: tags.remove(&post.id).unwrap_or_default().into_iter().map(|tag| tag.slug).collect(),
             series: post.series_id.and_then(|id| series.get(&id).cloned()),
             series_order: post.series_position,
@@ -129,109 +146,4 @@ async fn documents(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Res
         }));
     }
     Ok(documents)
-}
-
-async fn site_files(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Result<SiteFiles, ServiceError> {
-    let slugs: HashMap<Uuid, &str> = posts.iter().map(|post| (post.id, post.slug.as_str())).collect();
-    let handles: HashMap<Uuid, &str> = users.iter().map(|user| (user.id, user.handle.as_str())).collect();
-    let ids: Vec<Uuid> = posts.iter().map(|post| post.id).collect();
-    let mut files = SiteFiles {
-        site: site::find(conn).await?.map(site_toml),
-        users: users.iter().map(user_toml).collect(),
-        ..SiteFiles::default()
-    };
-    let text = |text: String| (!text.is_empty()).then_some(text);
-    for row in tags::all(conn).await? {
-        files.tags.push(TagToml { slug: row.slug, name: row.name, description: text(row.description) });
-    }
-    for row in series::all(conn).await? {
-        files.series.push(SeriesToml {
-            slug: row.slug,
-            title: row.title,
-            description: text(row.description),
-            language: Some(row.language),
-        });
-    }
-    for batch in ids.chunks(BATCH as usize) {
-        files.comments.extend(comment_tomls(comments::all_of_posts(conn, batch).await?, &slugs, &handles));
-        for (post_id, kind, handle) in reactions::all_of_posts(conn, batch).await? {
-            let (post, kind) = (slugs.get(&post_id).copied().unwrap_or_default().to_owned(), file_reaction(kind));
-            match files.reactions.last_mut().filter(|last| last.post == post && last.kind == kind) {
-                Some(last) => last.users.push(handle),
-                None => files.reactions.push(ReactionToml { post, kind, users: vec![handle] }),
-            }
-        }
-    }
-    // By names rather than ids, so that two exports of equal content are equal to the byte.
-    files.comments.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
-    files.reactions.sort_by(|a, b| (&a.post, a.kind.as_str()).cmp(&(&b.post, b.kind.as_str())));
-    Ok(files)
-}
-
-fn comment_tomls(
-    rows: Vec<comments::CommentRow>,
-    slugs: &HashMap<Uuid, &str>,
-    handles: &HashMap<Uuid, &str>,
-) -> Vec<CommentToml> {
-    let keys: HashMap<Uuid, String> = rows.iter().map(|row| (row.id, key_of(row))).collect();
-    let name = |names: &HashMap<Uuid, &str>, id: &Uuid| names.get(id).copied().unwrap_or_default().to_owned();
-    let toml = |row: comments::CommentRow| CommentToml {
-        key: key_of(&row),
-        post: name(slugs, &row.post_id),
-        author: name(handles, &row.author_id),
-        at: row.created_at,
-        // A reply to a deleted comment moves up to the post.
-        parent: row.parent_id.and_then(|id| keys.get(&id).cloned()),
-        status: match row.status {
-            CommentStatus::Approved => FileStatus::Approved,
-            CommentStatus::Pending => FileStatus::Pending,
-            CommentStatus::Spam | CommentStatus::Deleted => FileStatus::Spam,
-        },
-        body: row.markdown,
-    };
-    rows.into_iter().map(toml).collect()
-}
-
-fn key_of(row: &comments::CommentRow) -> String {
-    row.import_key.clone().unwrap_or_else(|| row.id.to_string())
-}
-
-fn site_toml(row: site::SiteRow) -> SiteToml {
-    let text = |link: &serde_json::Value, name: &str| link.get(name).and_then(|v| v.as_str()).map(str::to_owned);
-    let links = row.links.as_array().into_iter().flatten();
-    let links: BTreeMap<String, String> =
-        links.filter_map(|link| Some((text(link, "name")?, text(link, "url")?))).collect();
-    let some = |text: String| (!text.is_empty()).then_some(text);
-    SiteToml {
-        title: row.title,
-        tagline: some(row.tagline),
-        description: some(row.description),
-        language: Some(row.language),
-        author: None,
-        links,
-    }
-}
-
-fn user_toml(user: &UserRow) -> UserToml {
-    UserToml {
-        handle: user.handle.clone(),
-        name: user.name.clone(),
-        role: match user.role {
-            Role::Owner => UserRole::Owner,
-            Role::Editor => UserRole::Editor,
-            Role::Reader => UserRole::Reader,
-        },
-        bio: (!user.bio.is_empty()).then(|| user.bio.clone()),
-        url: user.url.clone(),
-    }
-}
-
-fn file_reaction(kind: ReactionKind) -> FileReaction {
-    match kind {
-        ReactionKind::Like => FileReaction::Like,
-        ReactionKind::Love => FileReaction::Love,
-        ReactionKind::Celebrate => FileReaction::Celebrate,
-        ReactionKind::Insightful => FileReaction::Insightful,
-        ReactionKind::Curious => FileReaction::Curious,
-    }
 }

@@ -10,14 +10,19 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::content_folder::{self, Document, FileProblem, FolderError, SiteFiles};
-use super::markdown::slugify;
+use self::post::Change;
+use self::problems::Entries;
+use self::run::Run;
+use super::content_folder::{self, Document, FileProblem, FolderError, Places, SiteFolder};
 use super::{ServiceError, Services};
-use crate::store::users::{self, UserRow};
+use crate::store::users::UserRow;
 
 mod discussion;
 mod post;
+mod problems;
+mod run;
 mod surroundings;
+mod translations;
 
 /// How to import.
 #[derive(Clone, Debug)]
@@ -38,6 +43,12 @@ pub struct ImportReport {
     pub updated: usize,
     pub unchanged: usize,
     pub comments: usize,
+    pub reactions: usize,
+    pub users: usize,
+    pub tags: usize,
+    pub series: usize,
+    /// True if the site describes itself in another way than before.
+    pub site: bool,
     /// Files and entries that were left out, each with its place.
     pub problems: Vec<FileProblem>,
 }
@@ -51,14 +62,6 @@ pub enum ImportError {
     Service(#[from] ServiceError),
 }
 
-/// What happened to one post.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    Created,
-    Updated,
-    Unchanged,
-}
-
 /// Imports a folder; `progress` is told how many of how many files are done.
 pub async fn import(
     services: &Services,
@@ -66,91 +69,100 @@ pub async fn import(
     options: &ImportOptions,
     progress: impl Fn(usize, usize) + Send,
 ) -> Result<ImportReport, ImportError> {
-    let (files, documents, problems) = read(dir).await?;
+    let Folder { surroundings, posts, problems } = read(dir).await?;
     let mut report = ImportReport { problems, ..ImportReport::default() };
-    let groups = translation_groups(dir, &documents);
-    let authors =
-        if options.dry_run { HashMap::new() } else { surroundings::import(services, &files, options).await? };
-    let total = documents.len();
-    let mut taken: HashMap<String, PathBuf> = HashMap::new();
-    for (done, (path, mut document)) in documents.into_iter().enumerate() {
-        progress(done, total);
-        if let Some(first) = taken.insert(document.slug.clone(), path.clone()) {
-            let message = format!("the slug {:?} is taken by {}: set another `slug`", document.slug, first.display());
-            report.problems.push(FileProblem { path, line: None, message });
-            continue;
-        }
-        document.translation_key = document.translation_key.or_else(|| groups.get(&path).cloned());
-        match post::import(services, &document, options, &authors).await {
-            Ok(Change::Created) => report.created += 1,
-            Ok(Change::Updated) => report.updated += 1,
-            Ok(Change::Unchanged) => report.unchanged += 1,
-            Err(ServiceError::Refused(refusals)) => {
-                let problem = |message| FileProblem { path: path.clone(), line: None, message };
-                report.problems.extend(refusals.into_iter().map(|refusal| problem(refusal.message)));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    progress(total, total);
-    if !options.dry_run {
-        report.comments = discussion::import(services, dir, &files, options, &mut report.problems).await?;
-    }
+    let mut entries = Entries::new(dir, &surroundings.lines);
+    let mut run = Run::begin(services, options).await?;
+    let authors = surroundings::import(&mut run, &surroundings.files, &mut entries, &mut report).await?;
+    import_posts(&mut run, dir, posts, &authors, &mut report, progress).await?;
+    discussion::import(&mut run, &surroundings.files, &mut entries, &mut report).await?;
+    run.finish().await?;
+    report.problems.extend(entries.found);
     Ok(report)
 }
 
-type Read = (SiteFiles, Vec<(PathBuf, Document)>, Vec<FileProblem>);
+async fn import_posts(
+    run: &mut Run<'_>,
+    dir: &Path,
+    mut posts: Vec<PostFile>,
+    authors: &Authors,
+    report: &mut ImportReport,
+    progress: impl Fn(usize, usize) + Send,
+) -> Result<(), ServiceError> {
+    translations::group(run, dir, &mut posts).await?;
+    let total = posts.len();
+    let mut taken: HashMap<String, PathBuf> = HashMap::new();
+    for (done, PostFile { path, document, places }) in posts.into_iter().enumerate() {
+        progress(done, total);
+        if let Some(first) = taken.get(&document.slug) {
+            let message = format!("the slug {:?} is taken by {}: set another `slug`", document.slug, first.display());
+            let line = places.of("slug").map(|(_, line)| line);
+            report.problems.push(FileProblem { path, line, message });
+            continue;
+        }
+        taken.insert(document.slug.clone(), path.clone());
+        match post::import(run, &document, authors).await {
+            Ok(done) => {
+                match done.change {
+                    Change::Created => report.created += 1,
+                    Change::Updated => report.updated += 1,
+                    Change::Unchanged => report.unchanged += 1,
+                }
+                report.tags += done.tags;
+                report.series += done.series;
+            }
+            Err(ServiceError::Refused(refusals)) => {
+                report.problems.extend(problems::of_post(&path, &places, refusals));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    progress(total, total);
+    Ok(())
+}
+
+/// What a folder holds.
+struct Folder {
+    surroundings: SiteFolder,
+    posts: Vec<PostFile>,
+    problems: Vec<FileProblem>,
+}
+
+struct PostFile {
+    path: PathBuf,
+    document: Document,
+    places: Places,
+}
 
 /// Reads and parses everything, off the async threads.
-async fn read(dir: &Path) -> Result<Read, ImportError> {
+async fn read(dir: &Path) -> Result<Folder, ImportError> {
     let dir = dir.to_owned();
     let read = move || {
-        let (files, mut problems) = content_folder::read_site_files(&dir);
-        let mut documents = Vec::new();
-        for path in content_folder::discover(&dir)? {
-            let parsed = content_folder::read(&path).and_then(|text| content_folder::parse(&dir, &path, &text));
-            match parsed {
-                Ok(document) => documents.push((path, document)),
+        let (paths, mut problems) = content_folder::discover(&dir)?;
+        let mut surroundings = content_folder::read_site_files(&dir);
+        problems.append(&mut surroundings.problems);
+        let mut posts = Vec::new();
+        for path in paths {
+            match read_post(&dir, &path) {
+                Ok((document, places)) => posts.push(PostFile { path, document, places }),
                 Err(problem) => problems.push(problem),
             }
         }
-        Ok((files, documents, problems))
+        Ok(Folder { surroundings, posts, problems })
     };
     tokio::task::spawn_blocking(read)
         .await
         .map_err(|error| ServiceError::Internal(format!("reading the folder failed: {error}")))?
 }
 
-/// Files that are translations by their names alone, as Hugo has it: `post.md` and `post.zh.md`.
-fn translation_groups(dir: &Path, documents: &[(PathBuf, Document)]) -> HashMap<PathBuf, String> {
-    let mut by_group: HashMap<String, Vec<&PathBuf>> = HashMap::new();
-    for (path, document) in documents {
-        if document.translation_key.is_none() {
-            by_group.entry(content_folder::translation_group(dir, path)).or_default().push(path);
-        }
+fn read_post(dir: &Path, path: &Path) -> Result<(Document, Places), FileProblem> {
+    let text = content_folder::read(path)?;
+    if text.trim_start_matches('\u{feff}').trim().is_empty() {
+        let message = "is empty: write something, or take it away".to_owned();
+        return Err(FileProblem { path: path.to_owned(), line: None, message });
     }
-    let real = by_group.into_iter().filter(|(_, paths)| paths.len() > 1);
-    real.flat_map(|(group, paths)| paths.into_iter().map(move |path| (path.clone(), group.clone()))).collect()
+    content_folder::parse(dir, path, &text)
 }
 
-/// The ids of users by handle, looked up once an import.
+/// The ids of users by handle.
 type Authors = HashMap<String, Uuid>;
-
-async fn author_id(
-    services: &Services,
-    handle: Option<&str>,
-    authors: &Authors,
-    fallback: Uuid,
-) -> Result<Uuid, ServiceError> {
-    let Some(handle) = handle else { return Ok(fallback) };
-    if let Some(id) = authors.get(handle) {
-        return Ok(*id);
-    }
-    let found = users::by_handle(&mut *services.db.conn().await?, &handle.to_lowercase()).await?;
-    Ok(found.map_or(fallback, |user| user.id))
-}
-
-/// A series or tag is named by its slug or by its title.
-fn slug_of(name: &str) -> String {
-    slugify(name)
-}

@@ -21,6 +21,7 @@ pub mod accounts;
 pub mod caching;
 pub mod commenting;
 pub mod content_folder;
+pub mod dates;
 pub mod demo;
 mod error;
 pub mod exporting;
@@ -31,6 +32,7 @@ pub mod presence;
 pub mod publishing;
 pub mod reacting;
 pub mod revising;
+mod slug;
 mod validate;
 
 pub use error::{Refusal, RefusalCode, ServiceError};

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::markdown::slugify;
+use super::slug::slugify;
 use super::validate::Check;
 use super::{Actor, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
@@ -187,7 +187,7 @@ pub fn links_json(links: &[(String, String)]) -> serde_json::Value {
     links.iter().map(|(name, url)| json!({ "name": name, "url": url })).collect()
 }
 
-fn check_site(edit: &SiteEdit) -> Result<(), ServiceError> {
+pub(super) fn check_site(edit: &SiteEdit) -> Result<(), ServiceError> {
     let mut check = Check::default();
     if let Some(title) = &edit.title {
         check.text("title", title, 200);

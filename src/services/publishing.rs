@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::markdown::{Rendered, render_post, slugify};
+use super::error::gone;
+use super::markdown::{Rendered, render_post};
+use super::slug::slugify;
 use super::validate::{Check, MAX_POST_BYTES};
 use super::{Actor, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
@@ -12,6 +14,8 @@ use crate::store::posts::{self, NewPost, PostChanges, PostKind, PostRow, PostSta
 use crate::store::revisions::{self, RevisionRow};
 use crate::store::tags::TagRow;
 use crate::store::{Conn, DbError, Tx, jobs, series, tags, translations};
+
+mod normal_form;
 
 /// The job that makes a scheduled post go live.
 pub const PUBLISH_JOB: &str = "publish_post";
@@ -58,6 +62,7 @@ pub struct PostEdit {
 /// Makes a draft.
 pub async fn create(services: &Services, actor: &Actor, draft: PostDraft) -> Result<PostRow, ServiceError> {
     let author_id = actor.require(actor.viewer.may_write(), "write posts")?;
+    let draft = draft.in_normal_form();
     let slug = draft.slug.clone().unwrap_or_else(|| slugify(&draft.title));
     let language = draft.language.clone().unwrap_or_else(|| "en".into());
     check_draft(&draft, &slug, &language)?;
@@ -80,6 +85,7 @@ pub async fn create(services: &Services, actor: &Actor, draft: PostDraft) -> Res
 /// Errors: `StaleVersion` when somebody else edited it since `based_on_version`.
 pub async fn update(services: &Services, actor: &Actor, edit: PostEdit) -> Result<PostRow, ServiceError> {
     let editor_id = actor.require(actor.viewer.may_write(), "edit posts")?;
+    let edit = edit.in_normal_form();
     check_edit(&edit)?;
     let rendered = match &edit.markdown {
         Some(markdown) => Some(render(markdown).await?),
@@ -135,6 +141,7 @@ pub async fn schedule(
     at: DateTime<Utc>,
 ) -> Result<PostRow, ServiceError> {
     actor.require(actor.viewer.may_write(), "schedule posts")?;
+    Check::default().date("publishAt", at).done()?;
     if at <= actor.now {
         let message = format!("{at} has passed: choose a time to come, or publish the post now");
         return Err(ServiceError::refuse(RefusalCode::Invalid, "publishAt", message));
@@ -228,7 +235,7 @@ pub(super) async fn keep_revision(
         editor_id: Some(editor_id),
         created_at: now,
     };
-    Ok(revisions::insert(conn, &revision).await?)
+    revisions::insert(conn, &revision).await.map_err(|error| gone(error, "id"))
 }
 
 pub(super) fn event(kind: EventKind, post: &PostRow, actor: &Actor) -> NewEvent {
@@ -244,13 +251,13 @@ pub(super) fn stale(current: &PostRow, based_on: i32) -> ServiceError {
     ServiceError::refuse(RefusalCode::StaleVersion, "basedOnVersion", message)
 }
 
-/// Makes the missing tags and gives the post exactly these.
+/// Makes the missing tags and gives the post exactly these; returns how many were missing.
 pub(super) async fn set_tags(
     conn: &mut Conn,
     post_id: Uuid,
     names: &[String],
     now: DateTime<Utc>,
-) -> Result<(), ServiceError> {
+) -> Result<usize, ServiceError> {
     let mut wanted: Vec<(String, &str)> = Vec::new();
     for name in names.iter().map(|n| n.trim()) {
         let slug = slugify(name);
@@ -270,20 +277,31 @@ pub(super) async fn set_tags(
             created_at: now,
         })
         .collect();
-    tags::insert_missing(conn, &missing).await?;
+    let made = tags::insert_missing(conn, &missing).await?;
     let rows = tags::by_slugs(conn, &slugs).await?;
     let ids: Vec<Uuid> = slugs.iter().filter_map(|slug| rows.iter().find(|r| r.slug == *slug).map(|r| r.id)).collect();
-    Ok(tags::set_of_post(conn, post_id, &ids).await?)
+    tags::set_of_post(conn, post_id, &ids).await.map_err(|error| gone(error, "id"))?;
+    Ok(made)
 }
 
 pub(super) async fn set_translation(conn: &mut Conn, post: &PostRow, key: Option<&str>) -> Result<(), ServiceError> {
-    if let Some(key) = key
-        && translations::is_taken(conn, key, &post.language, post.id).await?
-    {
-        let message = format!("the group {key:?} already has a version in {:?}", post.language);
+    group_is_free(conn, key, &post.language, post.id).await?;
+    translations::set(conn, post.id, key).await.map_err(|error| gone(error, "id"))
+}
+
+/// Errors: `Taken` when another post is the group's version in this language.
+pub(super) async fn group_is_free(
+    conn: &mut Conn,
+    key: Option<&str>,
+    language: &str,
+    post_id: Uuid,
+) -> Result<(), ServiceError> {
+    let Some(key) = key else { return Ok(()) };
+    if translations::is_taken(conn, key, language, post_id).await? {
+        let message = format!("the group {key:?} already has a version in {language:?}");
         return Err(ServiceError::refuse(RefusalCode::Taken, "translationKey", message));
     }
-    Ok(translations::set(conn, post.id, key).await?)
+    Ok(())
 }
 
 /// Keeps a group of translations at one post a language: an edit may change either.
@@ -306,7 +324,7 @@ pub(super) fn slug_taken(error: DbError, slug: &str) -> ServiceError {
     if error.is_constraint("posts_slug_key") {
         return ServiceError::refuse(RefusalCode::Taken, "slug", format!("another post has the slug {slug:?}"));
     }
-    error.into()
+    gone(error, "id")
 }
 
 async fn series_exists(conn: &mut Conn, id: Uuid) -> Result<(), ServiceError> {
@@ -333,7 +351,7 @@ fn check_draft(draft: &PostDraft, slug: &str, language: &str) -> Result<(), Serv
     check.text("title", &draft.title, 300).markdown(&draft.markdown, MAX_POST_BYTES).slug(slug).language(language);
     check_details(&mut check, draft.description.as_deref(), draft.cover.as_deref(), &draft.tags);
     check_group(&mut check, draft.translation_key.as_deref());
-    check.done()
+    check.custom(&draft.custom).done()
 }
 
 fn check_edit(edit: &PostEdit) -> Result<(), ServiceError> {
@@ -354,6 +372,9 @@ fn check_edit(edit: &PostEdit) -> Result<(), ServiceError> {
     let cover = edit.cover.as_ref().and_then(Option::as_deref);
     check_details(&mut check, description, cover, edit.tags.as_deref().unwrap_or_default());
     check_group(&mut check, edit.translation_key.as_ref().and_then(Option::as_deref));
+    if let Some(custom) = &edit.custom {
+        check.custom(custom);
+    }
     check.done()
 }
 
@@ -364,18 +385,10 @@ fn check_details(check: &mut Check, description: Option<&str>, cover: Option<&st
         Some(path) if path.starts_with('/') && !path.starts_with("//") => check.at_most("cover", path, 2000),
         cover => check.url("cover", cover),
     };
-    check.that(tags.len() <= 50, RefusalCode::TooLong, "tags", || {
-        format!("{} tags: at most 50 are allowed", tags.len())
-    });
-    for tag in tags {
-        check.text("tags", tag, 60);
-        check.that(tag.trim().is_empty() || !slugify(tag).is_empty(), RefusalCode::Invalid, "tags", || {
-            format!("{tag:?} is not a tag: it needs a letter or a digit")
-        });
-    }
+    check.tags(tags, 60);
 }
 
-fn check_group(check: &mut Check, translation_key: Option<&str>) {
+pub(super) fn check_group(check: &mut Check, translation_key: Option<&str>) {
     if let Some(key) = translation_key {
         check.text("translationKey", key, 200);
     }
@@ -395,7 +408,7 @@ fn new_post(
         status: PostStatus::Draft,
         slug,
         language,
-        title: draft.title.trim().to_owned(),
+        title: draft.title.clone(),
         markdown: draft.markdown.clone(),
         html: rendered.html.clone(),
         outline: json!(rendered.outline),
@@ -419,7 +432,7 @@ fn changes(edit: &PostEdit, rendered: Option<Rendered>) -> PostChanges {
         kind: edit.kind,
         slug: edit.slug.clone(),
         language: edit.language.clone(),
-        title: edit.title.as_ref().map(|t| t.trim().to_owned()),
+        title: edit.title.clone(),
         markdown: edit.markdown.clone(),
         description: edit.description.clone(),
         cover: edit.cover.clone(),

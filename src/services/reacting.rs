@@ -3,6 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::error::gone;
 use super::{Actor, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::store::posts::{self, PostRow};
@@ -22,7 +23,8 @@ pub async fn react(
     let post = posts::by_ids(&mut tx, &[post_id]).await?.pop().filter(|post| post.visible_to(sight));
     let post = post.ok_or_else(|| ServiceError::not_found("postId", "post"))?;
     let changed = if on {
-        reactions::insert(&mut tx, post_id, user_id, kind, actor.now).await?
+        let insert = reactions::insert(&mut tx, post_id, user_id, kind, actor.now).await;
+        insert.map_err(|error| gone(error, "postId"))?
     } else {
         reactions::delete(&mut tx, post_id, user_id, kind).await?
     };

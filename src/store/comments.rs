@@ -222,11 +222,10 @@ pub async fn by_import_keys(conn: &mut Conn, keys: &[String]) -> Result<Vec<Comm
     Ok(comments::table.filter(comments::import_key.eq_any(keys)).select(CommentRow::as_select()).load(conn).await?)
 }
 
-/// Every comment of these posts that is not deleted, oldest first, for export.
+/// Every comment of these posts, deleted ones too, oldest first, for export.
 pub async fn all_of_posts(conn: &mut Conn, post_ids: &[Uuid]) -> Result<Vec<CommentRow>, DbError> {
     Ok(comments::table
         .filter(comments::post_id.eq_any(post_ids))
-        .filter(comments::status.ne(CommentStatus::Deleted))
         .order((comments::created_at, comments::id))
         .select(CommentRow::as_select())
         .load(conn)

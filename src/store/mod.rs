@@ -98,6 +98,14 @@ impl Tx {
         }
         Ok(())
     }
+
+    /// Takes everything done in it back, and waits until that has happened.
+    pub async fn rollback(mut self) -> Result<(), DbError> {
+        if let Some(mut conn) = self.conn.take() {
+            Transactions::rollback_transaction(&mut *conn).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Tx {
@@ -222,6 +230,14 @@ impl Db {
         let mut conn = self.conn().await?;
         Transactions::begin_transaction(&mut *conn).await?;
         Ok(Tx { conn: Some(conn), committed: self.committed.clone() })
+    }
+
+    /// A transaction for reading that sees the database as it is now, whatever others write.
+    pub async fn snapshot(&self) -> Result<Tx, DbError> {
+        use diesel_async::SimpleAsyncConnection;
+        let mut tx = self.begin().await?;
+        tx.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        Ok(tx)
     }
 
     /// Told once after commits of this process; the event tailer waits on it.

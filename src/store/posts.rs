@@ -118,6 +118,7 @@ pub struct PostChanges {
     pub series_id: Option<Option<Uuid>>,
     pub series_position: Option<Option<i32>>,
     pub published_at: Option<Option<DateTime<Utc>>>,
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// Which posts a list holds. Empty lists and `None` do not restrict.

@@ -86,12 +86,15 @@ pub async fn delete(conn: &mut Conn, post_id: Uuid, user_id: Uuid, kind: Reactio
 }
 
 /// Every reaction to these posts with the handle of who gave it, for export.
-pub async fn all_of_posts(conn: &mut Conn, post_ids: &[Uuid]) -> Result<Vec<(Uuid, ReactionKind, String)>, DbError> {
+pub async fn all_of_posts(
+    conn: &mut Conn,
+    post_ids: &[Uuid],
+) -> Result<Vec<(Uuid, ReactionKind, String, DateTime<Utc>)>, DbError> {
     Ok(reactions::table
         .inner_join(users::table)
         .filter(reactions::post_id.eq_any(post_ids))
         .order((reactions::post_id, reactions::kind, users::handle))
-        .select((reactions::post_id, reactions::kind, users::handle))
+        .select((reactions::post_id, reactions::kind, users::handle, reactions::created_at))
         .load(conn)
         .await?)
 }

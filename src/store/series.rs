@@ -1,9 +1,12 @@
 //! Series: posts that belong together in an order.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,7 +14,7 @@ use uuid::Uuid;
 use super::page::Order;
 use super::schema::{posts, series};
 use super::sql::Sql;
-use super::{Conn, DbError, Key, Page, PageOf};
+use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
 #[diesel(table_name = series, check_for_backend(Pg))]
@@ -46,10 +49,30 @@ pub async fn by_slugs(conn: &mut Conn, slugs: &[String]) -> Result<Vec<SeriesRow
     Ok(series::table.filter(series::slug.eq_any(slugs)).select(SeriesRow::as_select()).load(conn).await?)
 }
 
-/// One page of all series, by slug.
-pub async fn page(conn: &mut Conn, page: &Page) -> Result<PageOf<SeriesRow>, DbError> {
-    let sql = Sql::<SeriesColumns>::new("SELECT ").columns::<SeriesRow>().push(" FROM series WHERE true");
+/// One page of the series that may be seen, by slug.
+pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<SeriesRow>, DbError> {
+    let sql = Sql::<SeriesColumns>::new("SELECT ").columns::<SeriesRow>();
+    let sql = sql.push(" FROM series WHERE ").push(visible(sight));
     Ok(PageOf::new(BY_SLUG.finish(sql, page).load(conn).await?, page))
+}
+
+/// Which of these series may be seen.
+pub async fn visible_ids(conn: &mut Conn, ids: &[Uuid], sight: Sight) -> Result<HashSet<Uuid>, DbError> {
+    let sql = Sql::<SqlUuid>::new("SELECT series.id FROM series WHERE series.id = ANY(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(") AND ")
+        .push(visible(sight));
+    Ok(sql.load(conn).await?.into_iter().collect())
+}
+
+/// A series tells the public of its parts: without a published one it tells of drafts.
+fn visible(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Public => {
+            "EXISTS (SELECT 1 FROM posts WHERE posts.series_id = series.id AND posts.status = 'PUBLISHED')"
+        }
+        Sight::Everything => "true",
+    }
 }
 
 /// Every series, by slug, for export.
@@ -72,8 +95,9 @@ pub fn key(row: &SeriesRow) -> Key {
     Key::Text(row.slug.clone())
 }
 
-pub async fn count(conn: &mut Conn) -> Result<i64, DbError> {
-    Ok(series::table.count().get_result(conn).await?)
+/// How many series [`page`] goes through in all.
+pub async fn count(conn: &mut Conn, sight: Sight) -> Result<i64, DbError> {
+    Ok(Sql::<BigInt>::new("SELECT count(*) FROM series WHERE ").push(visible(sight)).get_result(conn).await?)
 }
 
 /// Errors: constraint `series_slug_key` when the slug is taken.
@@ -82,10 +106,9 @@ pub async fn insert(conn: &mut Conn, row: &SeriesRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Inserts those whose slugs are new; the others stay as they are.
-pub async fn insert_missing(conn: &mut Conn, rows: &[SeriesRow]) -> Result<(), DbError> {
-    diesel::insert_into(series::table).values(rows).on_conflict(series::slug).do_nothing().execute(conn).await?;
-    Ok(())
+/// Inserts those whose slugs are new, and says how many were; the others stay as they are.
+pub async fn insert_missing(conn: &mut Conn, rows: &[SeriesRow]) -> Result<usize, DbError> {
+    Ok(diesel::insert_into(series::table).values(rows).on_conflict(series::slug).do_nothing().execute(conn).await?)
 }
 
 /// `None` if there is no such series.

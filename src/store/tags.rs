@@ -1,11 +1,12 @@
 //! Tags, and which posts carry them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::page::Order;
 use super::schema::{post_tags, tags};
 use super::sql::Sql;
-use super::{Conn, DbError, Key, Page, PageOf};
+use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
 #[diesel(table_name = tags, check_for_backend(Pg))]
@@ -46,10 +47,30 @@ pub async fn by_slugs(conn: &mut Conn, slugs: &[String]) -> Result<Vec<TagRow>, 
     Ok(tags::table.filter(tags::slug.eq_any(slugs)).select(TagRow::as_select()).load(conn).await?)
 }
 
-/// One page of all tags, by slug.
-pub async fn page(conn: &mut Conn, page: &Page) -> Result<PageOf<TagRow>, DbError> {
-    let sql = Sql::<TagColumns>::new("SELECT ").columns::<TagRow>().push(" FROM tags WHERE true");
+/// One page of the tags that may be seen, by slug.
+pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<TagRow>, DbError> {
+    let sql = Sql::<TagColumns>::new("SELECT ").columns::<TagRow>().push(" FROM tags WHERE ").push(visible(sight));
     Ok(PageOf::new(BY_SLUG.finish(sql, page).load(conn).await?, page))
+}
+
+/// Which of these tags may be seen.
+pub async fn visible_ids(conn: &mut Conn, ids: &[Uuid], sight: Sight) -> Result<HashSet<Uuid>, DbError> {
+    let sql = Sql::<SqlUuid>::new("SELECT tags.id FROM tags WHERE tags.id = ANY(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(") AND ")
+        .push(visible(sight));
+    Ok(sql.load(conn).await?.into_iter().collect())
+}
+
+/// A tag tells the public of the posts that carry it: without a published one it tells of drafts.
+fn visible(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Public => {
+            "EXISTS (SELECT 1 FROM post_tags JOIN posts ON posts.id = post_tags.post_id \
+             WHERE post_tags.tag_id = tags.id AND posts.status = 'PUBLISHED')"
+        }
+        Sight::Everything => "true",
+    }
 }
 
 /// Every tag, by slug, for export.
@@ -61,8 +82,9 @@ pub fn key(row: &TagRow) -> Key {
     Key::Text(row.slug.clone())
 }
 
-pub async fn count(conn: &mut Conn) -> Result<i64, DbError> {
-    Ok(tags::table.count().get_result(conn).await?)
+/// How many tags [`page`] goes through in all.
+pub async fn count(conn: &mut Conn, sight: Sight) -> Result<i64, DbError> {
+    Ok(Sql::<BigInt>::new("SELECT count(*) FROM tags WHERE ").push(visible(sight)).get_result(conn).await?)
 }
 
 /// The tags of each post, in the order its author gave them.
@@ -87,10 +109,9 @@ pub async fn insert(conn: &mut Conn, tag: &TagRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Inserts those whose slugs are new; the others stay as they are.
-pub async fn insert_missing(conn: &mut Conn, rows: &[TagRow]) -> Result<(), DbError> {
-    diesel::insert_into(tags::table).values(rows).on_conflict(tags::slug).do_nothing().execute(conn).await?;
-    Ok(())
+/// Inserts those whose slugs are new, and says how many were; the others stay as they are.
+pub async fn insert_missing(conn: &mut Conn, rows: &[TagRow]) -> Result<usize, DbError> {
+    Ok(diesel::insert_into(tags::table).values(rows).on_conflict(tags::slug).do_nothing().execute(conn).await?)
 }
 
 /// `None` if there is no such tag.

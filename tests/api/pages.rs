@@ -169,8 +169,14 @@ async fn lists(app: &TestApp) -> Vec<List> {
         }
     }
     for n in 0..4 {
-        let add = "mutation($input: CreateSeriesInput!) { createSeries(input: $input) { userErrors { message } } }";
-        app.own(add, json!({ "input": { "title": format!("Series {n}"), "language": "en" } })).await;
+        let add = "mutation($input: CreateSeriesInput!) { createSeries(input: $input) { series { id } } }";
+        let made = app.own(add, json!({ "input": { "title": format!("Series {n}"), "language": "en" } })).await;
+        // Without a published part it would not be in the public's list.
+        let add = "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id } } }";
+        let part = json!({ "title": "Part", "slug": format!("part-of-{n}"), "markdown": "x", "seriesId": made["createSeries"]["series"]["id"] });
+        let made = app.own(add, json!({ "input": part })).await;
+        let publish = "mutation($input: PostIdInput!) { publishPost(input: $input) { userErrors { message } } }";
+        app.own(publish, json!({ "input": { "id": made["createPost"]["post"]["id"] } })).await;
     }
     let on_post = || r#"post(slug: "grinding-ink") {"#.to_owned();
     let on_thread = || format!("node(id: {thread}) {{ ... on Comment {{");

@@ -1,5 +1,6 @@
 //! Folders of Markdown, and importing them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +28,23 @@ impl Folder {
         let path = self.0.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder above")).expect("the folder");
         std::fs::write(path, text).expect("the file");
+    }
+
+    /// Every file in it, by its path.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let (mut found, mut open) = (BTreeMap::new(), vec![self.path().to_owned()]);
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let name = path.strip_prefix(self.path()).expect("a path in it").display().to_string();
+                    found.insert(name, std::fs::read(&path).expect("the file"));
+                }
+            }
+        }
+        found
     }
 
     /// A path in it, as problems name it.

@@ -118,6 +118,7 @@ async fn each_kind_of_edit_is_noticed() {
         ("mood: calm", "kind: note"),
         ("mood: calm", "translation_key: x"),
         ("mood: calm", "author: rita"),
+        ("mood: calm", "status: archived"),
         ("Text.", "Text!"),
     ] {
         folder.write("a.md", &whole.replace(from, to));
@@ -156,10 +157,10 @@ async fn a_broken_file_is_told_with_its_place_and_stops_nothing_else() {
         ("bad/yaml.md:3:", ""),
         ("bad/date.md:4:", "`date` must be a date such as"),
         ("bad/toml.md:3:", ""),
-        ("bad/long.md:", "at most 300"),
+        ("bad/long.md:2:", "`title`: title has"),
         ("bad/latin1.md:", ""),
-        ("comments.toml:", "\"nowhere\" does not exist here"),
-        ("comments.toml:", "\"nobody\" does not exist here"),
+        ("comments.toml:1:", "there is no post \"nowhere\" here"),
+        ("comments.toml:", "there is no user \"nobody\" here"),
         ("reactions.toml:3:", "HATE"),
     ] {
         let start = folder.name(file);

@@ -3,8 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod columns;
 mod demo_site;
+mod dry_run;
 mod exporting;
 mod folders;
 mod importing;
+mod other_generators;
 mod picture;
+mod refusals;

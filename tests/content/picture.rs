@@ -94,14 +94,12 @@ async fn posts_by_slug(conn: &mut Conn, rows: &[PostRow], handles: &HashMap<Uuid
         let tags: Vec<&str> = tags.get(&row.id).into_iter().flatten().map(|tag| tag.slug.as_str()).collect();
         let mut translations: Vec<&str> = siblings.get(&row.id).into_iter().flatten().map(|id| slugs[id]).collect();
         translations.sort_unstable();
-        // When a draft without a date was begun is not in its file.
-        let listed_at = row.published_at.map(|_| row.listed_at);
         json!({
             "kind": row.kind, "status": row.status, "language": row.language, "title": row.title,
             "excerpt": row.excerpt, "description": row.description, "cover": row.cover, "words": row.words,
             "custom": row.custom, "author": handles[&row.author_id],
             "series": row.series_id.map(|id| &series[&id]), "seriesPosition": row.series_position,
-            "publishedAt": row.published_at, "updatedAt": row.updated_at, "listedAt": listed_at,
+            "publishedAt": row.published_at, "updatedAt": row.updated_at, "listedAt": row.listed_at,
             "markdown": body.markdown, "html": body.html, "outline": body.outline,
             "tags": tags, "translationKey": keys.get(&row.id), "translations": translations,
         })
@@ -134,7 +132,7 @@ async fn all_reactions(conn: &mut Conn, rows: &[PostRow]) -> Vec<String> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let all = reactions::all_of_posts(conn, &ids).await.expect("reactions");
     let mut all: Vec<String> =
-        all.into_iter().map(|(post, kind, handle)| format!("{} {} {handle}", slugs[&post], kind.as_str())).collect();
+        all.into_iter().map(|(post, kind, handle, _)| format!("{} {} {handle}", slugs[&post], kind.as_str())).collect();
     all.sort_unstable();
     all
 }

@@ -128,6 +128,20 @@ async fn a_new_password_replaces_the_old_one() {
     assert_eq!(server.sign_in("ann", "another long secret").await["user"]["handle"], "ann");
 }
 
+/// Ann was there before the import, since another moment: users who are there stay as they are.
+fn without_the_beginning_of_ann(text: &str) -> String {
+    let mut is_ann = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        is_ann = if line.starts_with("[[") { false } else { is_ann || line == "handle = \"ann\"" };
+        if !(is_ann && line.starts_with("created = ")) {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 #[test]
 fn what_is_exported_is_imported_again() {
     let place = site_of_ann();
@@ -149,7 +163,12 @@ fn what_is_exported_is_imported_again() {
     let (before, after) = (files(&place.path("out")), files(&other.path("out")));
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the same files are written");
     for (path, text) in &before {
-        assert!(*text == after[path], "{} differs after a round trip", path.display());
+        let same = if path.ends_with("users.toml") {
+            without_the_beginning_of_ann(text) == without_the_beginning_of_ann(&after[path])
+        } else {
+            *text == after[path]
+        };
+        assert!(same, "{} differs after a round trip", path.display());
     }
     let done = other.run(&["export", "out"]);
     assert_eq!(done.code, Some(1), "a folder that is not empty is left alone");

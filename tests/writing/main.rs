@@ -10,3 +10,4 @@ mod organising;
 mod posts;
 mod reactions;
 mod scheduling;
+mod vanishing;

@@ -19,8 +19,7 @@ async fn a_tag_is_made_changed_and_deleted() {
     assert_eq!(moved, json!({ "id": id, "slug": "雨天", "name": "Rainy Days", "description": "Grey." }));
     let untouched = done(&app, editor, "updateTag", fields, json!({ "id": id })).await["tag"].take();
     assert_eq!(untouched, moved, "absent fields stay");
-    let found =
-        data(app.ask("{ new: tag(slug: \"雨天\") { id } old: tag(slug: \"rainy-days\") { id } }", json!({})).await);
+    let found = app.own("{ new: tag(slug: \"雨天\") { id } old: tag(slug: \"rainy-days\") { id } }", json!({})).await;
     assert_eq!(found, json!({ "new": { "id": id }, "old": null }));
 
     let input = json!({ "title": "Wet", "markdown": "x", "tags": ["雨天"] });

@@ -7,7 +7,7 @@ use inkstone::events::Cursor;
 use inkstone::store::events::LogPosition;
 use serde_json::{Value, json};
 
-use crate::deeds::{POST, done, draft, post, published, refused, stored_text, text};
+use crate::deeds::{POST, attempt, done, draft, post, published, refused, stored_text, text};
 use crate::support::live::Socket;
 use crate::support::{TestApp, on_real_servers};
 
@@ -46,6 +46,14 @@ async fn a_plan_in_the_past_or_for_a_public_post_is_refused() {
     for at in [Utc::now() - Duration::milliseconds(1), Utc::now() - Duration::days(400)] {
         let answer = refused(&app, editor, "schedulePost", json!({ "id": id, "publishAt": at })).await;
         assert_eq!(answer, json!([["INVALID", "publishAt"]]), "{at} has passed");
+    }
+    for far in ["+10000-01-01T00:00:00Z", "+262000-01-01T00:00:00Z", "0999-12-31T23:59:59Z", "-5000-01-01T00:00:00Z"] {
+        let input = json!({ "id": id, "publishAt": far });
+        let answer = attempt(&app, editor, "schedulePost", POST, input).await;
+        let fault = &answer["data"]["done"]["userErrors"][0];
+        assert_eq!((&fault["code"], &fault["field"]), (&json!("INVALID"), &json!("publishAt")), "{far}: {answer:#}");
+        let message = fault["message"].as_str().expect("a message");
+        assert!(message.contains("in the years 1000 to 9999"), "it should say what is allowed: {message}");
     }
     let public = published(&app, "Here already").await;
     let input = json!({ "id": public, "publishAt": Utc::now() + Duration::days(1) });

@@ -189,7 +189,7 @@ impl Post {
     /// The series that it is a part of.
     async fn series(&self, ctx: &Context<'_>) -> Result<Option<Series>, ApiError> {
         let Some(id) = self.0.series_id else { return Ok(None) };
-        Ok(ctx.loaders().series.load(id).await?.map(Series))
+        Ok(ctx.loaders().series_of_post.load(id).await?.map(Series))
     }
 
     /// Which part of the series it is.

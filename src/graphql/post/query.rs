@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
 use crate::graphql::page::{self, Args};
-use crate::services::caching;
+use crate::services::{caching, dates};
 use crate::store::posts::{self, PostFilter, PostRow};
 
 /// The order of a list of posts.
@@ -55,10 +55,28 @@ struct PostFilterInput {
     published_between: Option<TimeSpan>,
 }
 
-impl From<PostFilterInput> for PostFilter {
-    fn from(input: PostFilterInput) -> Self {
+impl TimeSpan {
+    /// Errors: `BAD_USER_INPUT` for a date that the site does not take.
+    fn check(&self) -> Result<(), ApiError> {
+        for (name, at) in [("from", self.from), ("to", self.to)] {
+            if let Some(at) = at.filter(|at| !dates::is_in_range(at)) {
+                let message = format!("`publishedBetween.{name}` is {at}: expected {}", dates::RANGE);
+                return Err(ApiError::bad_input(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<PostFilterInput> for PostFilter {
+    type Error = ApiError;
+
+    fn try_from(input: PostFilterInput) -> Result<Self, ApiError> {
+        if let Some(span) = &input.published_between {
+            span.check()?;
+        }
         let (from, to) = input.published_between.map_or((None, None), |span| (span.from, span.to));
-        Self {
+        Ok(Self {
             kinds: input.kind.into_iter().flatten().map(Into::into).collect(),
             statuses: input.status.into_iter().flatten().map(Into::into).collect(),
             tag_slug: input.tag,
@@ -67,7 +85,7 @@ impl From<PostFilterInput> for PostFilter {
             language: input.language,
             published_from: from,
             published_before: to,
-        }
+        })
     }
 }
 
@@ -106,7 +124,7 @@ impl PostQuery {
             PostOrder::RecentlyUpdatedFirst => "posts-updated",
         };
         let page = Args { first, after, last, before }.check(list)?;
-        let filter = PostFilter::from(filter.unwrap_or_default());
+        let filter = PostFilter::try_from(filter.unwrap_or_default())?;
         let order = posts::PostOrder::from(order_by);
         let rows = posts::page(&mut *request.services.db.conn().await?, &filter, order, &page, request.sight()).await?;
         let key = |row: &PostRow| (posts::key(row, order), row.id);

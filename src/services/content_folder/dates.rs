@@ -1,9 +1,12 @@
 //! The ways a date is written in front matter.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
+
+use crate::services::dates::is_in_range;
 
 /// What to write instead, for messages.
-pub(super) const EXPECTED: &str = "a date such as 2024-01-02, 2024-01-02 10:00:00 +0800 or 2024-01-02T10:00:00Z";
+pub(super) const EXPECTED: &str = "a date such as 2024-01-02, 2024-01-02 10:00:00 +0800 or 2024-01-02T10:00:00Z, \
+    in the years 1000 to 9999";
 
 const WITH_ZONE: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f %#z", "%Y-%m-%d %H:%M %#z"];
 const WITHOUT_ZONE: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
@@ -13,26 +16,31 @@ const DAY_ONLY: [&str; 4] = ["%Y-%m-%d", "%B %d %Y", "%B %d, %Y", "%d %B %Y"];
 /// The moment a front-matter date means; a date without a zone is in UTC.
 pub(super) fn parse_date(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    // RFC 3339 with years outside 1000..=9999 is a typing error ("24-01-02"), not an old post.
     let date = match DateTime::parse_from_rfc3339(text) {
         Ok(date) => date.to_utc(),
         Err(_) => parse_loose(&numeric_form(text))?,
     };
-    (1000..=9999).contains(&date.year()).then_some(date)
+    // What Postgres keeps, so that a date is equal to itself when it comes back.
+    is_in_range(&date).then(|| date.trunc_subsecs(6))
 }
 
-/// The day at the start of a file name (`2024-01-02-title`) and the rest of the name.
+/// The day at the start of a file name (`2024-01-02-title`, with Jekyll also `2024-1-2-title`) and
+/// the rest of the name.
 pub(super) fn leading_day(name: &str) -> Option<(DateTime<Utc>, &str)> {
-    let (day, rest) = name.split_at_checked(10)?;
-    let shaped = day.bytes().enumerate().all(|(at, byte)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let mut end = 0;
+    for (part, digits) in [4..=4, 1..=2, 1..=2].into_iter().enumerate() {
+        if part > 0 {
+            end += name[end..].strip_prefix('-').map(|_| 1)?;
+        }
+        let found = name[end..].bytes().take_while(u8::is_ascii_digit).count();
+        end += Some(found).filter(|found| digits.contains(found))?;
+    }
+    let (day, rest) = name.split_at(end);
     let rest = match rest {
         "" => rest,
         _ => rest.strip_prefix(['-', '_', ' '])?,
     };
-    shaped.then_some((parse_date(day)?, rest))
+    Some((parse_date(day)?, rest))
 }
 
 /// One separator for the day and one for the time, and UTC as a number.
@@ -125,6 +133,8 @@ mod tests {
         let (day, rest) = leading_day("2024-01-02-my-title").unwrap();
         assert_eq!((day.to_rfc3339().as_str(), rest), ("2024-01-02T00:00:00+00:00", "my-title"));
         assert_eq!(leading_day("2024-01-02").unwrap().1, "");
+        let (day, rest) = leading_day("2024-1-2-my-title").unwrap();
+        assert_eq!((day.to_rfc3339().as_str(), rest), ("2024-01-02T00:00:00+00:00", "my-title"));
         for name in ["2024-99-02-x", "2024-01-021", "24-01-02-x", "中文标题的文件名字"] {
             assert!(leading_day(name).is_none(), "{name}");
         }

@@ -25,8 +25,6 @@ pub enum FolderError {
         #[source]
         source: io::Error,
     },
-    #[error("{} is more than {MAX_DEPTH} folders deep; move it up", .0.display())]
-    TooDeep(PathBuf),
     #[error(
         "{} holds more than {MAX_FILES} Markdown files; import its folders one by one",
         .0.display()
@@ -37,27 +35,34 @@ pub enum FolderError {
 /// Every Markdown file under `dir`, in the order of its path, whatever the machine.
 ///
 /// Left out: hidden files and folders, `node_modules`, `_index.md` (a Hugo or Zola section), a
-/// README and the folders of themes and templates at the top. Symbolic links are never
-/// followed, so nothing outside `dir` is read. `_drafts` is looked into; [`super::parse`] makes
-/// its posts drafts.
-/// Errors: `dir` is no folder or cannot be read, or is deeper or larger than the limits.
-pub fn discover(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
+/// README and the folders of themes and templates at the top. `_drafts` is looked into;
+/// [`super::parse`] makes its posts drafts. Symbolic links are never followed, so nothing outside
+/// `dir` is read. A folder that cannot be read or lies too deep, and a post that is only linked to,
+/// stop nothing else: they are the problems that come with the files.
+/// Errors: `dir` is no folder or cannot be read, or holds more files than the limit.
+pub fn discover(dir: &Path) -> Result<(Vec<PathBuf>, Vec<FileProblem>), FolderError> {
     if !dir.is_dir() {
         return Err(FolderError::NotAFolder(dir.to_path_buf()));
     }
-    let mut found = Vec::new();
-    let mut open = vec![(dir.to_path_buf(), 0)];
+    let top = entries(dir).map_err(|source| FolderError::Read { path: dir.to_path_buf(), source })?;
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    let mut open = vec![(top, 0)];
     while let Some((folder, depth)) = open.pop() {
-        if depth > MAX_DEPTH {
-            return Err(FolderError::TooDeep(folder));
-        }
-        for entry in entries(&folder)? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let kind = entry.file_type().map_err(|source| FolderError::Read { path: entry.path(), source })?;
-            if kind.is_dir() && is_searched(&name, depth) {
-                open.push((entry.path(), depth + 1));
-            } else if kind.is_file() && is_post(&name, depth) {
-                found.push(entry.path());
+        for entry in folder {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let mut say = |message| problems.push(FileProblem { path: path.clone(), line: None, message });
+            match entry.file_type() {
+                Err(cause) => say(format!("cannot be read: {cause}")),
+                Ok(kind) if kind.is_dir() && is_searched(&name, depth) => match entries(&path) {
+                    _ if depth == MAX_DEPTH => say(format!("is more than {MAX_DEPTH} folders deep; move it up")),
+                    Ok(inner) => open.push((inner, depth + 1)),
+                    Err(cause) => say(format!("the folder cannot be read: {cause}")),
+                },
+                Ok(kind) if kind.is_symlink() && is_post(&name, depth) => {
+                    say("is a symbolic link, which is not followed; put the file itself here".to_owned());
+                }
+                Ok(kind) if kind.is_file() && is_post(&name, depth) => found.push(path),
+                Ok(_) => {}
             }
             if found.len() > MAX_FILES {
                 return Err(FolderError::TooMany(dir.to_path_buf()));
@@ -65,7 +70,8 @@ pub fn discover(dir: &Path) -> Result<Vec<PathBuf>, FolderError> {
         }
     }
     found.sort();
-    Ok(found)
+    problems.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((found, problems))
 }
 
 /// The text of a file that [`discover`] found.
@@ -93,10 +99,8 @@ pub(super) fn read_bounded(path: &Path, max_bytes: usize) -> Result<String, File
     })
 }
 
-fn entries(folder: &Path) -> Result<Vec<DirEntry>, FolderError> {
-    fs::read_dir(folder)
-        .and_then(Iterator::collect)
-        .map_err(|source| FolderError::Read { path: folder.to_path_buf(), source })
+fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    fs::read_dir(folder)?.collect()
 }
 
 fn is_searched(name: &str, depth: usize) -> bool {
@@ -129,7 +133,7 @@ mod tests {
 
     fn found(dir: &Path) -> Vec<String> {
         let relative = |path: PathBuf| path.strip_prefix(dir).unwrap().display().to_string();
-        discover(dir).unwrap().into_iter().map(relative).collect()
+        discover(dir).unwrap().0.into_iter().map(relative).collect()
     }
 
     #[test]
@@ -175,14 +179,40 @@ mod tests {
         link(outside.path().join("sub"), dir.path().join("sub")).unwrap();
         link(dir.path().to_path_buf(), dir.path().join("loop")).unwrap();
         assert_eq!(found(dir.path()), ["a.md"]);
+        let problems = discover(dir.path()).unwrap().1;
+        assert_eq!(problems.len(), 1, "a post that is left out is told: {problems:?}");
+        assert!(problems[0].to_string().contains("b.md: is a symbolic link"), "{}", problems[0]);
+    }
+
+    /// As root every folder can be read: then there is nothing to tell.
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_read_stops_nothing_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = folder(&["a.md", "closed/b.md", "z/c.md"]);
+        let closed = dir.path().join("closed");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let readable = fs::read_dir(&closed).is_ok();
+        let (files, problems) = discover(dir.path()).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        if readable {
+            assert_eq!((files.len(), told.len()), (3, 0), "{told:?}");
+        } else {
+            assert_eq!(files, [dir.path().join("a.md"), dir.path().join("z/c.md")]);
+            assert!(told.len() == 1 && told[0].contains("/closed: the folder cannot be read"), "{told:?}");
+        }
     }
 
     #[test]
-    fn depth_and_absence_are_errors() {
+    fn what_lies_too_deep_is_told_and_absence_is_an_error() {
         let deepest = format!("{}x.md", "d/".repeat(MAX_DEPTH));
         assert_eq!(found(folder(&[&deepest]).path()), [deepest.as_str()]);
-        let dir = folder(&[&format!("d/{deepest}")]);
-        assert!(matches!(discover(dir.path()), Err(FolderError::TooDeep(_))));
+        let dir = folder(&[&format!("d/{deepest}"), "a.md"]);
+        assert_eq!(found(dir.path()), ["a.md"], "the rest is found");
+        let problems = discover(dir.path()).unwrap().1;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains("/d: is more than 32 folders deep"), "{}", problems[0]);
         let absent = discover(&dir.path().join("nowhere"));
         assert!(matches!(absent, Err(FolderError::NotAFolder(_))));
     }
@@ -198,7 +228,7 @@ mod tests {
         fs::write(&path, vec![b'x'; MAX_FILE_BYTES]).unwrap();
         assert_eq!(read(&path).unwrap().len(), MAX_FILE_BYTES);
         fs::write(&path, vec![b'x'; MAX_FILE_BYTES + 1]).unwrap();
-        assert!(read(&path).unwrap_err().message.contains("larger than 1024 KiB"));
+        assert!(read(&path).unwrap_err().message.contains("larger than 3072 KiB"));
         let absent = read(&dir.path().join("b.md")).unwrap_err();
         assert!(absent.message.starts_with("cannot be read"), "{absent}");
     }

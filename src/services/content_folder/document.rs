@@ -8,14 +8,17 @@ use super::{
     front_matter,
     heading::take_heading,
     line_of,
-    names::{PathFacts, kind_of, language_tag, path_facts, slugify, stable_hash},
+    names::{PathFacts, kind_of, language_tag, path_facts, stable_hash},
+    places::Places,
 };
+use crate::services::slug::slugify;
 
 /// The post in `text`, which is the file `path` of the folder `root`.
 ///
 /// Title, slug, date, language, kind and draft that the front matter leaves open come from the
-/// first heading and the path. Errors: the first thing that is wrong, with its line in the file.
-pub fn parse(root: &Path, path: &Path, text: &str) -> Result<Document, FileProblem> {
+/// first heading and the path; with it comes where the fields stand in the file. Errors: the first
+/// thing that is wrong, with its line in the file.
+pub fn parse(root: &Path, path: &Path, text: &str) -> Result<(Document, Places), FileProblem> {
     build(&path_facts(root, path), text).map_err(|problem| problem.in_file(path))
 }
 
@@ -36,18 +39,21 @@ fn normal_line_ends(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-fn build(facts: &PathFacts, text: &str) -> Result<Document, Problem> {
+fn build(facts: &PathFacts, text: &str) -> Result<(Document, Places), Problem> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("is larger than {} KiB; split it", MAX_FILE_BYTES / 1024);
         return Err(Problem { line: None, message });
     }
-    let text = normal_line_ends(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let raw = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = normal_line_ends(raw);
     if let Some(at) = text.find('\0') {
         return Err(Problem::at(line_of(&text, at), "holds a NUL character; remove it"));
     }
     let (fields, body) = front_matter::split(&text)?;
-    let mut fields = Fields(fields);
-    let mut document = Document { markdown: normal_body(body), ..Document::default() };
+    let mut fields = Fields::new(fields);
+    let exact = take_verbatim(&mut fields).then(|| verbatim(raw, &text, body)).flatten();
+    let markdown = exact.unwrap_or_else(|| normal_body(body));
+    let mut document = Document { markdown, ..Document::default() };
     take_title_and_slug(&mut document, &mut fields, facts)?;
     take_dates(&mut document, &mut fields, facts)?;
     take_place(&mut document, &mut fields, facts)?;
@@ -58,9 +64,23 @@ fn build(facts: &PathFacts, text: &str) -> Result<Document, Problem> {
         Some(Field { key, node, .. }) => vec![(key, node)],
         None => Vec::new(),
     };
-    fields.into_custom(&mut document.custom);
+    let places = fields.into_custom(&mut document.custom);
     document.custom.extend(nested.into_iter().map(|(key, node)| (key, node.into_value())));
-    Ok(document)
+    Ok((document, places))
+}
+
+/// True if the file was written with its body as it is. Any other value is a custom field.
+fn take_verbatim(fields: &mut Fields) -> bool {
+    let said = fields.peek(fields::VERBATIM).is_some_and(|field| matches!(field.boolean(), Ok(true)));
+    said && fields.take(fields::VERBATIM).is_some()
+}
+
+/// The body between the blank line above it and the line end below it, as `to_markdown` wrote it;
+/// `None` for a file whose line ends were changed since.
+fn verbatim(raw: &str, text: &str, body: &str) -> Option<String> {
+    let front = &text[..text.len() - body.len()];
+    let body = raw.strip_prefix(front)?.strip_prefix('\n')?;
+    Some(body.strip_suffix('\n')?.to_owned())
 }
 
 fn take_title_and_slug(document: &mut Document, fields: &mut Fields, facts: &PathFacts) -> Result<(), Problem> {
@@ -76,7 +96,14 @@ fn take_title_and_slug(document: &mut Document, fields: &mut Fields, facts: &Pat
         Some(field) => field.text()?,
         None => None,
     };
-    let address = fields.peek(fields::ADDRESS).and_then(|field| last_segment(&field.main_text().0?));
+    let address = fields.peek(fields::ADDRESS).and_then(|field| {
+        let name = last_segment(&field.main_text().0?)?;
+        Some((name, field.key.clone(), field.line))
+    });
+    if let (None, Some((_, key, line))) = (&slug, &address) {
+        fields.note("slug", key, *line);
+    }
+    let address = address.map(|(name, ..)| name);
     let candidates = [slug, address, Some(facts.name.clone()), Some(document.title.clone())];
     document.slug = candidates
         .into_iter()
@@ -95,19 +122,37 @@ fn take_dates(document: &mut Document, fields: &mut Fields, facts: &PathFacts) -
     if let Some(field) = fields.take(fields::UPDATED) {
         document.updated = Some(field.date()?);
     }
+    // Others may mean something else by the name: then it stays a custom field.
+    if fields.peek(fields::CREATED).is_some_and(|field| field.date().is_ok())
+        && let Some(field) = fields.take(fields::CREATED)
+    {
+        document.created = Some(field.date()?);
+    }
     document.draft = facts.draft;
     // Jekyll and Hexo write `published: false`; elsewhere the field holds a date.
     if let Some(field) = fields.take(fields::PUBLISHED) {
         match field.boolean() {
             Ok(published) => document.draft = !published,
             Err(_) if document.date.is_none() => document.date = Some(field.date()?),
-            Err(_) => fields.0.push(field),
+            Err(_) => fields.put_back(field),
         }
     }
     if let Some(field) = fields.take(fields::DRAFT) {
         document.draft = field.boolean()?;
     }
+    take_status(document, fields);
     Ok(())
+}
+
+/// Two words of ours in a field that others use as they like.
+fn take_status(document: &mut Document, fields: &mut Fields) {
+    let word = fields.peek(fields::STATUS).and_then(|field| field.main_text().0).map(|word| word.to_lowercase());
+    match word.as_deref() {
+        Some("archived") => document.archived = true,
+        Some("draft") => document.draft = true,
+        _ => return,
+    }
+    fields.take(fields::STATUS);
 }
 
 fn take_place(document: &mut Document, fields: &mut Fields, facts: &PathFacts) -> Result<(), Problem> {
@@ -170,7 +215,7 @@ fn take_taxonomies(field: Field, fields: &mut Fields) -> Result<Vec<String>, Pro
         names.extend(Field { key, line, node }.names(one_or_by_comma)?);
     }
     if !others.is_empty() {
-        fields.0.push(Field { key, line, node: Node::Map(others) });
+        fields.put_back(Field { key, line, node: Node::Map(others) });
     }
     Ok(names)
 }

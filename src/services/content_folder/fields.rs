@@ -3,17 +3,20 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Problem, dates};
+use super::{Problem, dates, places::Places};
 
 // Names as `normal_name` makes them, the preferred one first.
 pub(super) const TITLE: &[&str] = &["title"];
 pub(super) const SLUG: &[&str] = &["slug"];
 pub(super) const KIND: &[&str] = &["kind"];
 pub(super) const LANGUAGE: &[&str] = &["language", "lang", "locale"];
-pub(super) const DATE: &[&str] = &["date", "pubdate", "publishdate", "publishedat"];
-pub(super) const UPDATED: &[&str] = &["updated", "lastmod", "lastmodifiedat", "updateddate", "updatedat", "modified"];
+pub(super) const DATE: &[&str] = &["date", "pubdate", "pubdatetime", "publishdate", "publishedat"];
+pub(super) const UPDATED: &[&str] =
+    &["updated", "lastmod", "lastmodifiedat", "updateddate", "updatedat", "moddatetime", "modified"];
+pub(super) const CREATED: &[&str] = &["created", "createdat"];
 pub(super) const DRAFT: &[&str] = &["draft"];
 pub(super) const PUBLISHED: &[&str] = &["published"];
+pub(super) const STATUS: &[&str] = &["status"];
 /// A text in the first may hold several tags, in the second only one (Jekyll).
 pub(super) const TAGS: &[&str] = &["tags", "categories"];
 pub(super) const TAG: &[&str] = &["tag", "category"];
@@ -28,18 +31,22 @@ pub(super) const TRANSLATION_KEY: &[&str] = &["translationkey", "langref"];
 /// Read for the slug or the kind where the file has neither, and kept as custom fields.
 pub(super) const ADDRESS: &[&str] = &["permalink", "url", "path"];
 pub(super) const LAYOUT: &[&str] = &["type", "layout"];
+/// The body is to be taken to the byte: our own exports say so where it matters.
+pub(super) const VERBATIM: &[&str] = &["verbatim"];
 /// Custom fields whose names would mean something at the top.
 pub(super) const CUSTOM: &[&str] = &["custom"];
 
-const KNOWN: [&[&str]; 20] = [
+const KNOWN: [&[&str]; 23] = [
     TITLE,
     SLUG,
     KIND,
     LANGUAGE,
     DATE,
     UPDATED,
+    CREATED,
     DRAFT,
     PUBLISHED,
+    STATUS,
     TAGS,
     TAG,
     TAXONOMIES,
@@ -51,6 +58,7 @@ const KNOWN: [&[&str]; 20] = [
     TRANSLATION_KEY,
     ADDRESS,
     LAYOUT,
+    VERBATIM,
     CUSTOM,
 ];
 
@@ -75,7 +83,10 @@ pub(super) struct Field {
 }
 
 /// Fields not yet taken; what is left at the end is custom.
-pub(super) struct Fields(pub Vec<Field>);
+pub(super) struct Fields {
+    left: Vec<Field>,
+    taken: Places,
+}
 
 /// `translation_key`, `translationKey` and `Translation-Key` are one name.
 pub(super) fn normal_name(key: &str) -> String {
@@ -90,31 +101,48 @@ pub(super) fn is_known(key: &str) -> bool {
 }
 
 impl Fields {
+    pub fn new(fields: Vec<Field>) -> Self {
+        Self { left: fields, taken: Places::default() }
+    }
+
     /// The first of these that has a value, removed.
-    pub fn take(&mut self, names: &[&str]) -> Option<Field> {
+    pub fn take(&mut self, names: &[&'static str]) -> Option<Field> {
         let at = self.position(names)?;
-        Some(self.0.remove(at))
+        let field = self.left.remove(at);
+        self.note(names.first().copied().unwrap_or_default(), &field.key, field.line);
+        Some(field)
+    }
+
+    /// Remembers that `name` was read out of the field `key`.
+    pub fn note(&mut self, name: &'static str, key: &str, line: usize) {
+        self.taken.add(name, key, line);
+    }
+
+    /// Puts a field back, to be a custom one.
+    pub fn put_back(&mut self, field: Field) {
+        self.left.push(field);
     }
 
     pub fn peek(&self, names: &[&str]) -> Option<&Field> {
-        self.position(names).map(|at| &self.0[at])
+        self.position(names).map(|at| &self.left[at])
     }
 
     fn position(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| {
             let named = |field: &Field| normal_name(&field.key) == *name && !field.node.is_blank();
-            self.0.iter().position(named)
+            self.left.iter().position(named)
         })
     }
 
-    /// What is left, by the names the file gives.
-    pub fn into_custom(self, custom: &mut Map<String, Value>) {
-        for field in self.0 {
+    /// What is left, by the names the file gives; returns where the others stood.
+    pub fn into_custom(self, custom: &mut Map<String, Value>) -> Places {
+        for field in self.left {
             // `cover:` without a value is no cover, not a custom field.
             if !(field.node.is_blank() && is_known(&field.key)) {
                 custom.insert(field.key, field.node.into_value());
             }
         }
+        self.taken
     }
 }
 

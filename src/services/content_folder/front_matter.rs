@@ -16,6 +16,8 @@ enum Format {
     Yaml,
     Toml,
     Json,
+    /// Hexo's: the inside of an object, up to `;;;`.
+    BareJson,
 }
 
 /// Byte ranges of one file.
@@ -39,6 +41,7 @@ pub(super) fn split(text: &str) -> Result<(Vec<Field>, &str), Problem> {
         Format::Yaml => yaml(&source),
         Format::Toml => toml(&source),
         Format::Json => json(&source),
+        Format::BareJson => json(&format!("{{{source}}}")),
     }?;
     if let Some(field) = fields.iter().find(|field| field.node.has_nul()) {
         let message = format!("`{}` holds a NUL character; remove it", field.key);
@@ -53,6 +56,7 @@ fn locate(text: &str) -> Result<Option<Block>, Problem> {
     let (format, fences): (_, &[&str]) = match first {
         "---" => (Format::Yaml, &["---", "..."]),
         "+++" => (Format::Toml, &["+++"]),
+        ";;;" => (Format::BareJson, &[";;;"]),
         _ if text[start..].starts_with('{') => return locate_json(text, start),
         _ => return Ok(locate_unopened(text, start)),
     };
@@ -68,11 +72,15 @@ fn locate(text: &str) -> Result<Option<Block>, Problem> {
     Err(Problem::at(line_of(text, start), message))
 }
 
-/// Hexo: the fields stand at the top, and `---` only ends them.
+/// Hexo: the fields stand at the top, and `---` only ends them, or `;;;` after JSON.
 ///
 /// A heading underlined with `---` looks alike, so every line must be one of a front matter,
 /// and one of the names must be known.
 fn locate_unopened(text: &str, start: usize) -> Option<Block> {
+    if text[start..].starts_with('"') {
+        let (end, body) = find_line(text, start, |line| line == ";;;")?;
+        return Some(Block { format: Format::BareJson, start, end, body });
+    }
     key_of(line_at(text, start).0)?;
     let (end, body) = find_line(text, start, |line| line == "---")?;
     let mut known = false;

@@ -12,10 +12,12 @@
 mod dates;
 mod discover;
 mod document;
+mod entries;
 mod fields;
 mod front_matter;
 mod heading;
 mod names;
+mod places;
 mod site_files;
 mod site_folder;
 #[cfg(test)]
@@ -32,29 +34,29 @@ use chrono::{DateTime, Utc};
 
 pub use discover::{FolderError, discover, read};
 pub use document::parse;
-pub use names::{slugify, translation_group};
+pub use names::{language_tag, translation_group};
+pub use places::Places;
 pub use site_files::{
-    CommentStatus, CommentToml, ReactionKind, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserRole,
-    UserToml,
+    CommentStatus, CommentToml, LinkToml, Moment, ReactionKind, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml,
+    UserRole, UserToml,
 };
-pub use site_folder::{read_site_files, write_site_files};
+pub use site_folder::{COMMENTS, REACTIONS, SERIES, SITE, SiteFolder, TAGS, USERS, read_site_files, write_site_files};
 pub use write::{export_path, to_markdown};
 
 /// Folders below the one given that are still looked into.
 pub const MAX_DEPTH: usize = 32;
 /// Markdown files in one folder tree.
 pub const MAX_FILES: usize = 100_000;
-/// Bytes of one Markdown file, front matter included.
-pub const MAX_FILE_BYTES: usize = 1024 * 1024;
-/// Characters of a slug.
-pub const MAX_SLUG_CHARS: usize = 100;
+/// Bytes of one Markdown file: the longest text of a post, and room for any front matter that an
+/// export writes above it.
+pub const MAX_FILE_BYTES: usize = 3 * 1024 * 1024;
 
 /// One post as it stands in a file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     /// Never empty: from the front matter, else the first `# heading`, else the file name.
     pub title: String,
-    /// Never empty, always what [`slugify`] would give.
+    /// Never empty, always what `slugify` would give.
     pub slug: String,
     /// `article`, `note`, `page` or `project`; `None` where the file does not say.
     pub kind: Option<String>,
@@ -62,7 +64,11 @@ pub struct Document {
     pub language: Option<String>,
     pub date: Option<DateTime<Utc>>,
     pub updated: Option<DateTime<Utc>>,
+    /// When it was begun, where that is not its date.
+    pub created: Option<DateTime<Utc>>,
     pub draft: bool,
+    /// `status: archived`: taken away from readers, and no longer worked on.
+    pub archived: bool,
     /// Names or slugs in the file's order, without repeats; categories are among them.
     pub tags: Vec<String>,
     /// A slug or a title.
@@ -77,7 +83,8 @@ pub struct Document {
     pub translation_key: Option<String>,
     /// Every other field of the front matter, under the name the file gives it.
     pub custom: serde_json::Map<String, serde_json::Value>,
-    /// The body: `\n` line ends, no blank lines before or after.
+    /// The body: `\n` line ends, no blank lines before or after; unless the file says `verbatim: true`,
+    /// as an export does where a post was stored in another form.
     pub markdown: String,
 }
 

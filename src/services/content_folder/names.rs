@@ -1,10 +1,10 @@
-//! Slugs, language tags, and what a file's path says about its post.
+//! Language tags, and what a file's path says about its post.
 
 use std::path::{Component, Path};
 
 use chrono::{DateTime, Utc};
 
-use super::{MAX_SLUG_CHARS, dates::leading_day};
+use super::dates::leading_day;
 
 /// Languages recognised in folder and file names. Not all of ISO 639: a folder `cs` or `ml`
 /// is more often a topic than Czech or Malayalam, and front matter can always say it.
@@ -27,21 +27,6 @@ pub(super) struct PathFacts {
     pub draft: bool,
     /// In Hexo's `source` folder, where a tag written without a list is one tag.
     pub hexo: bool,
-}
-
-/// Lower case, at most [`MAX_SLUG_CHARS`] characters, one hyphen for each run of anything that
-/// is no letter, digit or `_`. Letters of any script stay. May be empty; stable when repeated.
-pub fn slugify(text: &str) -> String {
-    let mut slug = String::new();
-    for c in text.to_lowercase().chars() {
-        if is_slug_char(c) {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    let cut: String = slug.chars().take(MAX_SLUG_CHARS).collect();
-    cut.trim_end_matches('-').to_owned()
 }
 
 /// The path without its language: files with the same one are translations of one another
@@ -80,7 +65,7 @@ pub(super) fn path_facts(root: &Path, path: &Path) -> PathFacts {
 }
 
 /// The tag in its usual case (`zh_cn` becomes `zh-CN`); `None` where it has not that shape.
-pub(super) fn language_tag(text: &str) -> Option<String> {
+pub fn language_tag(text: &str) -> Option<String> {
     let mut out = Vec::new();
     for (at, part) in text.trim().split(['-', '_']).enumerate() {
         let letters = part.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -114,12 +99,6 @@ pub(super) fn kind_of(word: &str) -> Option<&'static str> {
 /// A number for a text, the same on every machine and in every version. FNV-1a.
 pub(super) fn stable_hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn is_slug_char(c: char) -> bool {
-    // Accents written apart, Indic and Thai vowel signs are no letters to Unicode, but part of
-    // the word.
-    c.is_alphanumeric() || c == '_' || matches!(c, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{eff}')
 }
 
 /// The folders below `root` and the file's name without its ending.
@@ -164,27 +143,6 @@ fn folder_kind(folder: &str) -> Option<Option<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn slugs() {
-        for (text, slug) in [
-            ("Hello, World!", "hello-world"),
-            ("用 Rust 写博客：第一篇", "用-rust-写博客-第一篇"),
-            ("../../etc/passwd", "etc-passwd"),
-            ("a\u{0}b\nc", "a-b-c"),
-            ("snake_case", "snake_case"),
-            ("Ünïcode", "ünïcode"),
-            ("e\u{301}te\u{301}", "e\u{301}te\u{301}"),
-            ("हिन्दी", "हिन्दी"),
-            ("--a--", "a"),
-            ("🎉", ""),
-        ] {
-            assert_eq!(slugify(text), slug, "{text:?}");
-        }
-        assert_eq!(slugify(&"字".repeat(150)), "字".repeat(100));
-        assert_eq!(slugify(&format!("{} b", "a".repeat(99))), "a".repeat(99));
-    }
 
     #[test]
     fn language_tags() {
@@ -232,16 +190,5 @@ mod tests {
         assert_eq!(group("content/en/a.md"), group("content/zh/a.md"));
         assert_ne!(group("content/en/a.md"), group("content/en/b.md"));
         assert_ne!(group("x/a.md"), group("y/a.md"));
-    }
-
-    proptest! {
-        #[test]
-        fn slugs_are_stable_and_bounded(text in ".{0,150}") {
-            let slug = slugify(&text);
-            prop_assert_eq!(slugify(&slug), slug.clone());
-            prop_assert!(slug.chars().count() <= MAX_SLUG_CHARS);
-            prop_assert!(!slug.contains(['/', '\\', '.', ' ']));
-            prop_assert!(!slug.chars().any(char::is_control));
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
 use super::dates;
 
@@ -31,9 +31,32 @@ pub struct SiteToml {
     /// A handle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// Addresses by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub links: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Moment>,
+    /// In the file `[[links]]`, in their order; or `[links]`, addresses by name.
+    #[serde(default, deserialize_with = "links", skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkToml>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkToml {
+    pub name: String,
+    pub url: String,
+}
+
+fn links<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LinkToml>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Links {
+        Listed(Vec<LinkToml>),
+        Named(BTreeMap<String, String>),
+    }
+    let expected = |_| D::Error::custom("`links` must be [[links]] with `name` and `url`, or [links] with addresses");
+    Ok(match Links::deserialize(deserializer).map_err(expected)? {
+        Links::Listed(links) => links,
+        Links::Named(links) => links.into_iter().map(|(name, url)| LinkToml { name, url }).collect(),
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +70,10 @@ pub struct UserToml {
     pub bio: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Moment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +83,8 @@ pub struct TagToml {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Moment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +96,8 @@ pub struct SeriesToml {
     pub description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Moment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,14 +109,19 @@ pub struct CommentToml {
     pub post: String,
     /// A handle.
     pub author: String,
-    #[serde(with = "moment")]
-    pub at: DateTime<Utc>,
+    pub at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Moment>,
+    /// When it was first approved; `at` where an approved one does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Moment>,
     /// The key of the comment this one answers, on the same post.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
     #[serde(default)]
     pub status: CommentStatus,
-    /// Markdown.
+    /// Markdown; nothing in a deleted one.
+    #[serde(default)]
     pub body: String,
 }
 
@@ -97,6 +133,16 @@ pub struct ReactionToml {
     pub kind: ReactionKind,
     /// Handles.
     pub users: Vec<String>,
+    /// When, by handle.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<String, Moment>,
+}
+
+impl ReactionToml {
+    /// What makes it unique in its file.
+    pub fn id(&self) -> String {
+        format!("{} {}", self.post, self.kind.as_str())
+    }
 }
 
 /// Declares an enum whose names in a file are those of the API.
@@ -125,7 +171,7 @@ words!(
 );
 words!(
     #[derive(Default)]
-    CommentStatus { #[default] Approved = "APPROVED", Pending = "PENDING", Spam = "SPAM" }
+    CommentStatus { #[default] Approved = "APPROVED", Pending = "PENDING", Spam = "SPAM", Deleted = "DELETED" }
 );
 words!(ReactionKind {
     Like = "LIKE",
@@ -136,29 +182,29 @@ words!(ReactionKind {
 });
 
 /// A TOML datetime, or the same as a text; without a zone it is in UTC.
-mod moment {
-    use serde::{Deserializer, Serializer, de::Error as _, ser::Error as _};
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub DateTime<Utc>);
 
-    use super::{DateTime, Deserialize, SecondsFormat, Serialize, Utc, dates};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Moment {
-        Native(toml::value::Datetime),
-        Text(String),
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Spelled {
+            Native(toml::value::Datetime),
+            Text(String),
+        }
         let expected = || D::Error::custom(format!("expected {}", dates::EXPECTED));
-        let text = match Moment::deserialize(deserializer).map_err(|_| expected())? {
-            Moment::Native(date) => date.to_string(),
-            Moment::Text(text) => text,
+        let text = match Spelled::deserialize(deserializer).map_err(|_| expected())? {
+            Spelled::Native(date) => date.to_string(),
+            Spelled::Text(text) => text,
         };
-        dates::parse_date(&text).ok_or_else(expected)
+        dates::parse_date(&text).map(Self).ok_or_else(expected)
     }
+}
 
-    pub fn serialize<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let native: toml::value::Datetime = text.parse().map_err(S::Error::custom)?;
         native.serialize(serializer)
     }

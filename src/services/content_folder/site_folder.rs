@@ -10,8 +10,9 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    FileProblem,
+    FileProblem, Problem,
     discover::read_bounded,
+    entries::{self, Entry},
     line_of,
     site_files::{CommentToml, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserToml},
 };
@@ -19,34 +20,38 @@ use super::{
 /// Bytes of one of these files; far above what a personal site's comments take.
 const MAX_SITE_FILE_BYTES: usize = 32 * 1024 * 1024;
 
-const SITE: &str = "site.toml";
-const USERS: &str = "users.toml";
-const TAGS: &str = "tags.toml";
-const SERIES: &str = "series.toml";
-const COMMENTS: &str = "comments.toml";
-const REACTIONS: &str = "reactions.toml";
+pub const SITE: &str = "site.toml";
+pub const USERS: &str = "users.toml";
+pub const TAGS: &str = "tags.toml";
+pub const SERIES: &str = "series.toml";
+pub const COMMENTS: &str = "comments.toml";
+pub const REACTIONS: &str = "reactions.toml";
 
-/// The shape of every file but `site.toml`: one list, under the file's name.
-type Listed<T> = BTreeMap<String, Vec<T>>;
+/// What [`read_site_files`] found.
+#[derive(Debug, Default, PartialEq)]
+pub struct SiteFolder {
+    pub files: SiteFiles,
+    /// Of each file the lines of its entries, by what makes them unique; of `site.toml` those of
+    /// its keys.
+    pub lines: HashMap<(&'static str, String), usize>,
+    pub problems: Vec<FileProblem>,
+}
 
 /// The files in `dir`, and what is wrong with them.
 ///
-/// A file that cannot be read or is malformed counts as empty and does not stop the others; an
-/// entry that repeats a name, or a comment that answers none of its post, is left out alone.
-pub fn read_site_files(dir: &Path) -> (SiteFiles, Vec<FileProblem>) {
-    let mut reader = Reader { dir, problems: Vec::new() };
-    let site = reader.text(SITE).and_then(|text| reader.parse::<SiteToml>(SITE, &text));
+/// A file that cannot be read counts as empty and does not stop the others. An entry that is
+/// malformed or repeats a name, or a comment that answers none of its post, is left out alone.
+pub fn read_site_files(dir: &Path) -> SiteFolder {
+    let mut reader = Reader { dir, lines: HashMap::new(), problems: Vec::new() };
     let files = SiteFiles {
-        site,
+        site: reader.site(),
         users: reader.list(USERS, "users", |user: &UserToml| user.handle.clone()),
         tags: reader.list(TAGS, "tags", |tag: &TagToml| tag.slug.clone()),
         series: reader.list(SERIES, "series", |series: &SeriesToml| series.slug.clone()),
         comments: reader.comments(),
-        reactions: reader.list(REACTIONS, "reactions", |reaction: &ReactionToml| {
-            format!("{} {}", reaction.post, reaction.kind.as_str())
-        }),
+        reactions: reader.list(REACTIONS, "reactions", ReactionToml::id),
     };
-    (files, reader.problems)
+    SiteFolder { files, lines: reader.lines, problems: reader.problems }
 }
 
 /// Writes the files into `dir`, which is made where it is missing.
@@ -83,6 +88,7 @@ fn write<T: Serialize>(dir: &Path, name: &str, content: Option<&T>) -> io::Resul
 
 struct Reader<'a> {
     dir: &'a Path,
+    lines: HashMap<(&'static str, String), usize>,
     problems: Vec<FileProblem>,
 }
 
@@ -107,52 +113,53 @@ impl Reader<'_> {
         self.problems.push(FileProblem { path, line, message });
     }
 
-    fn parse<T: DeserializeOwned>(&mut self, name: &str, text: &str) -> Option<T> {
-        let parsed = toml::from_str(text);
-        let problem = |cause: toml::de::Error| {
-            let line = cause.span().map(|span| line_of(text, span.start));
-            self.report(name, line, cause.message().replace('\n', ", "));
+    fn site(&mut self) -> Option<SiteToml> {
+        let text = self.text(SITE)?;
+        let site = match toml::from_str::<SiteToml>(&text) {
+            Ok(site) => site,
+            Err(cause) => {
+                let line = cause.span().map(|span| line_of(&text, span.start));
+                self.report(SITE, line, cause.message().replace('\n', ", "));
+                return None;
+            }
         };
-        parsed.map_err(problem).ok()
+        if entries::has_nul(&site) {
+            self.report(SITE, None, "holds a NUL character; remove it".to_owned());
+            return None;
+        }
+        // It was read before, so this succeeds too; without lines messages have none.
+        let keys: BTreeMap<toml::Spanned<String>, toml::Value> = toml::from_str(&text).unwrap_or_default();
+        self.lines.extend(keys.into_keys().map(|key| {
+            let line = line_of(&text, key.span().start);
+            ((SITE, key.into_inner()), line)
+        }));
+        Some(site)
     }
 
-    /// The entries with their lines, without those whose `id` came before.
-    fn entries<T: DeserializeOwned>(&mut self, name: &str, key: &str, id: impl Fn(&T) -> String) -> Vec<(usize, T)> {
+    /// The entries with their lines, without those that are broken or whose `id` came before.
+    fn entries<T: DeserializeOwned + Serialize>(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        id: impl Fn(&T) -> String,
+    ) -> Vec<Entry<T>> {
         let Some(text) = self.text(name) else {
             return Vec::new();
         };
-        let Some(mut tables) = self.parse::<Listed<toml::Spanned<T>>>(name, &text) else {
-            return Vec::new();
-        };
-        let list = tables.remove(key).unwrap_or_default();
-        for other in tables.keys() {
-            self.report(name, None, format!("`{other}` is unknown here; write [[{key}]]"));
+        let (entries, problems) = entries::parse(&text, key, &id);
+        for Problem { line, message } in problems {
+            self.report(name, line, message);
         }
-        let mut lines = HashMap::new();
-        let (mut at, mut line) = (0, 1);
-        let mut kept = Vec::new();
-        for entry in list {
-            // Counted on from the last entry: from the top each time is too slow for thousands.
-            let start = entry.span().start;
-            line += line_of(&text[at..], start - at) - 1;
-            at = start;
-            let entry = entry.into_inner();
-            let id = id(&entry);
-            match lines.get(&id) {
-                Some(first) => {
-                    let message = format!("`{id}` stands in line {first} already; remove one");
-                    self.report(name, Some(line), message);
-                }
-                None => {
-                    lines.insert(id, line);
-                    kept.push((line, entry));
-                }
-            }
-        }
-        kept
+        self.lines.extend(entries.iter().map(|(line, entry)| ((name, id(entry)), *line)));
+        entries
     }
 
-    fn list<T: DeserializeOwned>(&mut self, name: &str, key: &str, id: impl Fn(&T) -> String) -> Vec<T> {
+    fn list<T: DeserializeOwned + Serialize>(
+        &mut self,
+        name: &'static str,
+        key: &str,
+        id: impl Fn(&T) -> String,
+    ) -> Vec<T> {
         let entries = self.entries(name, key, id);
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
@@ -194,152 +201,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::site_files::{CommentStatus, ReactionKind, UserRole};
-    use super::*;
-    use chrono::DateTime;
-
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            fs::write(dir.path().join(name), text).unwrap();
-        }
-        dir
-    }
-
-    fn comment(key: &str, parent: Option<&str>) -> CommentToml {
-        CommentToml {
-            key: key.into(),
-            post: "p".into(),
-            author: "ada".into(),
-            at: DateTime::from_timestamp(1_700_000_000, 120_000_000).unwrap(),
-            parent: parent.map(str::to_owned),
-            status: CommentStatus::Spam,
-            body: "One \"quoted\"\n\n```\n'''\n```\n\\".into(),
-        }
-    }
-
-    fn full() -> SiteFiles {
-        SiteFiles {
-            site: Some(SiteToml {
-                title: "站".into(),
-                language: Some("zh".into()),
-                links: BTreeMap::from([("a b".into(), "https://example.org".into())]),
-                ..SiteToml::default()
-            }),
-            users: vec![UserToml {
-                handle: "ada".into(),
-                name: "Ada".into(),
-                role: UserRole::Owner,
-                bio: None,
-                url: Some("https://example.org".into()),
-            }],
-            tags: vec![TagToml { slug: "rust".into(), name: "Rust".into(), description: None }],
-            series: vec![SeriesToml {
-                slug: "s".into(),
-                title: "S".into(),
-                description: Some("d".into()),
-                language: Some("en".into()),
-            }],
-            comments: vec![comment("1", None), comment("2", Some("1"))],
-            reactions: vec![ReactionToml {
-                post: "p".into(),
-                kind: ReactionKind::Insightful,
-                users: vec!["ada".into()],
-            }],
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let dir = folder(&[]);
-        let inner = dir.path().join("new");
-        for files in [full(), SiteFiles::default(), full()] {
-            write_site_files(&inner, &files).unwrap();
-            assert_eq!(read_site_files(&inner), (files, Vec::new()));
-        }
-        let names = fs::read_dir(&inner).unwrap().count();
-        assert_eq!(names, 6, "no half-written file stays behind");
-    }
-
-    #[test]
-    fn an_empty_folder_is_empty_and_stays_so() {
-        let dir = folder(&[]);
-        assert_eq!(read_site_files(dir.path()), (SiteFiles::default(), Vec::new()));
-        write_site_files(dir.path(), &SiteFiles::default()).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn defaults_and_both_spellings_of_a_moment() {
-        let text = "[[comments]]\nkey = 'a'\npost = 'p'\nauthor = 'ada'\nbody = 'x'\n\
-            at = 2024-01-02T10:00:00+08:00\n\
-            [[comments]]\nkey = 'b'\npost = 'p'\nauthor = 'ada'\nbody = 'x'\n\
-            at = '2024-01-02T02:00:00Z'\n";
-        let users = "\u{feff}[[users]]\nhandle = 'bob'\nname = 'Bob'\n";
-        let dir = folder(&[(COMMENTS, text), (USERS, users)]);
-        let (files, problems) = read_site_files(dir.path());
-        assert_eq!(problems, []);
-        assert_eq!(files.comments[0].at, files.comments[1].at);
-        assert_eq!(files.comments[0].at.to_rfc3339(), "2024-01-02T02:00:00+00:00");
-        assert_eq!(files.comments[0].status, CommentStatus::Approved);
-        assert_eq!(files.users[0].role, UserRole::Reader);
-    }
-
-    #[test]
-    fn problems_name_file_and_line_and_stop_nothing_else() {
-        let user = "[[users]]\nhandle = 'ada'\nname = 'Ada'\n";
-        let dir = folder(&[
-            (SITE, "title = \n"),
-            (USERS, &format!("{user}\n{user}")),
-            (TAGS, "[[tags]]\nslug = 'a'\nname = 'A'\n\n[[tags]]\nslug = 'b'\n"),
-            (SERIES, "[[serie]]\nslug = 'a'\ntitle = 'A'\n"),
-            (REACTIONS, "[[reactions]]\npost = 'p'\nusers = []\nkind = 'HATE'\n"),
-            (COMMENTS, "[[comments]]\nkey = 'a'\npost = 'p'\nauthor = 'b'\nbody = ''\nat = 10:00:00\n"),
-        ]);
-        let (files, problems) = read_site_files(dir.path());
-        assert_eq!((files.users.len(), files.tags.len()), (1, 0));
-        let found: Vec<String> = problems
-            .iter()
-            .map(|problem| {
-                let name = problem.path.strip_prefix(dir.path()).unwrap().to_owned();
-                FileProblem { path: name, ..problem.clone() }.to_string()
-            })
-            .collect();
-        let expected = [
-            "site.toml:1:",
-            "users.toml:5: `ada` stands in line 1 already",
-            "tags.toml:5: missing field `name`",
-            "series.toml: `serie` is unknown here; write [[series]]",
-            "comments.toml:6: expected a date",
-            "reactions.toml:4: unknown variant `HATE`, expected one of `LIKE`",
-        ];
-        assert_eq!(found.len(), expected.len(), "{found:#?}");
-        for (found, expected) in found.iter().zip(expected) {
-            assert!(found.starts_with(expected), "{found} should start with {expected}");
-        }
-    }
-
-    #[test]
-    fn comments_come_after_what_they_answer() {
-        let files = SiteFiles {
-            comments: vec![
-                comment("child", Some("parent")),
-                comment("parent", None),
-                comment("a", Some("b")),
-                comment("b", Some("a")),
-                comment("lost", Some("nowhere")),
-                CommentToml { post: "other".into(), ..comment("far", Some("parent")) },
-            ],
-            ..SiteFiles::default()
-        };
-        let dir = folder(&[]);
-        write_site_files(dir.path(), &files).unwrap();
-        let (files, problems) = read_site_files(dir.path());
-        let keys: Vec<_> = files.comments.iter().map(|comment| comment.key.as_str()).collect();
-        assert_eq!(keys, ["parent", "child"]);
-        assert_eq!(problems.len(), 4, "{problems:#?}");
-        assert!(problems.iter().all(|problem| problem.line.is_some()));
-        assert!(problems[2].message.contains("`lost` answers `nowhere`"), "{}", problems[2]);
-    }
-}
+mod tests;

@@ -7,16 +7,21 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{document::normal_body, *};
+use crate::services::slug::slugify;
 
 fn parse_at(path: &str, text: &str) -> Result<Document, FileProblem> {
-    parse(Path::new("/site"), &Path::new("/site").join(path), text)
+    document_of(Path::new("/site"), &Path::new("/site").join(path), text)
+}
+
+fn document_of(root: &Path, path: &Path, text: &str) -> Result<Document, FileProblem> {
+    parse(root, path, text).map(|(document, _)| document)
 }
 
 /// The document, which must also survive being written and read again.
 fn ok(path: &str, text: &str) -> Document {
     let doc = parse_at(path, text).unwrap_or_else(|problem| panic!("{problem}"));
     let again = Path::new("/site").join(export_path(&doc));
-    assert_eq!(parse(Path::new("/site"), &again, &to_markdown(&doc)).as_ref(), Ok(&doc));
+    assert_eq!(document_of(Path::new("/site"), &again, &to_markdown(&doc)).as_ref(), Ok(&doc));
     doc
 }
 
@@ -45,7 +50,9 @@ fn our_own_form() {
         language: Some("zh-CN".into()),
         date: utc("2024-01-02T00:00:00Z"),
         updated: utc("2024-02-03T04:05:06Z"),
+        created: None,
         draft: true,
+        archived: false,
         tags: vec!["Rust".into(), "Web".into(), "Notes".into()],
         series: Some("Building".into()),
         series_order: Some(2),
@@ -127,6 +134,9 @@ fn astro() {
     assert_eq!(doc.cover.as_deref(), Some("../a.jpg"));
     assert_eq!(doc.author.as_deref(), Some("ada"));
     assert_eq!(custom(&doc), json!({"authors": ["ada", "bob"]}));
+    let paper = "---\ntitle: T\npubDatetime: 2022-09-23T04:58:53Z\nmodDatetime: 2023-01-01T00:00:00Z\n---\n";
+    let paper = ok("src/content/blog/paper.md", paper);
+    assert_eq!((paper.date, paper.updated), (utc("2022-09-23T04:58:53Z"), utc("2023-01-01T00:00:00Z")));
     assert_eq!(doc.markdown, "import X from './X.astro';\n\n<X />");
 }
 
@@ -142,6 +152,18 @@ fn hexo_with_and_without_an_opening_line() {
         assert_eq!(doc.tags, ["machine learning", "a", "b", "c"]);
         assert_eq!(doc.markdown, "Body\n\n---\nmore");
     }
+}
+
+#[test]
+fn hexo_json() {
+    let text = "\"title\": \"T\",\n\"date\": \"2013/7/13 20:46:25\",\n\"tags\": [\"a\"]\n;;;\nBody\n";
+    for opening in ["", ";;;\n"] {
+        let doc = ok("source/_posts/json.md", &format!("{opening}{text}"));
+        assert_eq!((doc.title.as_str(), doc.markdown.as_str()), ("T", "Body"));
+        assert_eq!((doc.date, doc.tags), (utc("2013-07-13T20:46:25Z"), vec!["a".to_owned()]));
+    }
+    assert_eq!(problem(&text.replace("\"T\",", "\"T\"")).line, Some(2), "a comma is missing before it");
+    assert_eq!(ok("a.md", "\"A quotation\" begins this.\n").markdown, "\"A quotation\" begins this.");
 }
 
 #[test]
@@ -213,7 +235,7 @@ fn problems_name_the_line_of_the_file() {
         ("---\ntitle: T\nseries_order: 9999999999\n---\n", 3, "a whole number"),
         ("\n---\ntitle: T\nkey: [a\nb: c\n---\n", 5, "YAML"),
         ("---\ntitle: T\nkey: \"a\n---\n", 3, "YAML"),
-        ("---\ntitle: T\ntitle: U\n---\n", 3, "YAML"),
+        ("---\ntitle: T\ntitle: U\n---\n", 3, "title stands there twice"),
         ("---\n- a\n---\n", 2, "`name: value`"),
         ("---\ntitle: T\n\nno end\n", 1, "never closed"),
         ("title: T\ndate: soon\n---\nx", 2, "`date`"),
@@ -230,6 +252,42 @@ fn problems_name_the_line_of_the_file() {
     }
     let shown = problem("---\ntitle: T\ndate: soon\n---\n").to_string();
     assert!(shown.starts_with("/site/a.md:3: `date`"), "{shown}");
+}
+
+#[test]
+fn our_own_words_for_the_archive_and_the_beginning() {
+    let doc = ok("a.md", "---\ntitle: T\nstatus: Archived\ncreated: 2020-01-02\n---\n");
+    assert!(doc.archived && !doc.draft && doc.custom.is_empty());
+    assert_eq!(doc.created, utc("2020-01-02T00:00:00Z"));
+    assert!(ok("a.md", "---\ntitle: T\nstatus: draft\n---\n").draft);
+    let others = ok("a.md", "---\ntitle: T\nstatus: evergreen\ncreated: by hand\n---\n");
+    assert!(!others.archived && !others.draft && others.created.is_none());
+    assert_eq!(custom(&others), json!({"status": "evergreen", "created": "by hand"}));
+}
+
+#[test]
+fn fields_are_found_again_under_the_names_the_file_gives_them() {
+    let text = "---\nTitle: T\npermalink: /2024/the-name/\n\ntranslationKey: k\ncategories: [a]\n---\n";
+    let (doc, places) = parse(Path::new("/site"), Path::new("/site/a.md"), text).unwrap();
+    assert_eq!(doc.slug, "the-name");
+    assert_eq!(places.of("title"), Some(("Title", 2)));
+    assert_eq!(places.of("slug"), Some(("permalink", 3)));
+    assert_eq!(places.of("translation_key"), Some(("translationKey", 5)));
+    assert_eq!(places.of("tags"), Some(("categories", 6)));
+    assert_eq!(places.of("markdown"), None);
+}
+
+#[test]
+fn a_body_is_kept_to_the_byte_where_the_file_says_so() {
+    for body in ["\r\na\r\n", "\n", "a  \n\n", "\r", "---\n", " \n    code\n"] {
+        let doc = Document { title: "T".into(), slug: "t".into(), markdown: body.into(), ..Document::default() };
+        let text = to_markdown(&doc);
+        assert!(text.contains("verbatim: true"), "{text}");
+        assert_eq!(parse_at("a.md", &text).unwrap(), doc, "{body:?}");
+        let of_windows = text.replace('\r', "").replace('\n', "\r\n");
+        assert_eq!(parse_at("a.md", &of_windows).unwrap().markdown, normal_body(body), "changed line ends");
+    }
+    assert_eq!(custom(&ok("a.md", "---\ntitle: T\nverbatim: a word\n---\n")), json!({"verbatim": "a word"}));
 }
 
 #[test]
@@ -270,10 +328,10 @@ fn export_paths_are_told_apart_and_kept_short() {
     let (first, second) = (path(&"字".repeat(99)), path(&format!("{}二", "字".repeat(98))));
     assert!(first.len() < 255 && first != second, "{first}");
     assert_eq!(path("../../etc/passwd"), "etc-passwd.md");
-    assert_eq!(path("con"), "post-con.md");
-    assert_eq!(path("com1"), "post-com1.md");
-    assert_eq!(path("_index"), "post-_index.md");
-    assert_eq!(path("2024-01-02-x"), "post-2024-01-02-x.md");
+    assert_eq!(path("con"), "post--con.md");
+    assert_eq!(path("com1"), "post--com1.md");
+    assert_eq!(path("_index"), "post--_index.md");
+    assert_eq!(path("2024-01-02-x"), "post--2024-01-02-x.md");
     assert_eq!(path("🎉"), "t.md");
 }
 
@@ -356,8 +414,8 @@ fn line_text() -> impl Strategy<Value = String> {
 }
 
 fn moment() -> impl Strategy<Value = DateTime<Utc>> {
-    (-30_000_000_000_i64..250_000_000_000, prop_oneof![Just(0_u32), 0..1_000_000_000_u32])
-        .prop_map(|(seconds, nanos)| DateTime::from_timestamp(seconds, nanos).unwrap())
+    (-30_000_000_000_i64..250_000_000_000, prop_oneof![Just(0_u32), 0..1_000_000_u32])
+        .prop_map(|(seconds, micros)| DateTime::from_timestamp(seconds, micros * 1000).unwrap())
 }
 
 prop_compose! {
@@ -366,12 +424,13 @@ prop_compose! {
         slug in "[\\PC]{1,120}".prop_map(|text| slugify(&text)).prop_filter("empty", |slug| !slug.is_empty()),
         kind in prop::option::of(prop::sample::select(vec!["article", "note", "page", "project"])),
         language in prop::option::of(prop::sample::select(vec!["en", "zh-CN", "zh-Hans", "fil"])),
-        dates in (prop::option::of(moment()), prop::option::of(moment()), any::<bool>()),
+        dates in (prop::option::of(moment()), prop::option::of(moment()), prop::option::of(moment())),
+        state in any::<(bool, bool)>(),
         tags in prop::collection::btree_map("[a-z]{1,4}|[字-守]{1,3}|1\\.[0-9]{2}", Just(()), 0..4),
         texts in prop::collection::vec(prop::option::of(line_text()), 5),
         series_order in prop::option::of(any::<i32>()),
-        custom in prop::collection::btree_map(prop_oneof![line_text(), "custom|layout|date|Tags|hero_image"], json_value(), 0..4),
-        markdown in "[^\0]{0,60}".prop_map(|text| normal_body(&text)),
+        custom in prop::collection::btree_map(prop_oneof![line_text(), "custom|layout|date|Tags|hero_image|status|created"], json_value(), 0..4),
+        markdown in prop_oneof!["[^\0]{0,60}", "[ \t\r\n]{0,6}", "[^\0]{0,60}".prop_map(|text| normal_body(&text))],
     ) -> Document {
         let mut texts = texts.into_iter();
         let mut text = || texts.next().flatten();
@@ -379,7 +438,7 @@ prop_compose! {
             title, slug, series_order, markdown,
             kind: kind.map(str::to_owned),
             language: language.map(str::to_owned),
-            date: dates.0, updated: dates.1, draft: dates.2,
+            date: dates.0, updated: dates.1, created: dates.2, draft: state.0, archived: state.1,
             tags: tags.into_keys().collect(),
             series: text(), description: text(), cover: text(), author: text(), translation_key: text(),
             custom: custom.into_iter().collect(),
@@ -391,7 +450,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(doc in document()) {
         let text = to_markdown(&doc);
-        let back = parse(Path::new("/x"), &Path::new("/x").join(export_path(&doc)), &text);
+        let back = document_of(Path::new("/x"), &Path::new("/x").join(export_path(&doc)), &text);
         prop_assert_eq!(back.map_err(|problem| TestCaseError::fail(format!("{problem}\n{text}")))?, doc);
     }
 

@@ -10,8 +10,9 @@ use super::{
     Document, dates,
     document::normal_body,
     fields::is_known,
-    names::{kind_of, language_tag, slugify, stable_hash},
+    names::{kind_of, language_tag, stable_hash},
 };
+use crate::services::slug::slugify;
 
 /// Bytes of a file's name without its ending; file systems take 255.
 const MAX_NAME_BYTES: usize = 200;
@@ -32,8 +33,12 @@ struct Front<'a> {
     date: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write_date")]
     updated: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write_date")]
+    created: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     draft: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +53,8 @@ struct Front<'a> {
     author: &'a Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     translation_key: &'a Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    verbatim: bool,
     #[serde(flatten)]
     top: Map<String, Value>,
     /// Custom fields whose names would be read as something else at the top.
@@ -57,8 +64,8 @@ struct Front<'a> {
 
 /// The file of a post: YAML front matter, a blank line, the body.
 ///
-/// `parse(to_markdown(d)) == d` for every `d` that `parse` could have given; another one comes
-/// back with its line ends, blanks and slug put in order.
+/// `parse(to_markdown(d)) == d` for every `d` that `parse` could have given, and whatever its body;
+/// another one comes back with its blanks and slug put in order.
 pub fn to_markdown(doc: &Document) -> String {
     let entries = doc.custom.clone().into_iter();
     let (custom, top) = entries.partition(|(key, _)| is_known(key));
@@ -69,7 +76,9 @@ pub fn to_markdown(doc: &Document) -> String {
         language: &doc.language,
         date: doc.date,
         updated: doc.updated,
+        created: doc.created,
         draft: doc.draft,
+        status: doc.archived.then_some("archived"),
         tags: &doc.tags,
         series: &doc.series,
         series_order: doc.series_order,
@@ -77,13 +86,14 @@ pub fn to_markdown(doc: &Document) -> String {
         cover: &doc.cover,
         author: &doc.author,
         translation_key: &doc.translation_key,
+        verbatim: normal_body(&doc.markdown) != doc.markdown,
         top,
         custom,
     };
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let yaml = serde_saphyr::to_string_with_options(&front, options)
         .expect("strings, numbers, lists and string-keyed maps always have a YAML form");
-    let body = normal_body(&doc.markdown);
+    let body = &doc.markdown;
     let blank = if body.is_empty() { "" } else { "\n" };
     format!("---\n{}\n---\n{blank}{body}{blank}", yaml.trim_end_matches('\n'))
 }
@@ -110,7 +120,8 @@ fn file_name(doc: &Document) -> String {
     // A day at the start would be read as the date of a post without one.
     let misread = doc.date.is_none() && dates::leading_day(&slug).is_some();
     if slug.is_empty() || misread || slug == "_index" || is_device(&slug) {
-        return cut(format!("post-{slug}").trim_end_matches('-'));
+        // Two hyphens, which no slug has: the name of no other post.
+        return cut(format!("post--{slug}").trim_end_matches('-'));
     }
     cut(&slug)
 }

@@ -49,7 +49,7 @@ pub(super) fn yaml(source: &str) -> Result<Vec<Field>, Problem> {
                     .location()
                     .map_or(1 + source.len() - source.trim_start_matches('\n').len(), |at| at.line() as usize),
             ),
-            message: format!("the YAML front matter: {}", cause.render_with_options(plain)),
+            message: format!("the YAML front matter: {}", plainly(&cause.render_with_options(plain))),
         }
     })?;
     let field = |(key, value): (Spanned<String>, Spanned<Yaml>)| Field {
@@ -58,6 +58,14 @@ pub(super) fn yaml(source: &str) -> Result<Vec<Field>, Problem> {
         node: value.value.into_node(source, &value.defined),
     };
     Ok(top.0.into_iter().map(field).collect())
+}
+
+/// Without the library's advice to programmers.
+fn plainly(message: &str) -> String {
+    match message.split_once(", set DuplicateKeyPolicy in Options if acceptable") {
+        Some((what, place)) => format!("{what} stands there twice{place}"),
+        None => message.to_owned(),
+    }
 }
 
 struct YamlTop(Vec<(Spanned<String>, Spanned<Yaml>)>);

@@ -1,118 +1,132 @@
 //! One post out of a file.
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Authors, Change, ImportOptions, author_id, slug_of};
+use self::wanted::{Wanted, check, equal, find, known_series, wanted};
+use super::run::Run;
+use super::{Authors, ImportOptions};
 use crate::events::{EventKind, NewEvent};
+use crate::services::ServiceError;
 use crate::services::content_folder::Document;
 use crate::services::markdown::Rendered;
-use crate::services::publishing::{PUBLISH_JOB, keep_revision, render, set_tags, set_translation, slug_taken};
-use crate::services::validate::{Check, MAX_POST_BYTES};
-use crate::services::{ServiceError, Services};
-use crate::store::posts::{self, NewPost, PostBodyRow, PostChanges, PostKind, PostRow, PostStatus};
+use crate::services::publishing::{
+    PUBLISH_JOB, group_is_free, keep_revision, render, set_tags, set_translation, slug_taken,
+};
+use crate::services::slug::slugify;
+use crate::store::posts::{self, NewPost, PostChanges, PostRow, PostStatus};
 use crate::store::series::{self, SeriesRow};
-use crate::store::{Conn, Tx, jobs, tags, translations};
+use crate::store::{Tx, jobs};
 
-/// What the file says, in the terms of the store.
-struct Wanted<'a> {
-    document: &'a Document,
-    kind: PostKind,
-    language: String,
-    status: PostStatus,
-    published_at: Option<DateTime<Utc>>,
-    author_id: Uuid,
-    series_id: Option<Uuid>,
+mod wanted;
+
+/// What happened to one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+/// What was done for one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    pub change: Change,
+    /// How many were made because it names them.
+    pub tags: usize,
+    pub series: usize,
+}
+
+impl Done {
+    const NOTHING: Self = Self { change: Change::Unchanged, tags: 0, series: 0 };
 }
 
 /// Brings the database in line with one file.
-pub async fn import(
-    services: &Services,
-    document: &Document,
-    options: &ImportOptions,
-    authors: &Authors,
-) -> Result<Change, ServiceError> {
+pub async fn import(run: &mut Run<'_>, document: &Document, authors: &Authors) -> Result<Done, ServiceError> {
     check(document)?;
-    let author_id = author_id(services, document.author.as_deref(), authors, options.author.id).await?;
-    let mut tx = services.db.begin().await?;
-    let known = posts::ids_by_slugs(&mut tx, std::slice::from_ref(&document.slug)).await?.pop();
-    let before = match known {
-        Some((_, id)) => posts::lock(&mut tx, id).await?,
+    let rendered = if run.options.dry_run {
+        // Nobody will read it, and nothing may take long while the one transaction is open.
+        Rendered { html: String::new(), outline: Vec::new(), excerpt: String::new(), words: 0 }
+    } else {
+        // Most files of a second run are as they were: they cost no rendering and no lock.
+        let mut conn = run.services.db.conn().await?;
+        let before = find(&mut conn, document).await?;
+        if let Some(before) = before {
+            let wanted = wanted(&mut conn, document, Some(&before), authors, run.options).await?;
+            if equal(&mut conn, &wanted, &before).await? {
+                return Ok(Done::NOTHING);
+            }
+        }
+        drop(conn);
+        render(&document.markdown).await?
+    };
+    let mut tx = run.step().await?;
+    match write(&mut tx, document, rendered, authors, run.options).await {
+        Ok((done, events)) => {
+            run.end(tx, &events).await?;
+            Ok(done)
+        }
+        Err(error) => {
+            run.refused(tx);
+            Err(error)
+        }
+    }
+}
+
+/// Writes one post. What can be refused is refused before the first change.
+async fn write(
+    tx: &mut Tx,
+    document: &Document,
+    rendered: Rendered,
+    authors: &Authors,
+    options: &ImportOptions,
+) -> Result<(Done, Vec<NewEvent>), ServiceError> {
+    let before = match find(tx, document).await? {
+        Some(post) => posts::lock(tx, post.id).await?,
         None => None,
     };
-    let mut wanted = wanted(document, before.as_ref(), author_id, options);
-    wanted.series_id = match (&document.series, options.dry_run) {
-        (Some(name), false) => Some(series_id(&mut tx, name, &wanted.language, options).await?),
-        (Some(name), true) => known_series(&mut tx, name).await?,
-        (None, _) => None,
-    };
-    let Some(before) = before else {
-        if !options.dry_run {
-            create(services, tx, &wanted, options).await?;
+    let mut wanted = wanted(tx, document, before.as_ref(), authors, options).await?;
+    if let Some(before) = &before
+        && equal(tx, &wanted, before).await?
+    {
+        return Ok((Done::NOTHING, Vec::new()));
+    }
+    let id = before.as_ref().map_or_else(Uuid::now_v7, |post| post.id);
+    group_is_free(tx, document.translation_key.as_deref(), &wanted.language, id).await?;
+    let mut done = Done { change: Change::Created, tags: 0, series: 0 };
+    if let (Some(name), None) = (&document.series, wanted.series_id) {
+        let (series_id, made) = make_series(tx, name, &wanted.language, options).await?;
+        wanted.series_id = Some(series_id);
+        done.series = made;
+    }
+    let row = match &before {
+        None => insert(tx, id, &wanted, rendered, options).await?,
+        Some(before) => {
+            done.change = Change::Updated;
+            update(tx, &wanted, before, rendered, options).await?
         }
-        return Ok(Change::Created);
     };
-    if equal(&mut tx, &wanted, &before).await? {
-        return Ok(Change::Unchanged);
+    done.tags = set_tags(tx, row.id, &document.tags, options.now).await?;
+    set_translation(tx, &row, document.translation_key.as_deref()).await?;
+    match (wanted.status, wanted.published_at) {
+        (PostStatus::Scheduled, Some(at)) => jobs::enqueue(tx, PUBLISH_JOB, row.id, at, options.now).await?,
+        _ => jobs::cancel(tx, PUBLISH_JOB, row.id).await?,
     }
-    if !options.dry_run {
-        update(services, tx, &wanted, &before, options).await?;
-    }
-    Ok(Change::Updated)
+    Ok((done, events(&row, before.map(|post| post.status), options)))
 }
 
-fn wanted<'a>(
-    document: &'a Document,
-    before: Option<&PostRow>,
-    author_id: Uuid,
-    options: &ImportOptions,
-) -> Wanted<'a> {
-    let published_at = match (document.draft, document.date) {
-        (true, date) => date.filter(|at| *at <= options.now),
-        (false, Some(date)) => Some(date),
-        // A file without a date was published when it was first seen.
-        (false, None) => Some(before.and_then(|post| post.published_at).unwrap_or(options.now)),
-    };
-    let status = match published_at {
-        // An export writes the archive as drafts: to import it again must not take posts out.
-        _ if document.draft && before.is_some_and(|post| post.status == PostStatus::Archived) => PostStatus::Archived,
-        _ if document.draft => PostStatus::Draft,
-        Some(at) if at > options.now => PostStatus::Scheduled,
-        _ => PostStatus::Published,
-    };
-    let kind = document.kind.as_deref().and_then(|kind| kind.to_uppercase().parse().ok());
-    Wanted {
-        document,
-        kind: kind.unwrap_or(PostKind::Article),
-        language: document.language.clone().unwrap_or_else(|| "en".into()),
-        status,
-        published_at,
-        author_id,
-        series_id: None,
-    }
-}
-
-fn check(document: &Document) -> Result<(), ServiceError> {
-    let mut check = Check::default();
-    check.text("title", &document.title, 300).markdown(&document.markdown, MAX_POST_BYTES).slug(&document.slug);
-    if let Some(language) = &document.language {
-        check.language(language);
-    }
-    check.done()
-}
-
-async fn create(
-    services: &Services,
-    mut tx: Tx,
+async fn insert(
+    tx: &mut Tx,
+    id: Uuid,
     wanted: &Wanted<'_>,
+    rendered: Rendered,
     options: &ImportOptions,
-) -> Result<(), ServiceError> {
+) -> Result<PostRow, ServiceError> {
     let document = wanted.document;
-    let rendered = render(&document.markdown).await?;
-    let created_at = document.date.filter(|at| *at <= options.now).unwrap_or(options.now);
+    let begun = document.created.or(document.date.filter(|at| *at <= options.now));
+    let created_at = begun.unwrap_or(options.now);
     let post = NewPost {
-        id: Uuid::now_v7(),
+        id,
         kind: wanted.kind,
         status: wanted.status,
         slug: document.slug.clone(),
@@ -134,24 +148,21 @@ async fn create(
         created_at,
         updated_at: document.updated.unwrap_or(created_at),
     };
-    let row = posts::insert(&mut tx, &post).await.map_err(|e| slug_taken(e, &post.slug))?;
-    finish(services, tx, &row, wanted, None, options).await
+    posts::insert(tx, &post).await.map_err(|e| slug_taken(e, &post.slug))
 }
 
 async fn update(
-    services: &Services,
-    mut tx: Tx,
+    tx: &mut Tx,
     wanted: &Wanted<'_>,
     before: &PostRow,
+    rendered: Rendered,
     options: &ImportOptions,
-) -> Result<(), ServiceError> {
-    let rendered = render(&wanted.document.markdown).await?;
-    keep_revision(&mut tx, before, options.author.id, options.now).await?;
+) -> Result<PostRow, ServiceError> {
+    keep_revision(tx, before, options.author.id, options.now).await?;
     let changes = changes(wanted, rendered);
     let at = wanted.document.updated.unwrap_or(options.now);
-    let row = posts::update(&mut tx, before.id, before.version, &changes, at).await?;
-    let row = row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))?;
-    finish(services, tx, &row, wanted, Some(before.status), options).await
+    let row = posts::update(tx, before.id, before.version, &changes, at).await?;
+    row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))
 }
 
 fn changes(wanted: &Wanted<'_>, rendered: Rendered) -> PostChanges {
@@ -174,24 +185,11 @@ fn changes(wanted: &Wanted<'_>, rendered: Rendered) -> PostChanges {
         series_id: Some(wanted.series_id),
         series_position: Some(document.series_order),
         published_at: Some(wanted.published_at),
+        created_at: document.created,
     }
 }
 
-/// Tags, translations, the job of a scheduled post, and the events.
-async fn finish(
-    services: &Services,
-    mut tx: Tx,
-    row: &PostRow,
-    wanted: &Wanted<'_>,
-    before: Option<PostStatus>,
-    options: &ImportOptions,
-) -> Result<(), ServiceError> {
-    set_tags(&mut tx, row.id, &wanted.document.tags, options.now).await?;
-    set_translation(&mut tx, row, wanted.document.translation_key.as_deref()).await?;
-    match (wanted.status, wanted.published_at) {
-        (PostStatus::Scheduled, Some(at)) => jobs::enqueue(&mut tx, PUBLISH_JOB, row.id, at, options.now).await?,
-        _ => jobs::cancel(&mut tx, PUBLISH_JOB, row.id).await?,
-    }
+fn events(row: &PostRow, before: Option<PostStatus>, options: &ImportOptions) -> Vec<NewEvent> {
     let event = |kind| NewEvent {
         kind,
         subject: row.id,
@@ -200,69 +198,32 @@ async fn finish(
         at: options.now,
     };
     let mut events = vec![event(if before.is_none() { EventKind::PostCreated } else { EventKind::PostUpdated })];
-    if before == Some(PostStatus::Published) && wanted.status != PostStatus::Published {
+    if before == Some(PostStatus::Published) && row.status != PostStatus::Published {
         events.push(event(EventKind::PostUnpublished));
     }
-    if before != Some(PostStatus::Published) && wanted.status == PostStatus::Published {
+    if before != Some(PostStatus::Published) && row.status == PostStatus::Published {
         events.push(event(EventKind::PostPublished));
     }
-    Ok(services.commit(tx, &events).await?)
+    events
 }
 
-async fn series_id(tx: &mut Tx, name: &str, language: &str, options: &ImportOptions) -> Result<Uuid, ServiceError> {
+/// The series that a file names, and how many had to be made for it.
+async fn make_series(
+    tx: &mut Tx,
+    name: &str,
+    language: &str,
+    options: &ImportOptions,
+) -> Result<(Uuid, usize), ServiceError> {
     let row = SeriesRow {
         id: Uuid::now_v7(),
-        slug: slug_of(name),
+        slug: slugify(name),
         title: name.to_owned(),
         description: String::new(),
         language: language.to_owned(),
         demo: options.demo,
         created_at: options.now,
     };
-    if let Some(known) = known_series(tx, name).await? {
-        return Ok(known);
-    }
-    series::insert_missing(tx, std::slice::from_ref(&row)).await?;
-    let made = known_series(tx, name).await?;
-    made.ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))
-}
-
-/// The series that a file names by its title or its slug.
-async fn known_series(conn: &mut Conn, name: &str) -> Result<Option<Uuid>, ServiceError> {
-    if let Some(known) = series::by_title(conn, name).await? {
-        return Ok(Some(known.id));
-    }
-    Ok(series::by_slugs(conn, &[slug_of(name)]).await?.pop().map(|row| row.id))
-}
-
-async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Result<bool, ServiceError> {
-    let document = wanted.document;
-    let row_is_equal = before.title == document.title
-        && before.kind == wanted.kind
-        && before.status == wanted.status
-        && before.language == wanted.language
-        && before.published_at == wanted.published_at
-        && before.description == document.description
-        && before.cover == document.cover
-        && before.custom == json!(document.custom)
-        && before.author_id == wanted.author_id
-        && before.series_id == wanted.series_id
-        && before.series_position == document.series_order;
-    if !row_is_equal {
-        return Ok(false);
-    }
-    let body = posts::bodies(conn, &[before.id]).await?.pop();
-    if body.is_none_or(|body: PostBodyRow| body.markdown != document.markdown) {
-        return Ok(false);
-    }
-    let key = translations::keys(conn, &[before.id]).await?.remove(&before.id);
-    let tags = tags::by_posts(conn, &[before.id]).await?.remove(&before.id).unwrap_or_default();
-    let mut wanted_tags: Vec<String> = Vec::new();
-    for slug in document.tags.iter().map(|name| slug_of(name)).filter(|slug| !slug.is_empty()) {
-        if !wanted_tags.contains(&slug) {
-            wanted_tags.push(slug);
-        }
-    }
-    let tags_are_equal = tags.iter().map(|tag| tag.slug.as_str()).eq(wanted_tags.iter().map(String::as_str));
-    Ok(key == document.translation_key && tags_are_equal)
+    let made = series::insert_missing(tx, std::slice::from_ref(&row)).await?;
+    let id = known_series(tx, name).await?;
+    Ok((id.ok_or_else(|| ServiceError::Internal("a series vanished while it was made".into()))?, made))
 }

@@ -1,6 +1,6 @@
 //! A post's plain text: its excerpt and its number of words. Imported by this room only.
 
-use super::slug::is_combining;
+use crate::services::slug::is_combining;
 use comrak::arena_tree::NodeEdge;
 use comrak::nodes::{AstNode, NodeValue};
 

@@ -35,8 +35,6 @@ use comrak::{Arena, Options, create_formatter, parse_document};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-pub use slug::slugify;
-
 /// A document of more nodes than this is shown as its source, so that memory stays bounded.
 ///
 /// An ordinary text has about one node per 10 bytes; a hostile table has 4 cells per byte.

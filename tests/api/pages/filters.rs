@@ -115,6 +115,26 @@ async fn a_filter_goes_on_over_pages() {
 }
 
 #[tokio::test]
+async fn a_date_that_no_post_can_have_is_refused_with_what_is_allowed() {
+    let app = TestApp::start().await;
+    for name in ["from", "to"] {
+        for at in ["-4713-01-01T00:00:00Z", "-262000-01-01T00:00:00Z", "0999-12-31T00:00:00Z", "+10000-01-01T00:00:00Z"]
+        {
+            let query = format!("{{ posts(filter: {{ publishedBetween: {{ {name}: {at:?} }} }}) {{ totalCount }} }}");
+            let answer = app.ask(&query, json!({})).await;
+            assert_eq!(crate::support::code(&answer), "BAD_USER_INPUT", "{name} {at}: {answer:#}");
+            let message = answer["errors"][0]["message"].as_str().expect("a message");
+            let says = format!("`publishedBetween.{name}`");
+            assert!(message.contains(&says) && message.contains("in the years 1000 to 9999"), "{message}");
+        }
+        let edge = format!(
+            "{{ posts(filter: {{ publishedBetween: {{ {name}: \"1000-01-01T00:00:00Z\" }} }}) {{ totalCount }} }}"
+        );
+        data(app.ask(&edge, json!({})).await);
+    }
+}
+
+#[tokio::test]
 async fn a_filter_that_cannot_be_read_is_refused() {
     let app = TestApp::start().await;
     for filter in

@@ -1,0 +1,116 @@
+//! Somebody deletes a thing in the moment in which another adds to it. Real servers only: on the
+//! embedded database transactions take turns.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_postgres::{Client, NoTls};
+
+use crate::deeds::{POST, attempt, comment, done, draft, published, text};
+use crate::support::{TestApp, on_real_servers};
+
+/// Another program's connection to the same database.
+async fn other(app: &TestApp) -> Client {
+    let url = app.database.url().expect("a server's database");
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client
+}
+
+/// Sends a mutation while a deletion is under way, which ends when the mutation waits for it.
+async fn while_it_is_deleted(app: &TestApp, deletion: &str, mutation: &str, selection: &str, input: Value) -> Value {
+    let (deleting, watching) = (other(app).await, other(app).await);
+    deleting.batch_execute(&format!("BEGIN; {deletion}")).await.expect("deleted, but not committed");
+    let waits = async {
+        let until = Instant::now() + Duration::from_secs(20);
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while watching.query(waiting, &[]).await.expect("an answer").is_empty() {
+            assert!(Instant::now() < until, "{mutation} should wait for the deletion");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        deleting.batch_execute("COMMIT").await.expect("the deletion is committed");
+    };
+    let sent = attempt(app, Some(&app.tokens.editor), mutation, selection, input);
+    let (answer, ()) = tokio::join!(sent, waits);
+    answer
+}
+
+fn refused(answer: &Value) -> Value {
+    let faults = answer["data"]["done"]["userErrors"].as_array();
+    let faults = faults.unwrap_or_else(|| panic!("it should be refused as a user error: {answer:#}"));
+    faults.iter().map(|fault| json!([fault["code"], fault["field"]])).collect()
+}
+
+#[tokio::test]
+async fn what_is_added_to_a_post_that_vanishes_is_refused_as_not_found() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    for (mutation, selection, more) in [
+        ("addComment", "comment { id }", json!({ "markdown": "Too late." })),
+        ("react", "post { id }", json!({ "kind": "LIKE" })),
+    ] {
+        let slug = format!("vanishing-{}", mutation.to_lowercase());
+        let id = published(&app, &slug).await;
+        let mut input = more;
+        input["postId"] = json!(id);
+        let deletion = format!("DELETE FROM posts WHERE slug = '{slug}'");
+        let answer = while_it_is_deleted(&app, &deletion, mutation, selection, input).await;
+        assert_eq!(refused(&answer), json!([["NOT_FOUND", "postId"]]), "{mutation}: {answer:#}");
+    }
+    for (mutation, more) in [
+        ("updatePost", json!({ "basedOnVersion": 1, "markdown": "Too late.", "tags": ["ink"] })),
+        ("publishPost", json!({})),
+    ] {
+        let slug = format!("vanishing-{}", mutation.to_lowercase());
+        let mut input = more;
+        input["id"] = json!(draft(&app, &slug).await);
+        let deletion = format!("DELETE FROM posts WHERE slug = '{slug}'");
+        let answer = while_it_is_deleted(&app, &deletion, mutation, POST, input).await;
+        assert_eq!(refused(&answer), json!([["NOT_FOUND", "id"]]), "{mutation}: {answer:#}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_comment_that_vanishes_is_refused_as_not_found() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let id = published(&app, "Discussed").await;
+    let asked = text(&comment(&app, &app.tokens.editor, &id, None, "Vanishing.").await["id"]);
+    let input = json!({ "postId": id, "parentId": asked, "markdown": "Too late." });
+    let deletion = "DELETE FROM comments WHERE markdown = 'Vanishing.'";
+    let answer = while_it_is_deleted(&app, deletion, "addComment", "comment { id }", input).await;
+    assert_eq!(refused(&answer), json!([["NOT_FOUND", "parentId"]]), "{answer:#}");
+}
+
+#[tokio::test]
+async fn a_post_of_a_series_that_vanishes_is_refused_as_not_found() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let input = json!({ "title": "Vanishing", "language": "en" });
+    let series = done(&app, &app.tokens.editor, "createSeries", "series { id }", input).await["series"]["id"].take();
+    let input = json!({ "title": "Part", "markdown": "x", "seriesId": series });
+    let deletion = "DELETE FROM series WHERE slug = 'vanishing'";
+    let answer = while_it_is_deleted(&app, deletion, "createPost", POST, input).await;
+    assert_eq!(refused(&answer), json!([["NOT_FOUND", "seriesId"]]), "{answer:#}");
+}
+
+/// Tags are made when they are missing, so one that vanishes is made again.
+#[tokio::test]
+async fn a_tag_that_vanishes_costs_no_post() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    done(&app, &app.tokens.editor, "createTag", "tag { id }", json!({ "name": "Vanishing" })).await;
+    let input = json!({ "title": "Tagged", "markdown": "x", "tags": ["vanishing"] });
+    let deletion = "DELETE FROM tags WHERE slug = 'vanishing'";
+    let answer = while_it_is_deleted(&app, deletion, "createPost", "post { tags { slug } }", input).await;
+    assert_eq!(answer.get("errors"), None, "{answer:#}");
+    assert_eq!(answer["data"]["done"]["post"]["tags"], json!([{ "slug": "vanishing" }]), "{answer:#}");
+}
