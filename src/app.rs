@@ -16,7 +16,8 @@ use crate::cache::{Cache, CacheSettings, Remote};
 use crate::config::{CommentModeration, Config, Demo, SignUp};
 use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::graphql::{self, Guard, QueryLimits};
-use crate::http::{self, HttpState, Limits};
+use crate::http::server::{Serving, TlsFiles};
+use crate::http::{self, HttpState, Limits, Surroundings};
 use crate::jobs;
 use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
 use crate::store::{Backend, Db, PoolSettings, migrations, users};
@@ -123,17 +124,20 @@ impl App {
         let tasks = TaskTracker::new();
         self.start_background(&tasks, &background);
         let upkeep = tokio::spawn(telemetry.clone().upkeep());
-        let router = http::router(Arc::new(self.http_state(telemetry, stop.clone())));
+        let surroundings = Surroundings {
+            origins: self.config.cors_origins.clone(),
+            trusted_proxies: self.config.trusted_proxies.clone(),
+        };
+        let router = http::router(Arc::new(self.http_state(telemetry, stop.clone())), &surroundings);
         let grace = self.config.shutdown_grace_ms.millis();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let serving = tokio::spawn(serving.into_future());
+        let serving = tokio::spawn(http::server::serve(listener, router, self.serving()?, stop.clone()));
         let database_is_lost = tokio::select! {
             () = stop.cancelled() => false,
             () = self.database_lost() => true,
         };
         stop.cancel();
         tracing::info!("stopping");
-        match tokio::time::timeout(grace, serving).await {
+        match tokio::time::timeout(grace + Duration::from_secs(1), serving).await {
             Ok(done) => done.context("the HTTP server failed")??,
             Err(_) => tracing::warn!("some requests did not finish in time and were cut off"),
         }
@@ -146,6 +150,15 @@ impl App {
         self.close().await?;
         anyhow::ensure!(!database_is_lost, "the embedded database gave up; start again to recover it");
         Ok(())
+    }
+
+    fn serving(&self) -> Result<Serving> {
+        Ok(Serving {
+            max_connections: self.config.max_connections.as_usize(),
+            head_timeout: self.config.header_timeout_ms.millis(),
+            grace: self.config.shutdown_grace_ms.millis(),
+            tls: tls_files(&self.config)?,
+        })
     }
 
     /// Returns when the embedded database has given up for good, which a server never does.
@@ -187,8 +200,9 @@ impl App {
                 max_body_bytes: config.max_body_bytes.as_usize(),
                 max_subscriptions_per_socket: config.max_subscriptions_per_socket.as_usize(),
                 recheck: Duration::from_secs(config.session_recheck_seconds.get()),
-                public_origin: config.public_url.as_ref().map(|url| url.origin().to_owned()),
-                secure_cookies: config.public_url.as_ref().is_some_and(|url| url.is_https()),
+                own_origins: own_origins(config),
+                secure_cookies: config.tls_key.is_some()
+                    || config.public_url.as_ref().is_some_and(|url| url.is_https()),
                 statement_counts: config.statement_counts,
             },
             stopping,
@@ -300,6 +314,23 @@ fn wake_worker(due: Arc<Notify>) -> Observer {
         }
         Box::pin(async {})
     })
+}
+
+/// The files to serve https with, read once to see that they are what they have to be.
+pub fn tls_files(config: &Config) -> Result<Option<TlsFiles>> {
+    let files = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => TlsFiles { certificate: certificate.clone(), key: key.clone() },
+        (None, None) => return Ok(None),
+        (Some(_), None) => anyhow::bail!("tls_certificate is set and tls_key is not: https needs both, or neither"),
+        (None, Some(_)) => anyhow::bail!("tls_key is set and tls_certificate is not: https needs both, or neither"),
+    };
+    http::server::load(&files).context("https cannot be served with tls_certificate and tls_key")?;
+    Ok(Some(files))
+}
+
+fn own_origins(config: &Config) -> Vec<String> {
+    let public = config.public_url.iter().map(|url| url.origin().to_owned());
+    public.chain(config.cors_origins.listed()).collect()
 }
 
 fn pool_settings(config: &Config) -> PoolSettings {

@@ -23,7 +23,7 @@ mod types;
 pub use checks::Check;
 pub use mask::Secret;
 pub use sources::{Flags, Loaded, load};
-pub use types::{Bounded, CommentModeration, Demo, LogFormat, Parse, SignUp, Url};
+pub use types::{Bounded, CommentModeration, Demo, LogFormat, Networks, Origins, Parse, SignUp, Url};
 
 /// One setting, as it is declared.
 pub struct Setting {
@@ -140,6 +140,18 @@ settings! {
     listen: SocketAddr = "127.0.0.1:4000", "an address with a port, such as 127.0.0.1:4000 or 0.0.0.0:80";
     /// The address of the site for its readers; cookies are marked Secure when it is https.
     public_url: Option<Url> = "", "an http or https URL without a path, such as https://example.org";
+    /// The sites whose pages may use the API from a browser.
+    cors_origins: Origins = "", "* for any site, without cookies, or a list such as https://example.org, https://www.example.org";
+    /// The proxies in front of this server: what they say of a client's address is taken.
+    trusted_proxies: Networks = "", "a list of addresses or networks such as 127.0.0.1, 10.0.0.0/8";
+    /// The certificate chain to serve https with, in PEM; renewed files are taken without a restart.
+    tls_certificate: Option<PathBuf> = "", "a path";
+    /// The private key of the certificate, in PEM.
+    tls_key: Option<PathBuf> = "", "a path";
+    /// How long a client may take to send the head of a request, or to ask again, in milliseconds.
+    header_timeout_ms: Bounded<100, 600_000> = "20000", "milliseconds";
+    /// Most connections at the same time.
+    max_connections: Bounded<1, 1_000_000> = "20000", "a number";
     /// Where the embedded database and the files live.
     data_dir: PathBuf = "./data", "a path";
     /// The Postgres to use, 15 or newer with pgvector; empty: the embedded one.

@@ -81,6 +81,7 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
 
 async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {
     let stop = stop_signal()?;
+    let scheme = if app::tls_files(&config)?.is_some() { "https" } else { "http" };
     // First of all, so that a port that is taken is told before anything is changed.
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}: is another program there? Choose another address with --listen", config.listen)
@@ -96,7 +97,7 @@ async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Resul
         () = stop.cancelled() => return Ok(()),
     };
     let base =
-        app.config.public_url.as_ref().map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+        app.config.public_url.as_ref().map_or_else(|| format!("{scheme}://{address}"), |url| url.as_str().to_owned());
     println!(
         "Inkstone is ready.\n\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n\n{welcome}\nCtrl-C stops it."
     );

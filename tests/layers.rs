@@ -51,6 +51,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fred", &["cache", "events"]),
     ("moka", &["cache", "graphql"]),
     ("axum", &["http", "app"]),
+    ("axum_server", &["http"]),
+    ("tower_http", &["http"]),
     ("async_graphql_axum", &["http"]),
     ("async_graphql", &["graphql", "http", "error"]),
     ("dataloader", &["graphql"]),

@@ -1,8 +1,10 @@
 //! What values settings can have.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::mask;
 
@@ -58,6 +60,74 @@ impl Parse for Option<Url> {
 
     fn show(&self) -> String {
         self.as_ref().map(|url| url.0.clone()).unwrap_or_default()
+    }
+}
+
+/// The pages that may use the API from a browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Those of any site, without cookies.
+    Any,
+    /// Those of these sites, with cookies; none if there are none.
+    Listed(Vec<Url>),
+}
+
+impl Origins {
+    /// Scheme and authority of each that is listed.
+    pub fn listed(&self) -> Vec<String> {
+        match self {
+            Self::Any => Vec::new(),
+            Self::Listed(urls) => urls.iter().map(|url| url.origin().to_owned()).collect(),
+        }
+    }
+}
+
+impl Parse for Origins {
+    fn parse(text: &str) -> Option<Self> {
+        if text.trim() == "*" {
+            return Some(Self::Any);
+        }
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(|entry| <Option<Url>>::parse(entry)?).collect::<Option<_>>().map(Self::Listed)
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Any => "*".to_owned(),
+            Self::Listed(_) => self.listed().join(", "),
+        }
+    }
+}
+
+/// Networks whose word on where a request came from is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<IpNet>);
+
+impl Networks {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl Parse for Networks {
+    fn parse(text: &str) -> Option<Self> {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let network = |entry: &str| entry.parse().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from));
+        entries.map(network).collect::<Option<_>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Parse for Option<PathBuf> {
+    fn parse(text: &str) -> Option<Self> {
+        Some((!text.is_empty()).then(|| text.into()))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     }
 }
 

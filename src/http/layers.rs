@@ -3,7 +3,9 @@
 //! Only `http` imports this. To add a layer: a middleware function in a file of `layers/`, and
 //! its place in [`with_layers`].
 
+mod client;
 mod context;
+mod cors;
 mod measure;
 mod panics;
 mod security;
@@ -12,27 +14,42 @@ mod security;
 mod tests;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
+
+use tower_http::compression::CompressionLayer;
+
+use crate::config::{Networks, Origins};
 
 pub use context::RequestId;
+
+/// What stands around the server.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    pub origins: Origins,
+    pub trusted_proxies: Networks,
+}
 
 /// Label of a request that no route answers.
 const UNMATCHED: &str = "unmatched";
 
 /// `router` with all layers around the routes it has so far, so call this last.
 ///
-/// From the outside in: security headers, which so reach every response; the context, whose
-/// span and ids are there for everything inside; metrics, which so see the status of a panic;
-/// the net under panics; the route. Handlers find a [`RequestId`] and a
+/// From the outside in: security headers, which so reach every response; the client's address; the
+/// context, whose span and ids are there for everything inside; metrics, which so see the status of
+/// a panic; which sites may ask; compression, of what is no stream; the net under panics; the route.
+/// Handlers find a [`RequestId`], a [`ClientAddress`] and a
 /// [`TraceContext`](crate::telemetry::trace_context::TraceContext) in the request's extensions.
-pub fn with_layers<S>(router: Router<S>) -> Router<S>
+pub fn with_layers<S>(router: Router<S>, surroundings: &Surroundings) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     // The layer added last is the outermost.
     router
         .layer(from_fn(panics::catch))
+        .layer(CompressionLayer::new())
+        .layer(cors::layer(&surroundings.origins))
         .layer(from_fn(measure::record))
         .layer(from_fn(context::establish))
+        .layer(from_fn_with_state(surroundings.trusted_proxies.clone(), client::find))
         .layer(from_fn(security::set_headers))
 }

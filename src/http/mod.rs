@@ -23,9 +23,12 @@ mod graphiql;
 mod graphql;
 mod health;
 mod layers;
+pub mod server;
 mod sse;
 mod viewer;
 mod websocket;
+
+pub use layers::Surroundings;
 
 /// What handlers work with.
 pub struct HttpState {
@@ -49,8 +52,8 @@ pub struct Limits {
     pub max_subscriptions_per_socket: usize,
     /// How often a connection that stays open is asked for its rights again.
     pub recheck: Duration,
-    /// Scheme and authority of the site at its public address.
-    pub public_origin: Option<String>,
+    /// Scheme and authority of each site whose pages may use a reader's cookie.
+    pub own_origins: Vec<String>,
     /// The session cookie is marked Secure.
     pub secure_cookies: bool,
     /// Tell the number of SQL statements in `Server-Timing`.
@@ -58,7 +61,7 @@ pub struct Limits {
 }
 
 /// All routes, with the layers around them.
-pub fn router(state: Arc<HttpState>) -> Router {
+pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
     let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let routes = Router::new()
         .merge(graphiql::routes())
@@ -69,5 +72,5 @@ pub fn router(state: Arc<HttpState>) -> Router {
         .route("/metrics", get(health::metrics))
         .layer(body_limit)
         .with_state(state);
-    layers::with_layers(routes)
+    layers::with_layers(routes, surroundings)
 }

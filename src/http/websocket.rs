@@ -58,7 +58,7 @@ pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderM
         let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
         return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
     };
-    if viewer::is_by_cookie(&headers) && !is_same_origin(&headers, state.limits.public_origin.as_deref()) {
+    if viewer::is_by_cookie(&headers) && !is_same_origin(&headers, &state.limits.own_origins) {
         let error = ApiError::new(
             Code::Forbidden,
             "a page of another site cannot use this site's cookie: send a token in connection_init",
@@ -80,14 +80,14 @@ pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderM
 }
 
 /// Browsers send cookies with WebSocket upgrades of any page; the `Origin` tells whose it is: this
-/// host's, or the site's at its public address. What is no browser sends none.
-fn is_same_origin(headers: &HeaderMap, public_origin: Option<&str>) -> bool {
+/// host's, or one that the settings name. What is no browser sends none.
+fn is_same_origin(headers: &HeaderMap, own_origins: &[String]) -> bool {
     let Some(origin) = headers.get("origin") else { return true };
     let (Ok(origin), host) = (origin.to_str(), headers.get("host").and_then(|host| host.to_str().ok())) else {
         return false;
     };
     let is_host = |host: &str| origin.split_once("://").is_some_and(|(_, own)| own.eq_ignore_ascii_case(host));
-    host.is_some_and(is_host) || public_origin.is_some_and(|public| origin.eq_ignore_ascii_case(public))
+    host.is_some_and(is_host) || own_origins.iter().any(|own| origin.eq_ignore_ascii_case(own))
 }
 
 struct Connection {

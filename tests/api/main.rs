@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connections;
 mod costs;
 mod examples;
 mod http;

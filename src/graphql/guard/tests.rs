@@ -63,7 +63,7 @@ fn what_is_over_a_limit_is_told_with_both_numbers() {
         (format!("{{ {aliases} }}"), "31", "30"),
         (format!("{{ ...F }} fragment F on Query {{ {aliases} }}"), "31", "30"),
         (deep, "16", "15"),
-        ("{ posts(first: 100) { nodes { comments(first: 100) { nodes { html } } } } }".into(), "501", "50000"),
+        ("{ posts(first: 100) { nodes { comments(first: 100) { nodes { replies(first: 100) { nodes { id } } } } } } }".into(), "1111111", "50000"),
         (format!("query {{ site {{ title {} }} }}", "@skip(if: false) ".repeat(51)), "51", "50"),
         (format!("mutation {{ {logins} }}"), "11", "10"),
         ("subscription { a: postPublished { cursor } b: postPublished { cursor } }".into(), "2", "1"),

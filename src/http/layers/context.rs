@@ -12,6 +12,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::UNMATCHED;
+use super::client::ClientAddress;
 use crate::telemetry::trace_context::{TRACEPARENT, TraceContext};
 
 /// The header that carries a request's id, in both directions.
@@ -59,6 +60,7 @@ pub(super) async fn establish(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let trace = trace_context(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let client = request.extensions().get::<ClientAddress>().and_then(|client| client.0);
     // Error level: a span below the log filter's level would leave warnings without ids.
     let span = tracing::error_span!(
         "request",
@@ -66,6 +68,7 @@ pub(super) async fn establish(mut request: Request, next: Next) -> Response {
         trace_id = trace.trace_id_hex(),
         method = %request.method(),
         path = request.uri().path(),
+        client = client.map(tracing::field::display),
     );
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);

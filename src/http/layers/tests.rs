@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{RequestId, with_layers};
+use super::{RequestId, Surroundings, with_layers};
+use crate::config::{Networks, Origins};
 use crate::telemetry::capture::Capture;
 use crate::telemetry::trace_context::TraceContext;
 
@@ -25,7 +26,8 @@ fn app() -> Router {
         .route("/framed", get(async || ([(header::X_FRAME_OPTIONS, "SAMEORIGIN")], "")))
         .route("/healthz", get(async || "ok"))
         .route("/panic", get(async || -> &'static str { panic!("no ink left in {}", "well") }));
-    with_layers(routes).with_state("shared")
+    let surroundings = Surroundings { origins: Origins::Listed(Vec::new()), trusted_proxies: Networks::default() };
+    with_layers(routes, &surroundings).with_state("shared")
 }
 
 async fn send(request: Request) -> Response {

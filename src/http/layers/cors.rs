@@ -1,0 +1,48 @@
+//! Cross-origin resource sharing: the sites whose pages may use the API from a browser.
+
+use std::time::Duration;
+
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::config::Origins;
+
+/// How long a browser keeps the answer to its question.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// Headers that clients of GraphQL send and a page may not send without being allowed to.
+const ASKED: [HeaderName; 8] = [
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("apollo-require-preflight"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-graphql-event-stream-token"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Headers of answers that a page may read.
+const TOLD: [HeaderName; 3] = [
+    HeaderName::from_static("retry-after"),
+    HeaderName::from_static("server-timing"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Without an origin no header is set, and browsers keep pages of other sites out.
+pub fn layer(origins: &Origins) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers(ASKED)
+        .expose_headers(TOLD)
+        .max_age(MAX_AGE);
+    match origins {
+        Origins::Any => layer.allow_origin(Any),
+        Origins::Listed(_) => {
+            let listed: Vec<HeaderValue> =
+                origins.listed().iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect();
+            if listed.is_empty() { CorsLayer::new() } else { layer.allow_origin(listed).allow_credentials(true) }
+        }
+    }
+}

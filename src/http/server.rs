@@ -1,0 +1,224 @@
+//! The listening socket: connections, their bounds and time limits, TLS, and an end in good order.
+//!
+//! HTTP/1.1 and HTTP/2 on the same port, over TLS by ALPN, without TLS by the client's preface.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
+use axum_server::service::SendService;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioTimer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Until a connection of HTTP/2 that says nothing is asked whether it is there, and until it answers.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Requests on one connection of HTTP/2 at a time.
+const MAX_STREAMS: u32 = 100;
+/// The head of a request.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How often the files of the certificate are looked at.
+const RENEWAL: Duration = Duration::from_secs(60);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    pub max_connections: usize,
+    /// A client that has not sent the head of a request after this time is let go; so is one that
+    /// keeps a connection of HTTP/1.1 and asks nothing.
+    pub head_timeout: Duration,
+    /// How long running requests may take to finish at the end.
+    pub grace: Duration,
+    pub tls: Option<TlsFiles>,
+}
+
+/// A certificate chain and its private key, in PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The files of TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{} cannot be read as PEM: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("the certificate and the key do not go together")]
+    Pair(#[source] rustls::Error),
+}
+
+/// Serves until `stop`, then lets running requests finish.
+///
+/// Errors: the files of TLS, at the beginning; the socket.
+pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: CancellationToken) -> io::Result<()> {
+    let bounded = Bounded(Arc::new(Semaphore::new(how.max_connections)));
+    let server = axum_server::from_tcp(listener.into_std()?)?;
+    match &how.tls {
+        None => run(server.acceptor(bounded), router, &how, stop).await,
+        Some(files) => {
+            let config = RustlsConfig::from_config(load(files).map_err(io::Error::other)?);
+            let renewal = tokio::spawn(renew(config.clone(), files.clone()));
+            let done = run(server.acceptor(RustlsAcceptor::new(config).acceptor(bounded)), router, &how, stop).await;
+            renewal.abort();
+            done
+        }
+    }
+}
+
+/// The routes of one connection, which know where it comes from.
+type Routes = AddExtension<Router, ConnectInfo<SocketAddr>>;
+
+async fn run<A>(
+    mut server: Server<SocketAddr, A>,
+    router: Router,
+    how: &Serving,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    A: Accept<TcpStream, Routes> + Clone + Send + Sync + 'static,
+    A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
+    A::Service: SendService<Request<Incoming>> + Send,
+    A::Future: Send,
+{
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(how.head_timeout).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32);
+    let handle = Handle::new();
+    let grace = how.grace;
+    let ending = {
+        let handle = handle.clone();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            handle.graceful_shutdown(Some(grace));
+        })
+    };
+    let done = server
+        .handle(handle)
+        .first_request_timeout(how.head_timeout)
+        .accept_error_handler(|from: Option<&SocketAddr>, error| tracing::debug!(?from, %error, "a connection failed"))
+        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
+        .await;
+    ending.abort();
+    done
+}
+
+/// Takes a certificate that was renewed without a restart.
+async fn renew(config: RustlsConfig, files: TlsFiles) {
+    let mut known = changed_at(&files);
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let now = changed_at(&files);
+        if now == known {
+            continue;
+        }
+        known = now;
+        match load(&files) {
+            Ok(new) => {
+                config.reload_from_config(new);
+                tracing::info!("the certificate was renewed");
+            }
+            Err(error) => tracing::warn!(%error, "the renewed certificate cannot be used; the old one stays"),
+        }
+    }
+}
+
+fn changed_at(files: &TlsFiles) -> [Option<SystemTime>; 2] {
+    [&files.certificate, &files.key].map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok())
+}
+
+/// Reads the files of TLS.
+pub fn load(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let refuse = |path: &Path, reason: String| TlsError::File { path: path.to_owned(), reason };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| refuse(&files.certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(refuse(&files.certificate, "there is no certificate in it".into()));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| refuse(&files.key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(TlsError::Pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Accepts while there is room, and lets go of what comes beyond that.
+#[derive(Clone)]
+struct Bounded(Arc<Semaphore>);
+
+impl<S> Accept<TcpStream, S> for Bounded {
+    type Stream = Held;
+    type Service = S;
+    type Future = std::future::Ready<io::Result<(Held, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        std::future::ready(match self.0.clone().try_acquire_owned() {
+            Ok(permit) => stream.set_nodelay(true).map(|()| (Held { stream, _permit: permit }, service)),
+            Err(_) => Err(io::Error::other("there are as many connections as max_connections allows")),
+        })
+    }
+}
+
+/// A connection that counts until it is dropped.
+struct Held {
+    stream: TcpStream,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Held {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
