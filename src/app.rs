@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Passwords};
-use crate::cache::{Cache, CacheSettings, Remote};
+use crate::cache::{Cache, CacheSettings, Limiter, Remote};
 use crate::config::{CommentModeration, Config, Demo, SignUp};
 use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::graphql::{self, Guard, QueryLimits};
 use crate::http::server::{Serving, TlsFiles};
-use crate::http::{self, HttpState, Limits, Surroundings};
+use crate::http::{self, HttpState, Limits, RateLimit, Surroundings};
 use crate::jobs;
 use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
 use crate::store::{Backend, Db, PoolSettings, migrations, users};
@@ -152,6 +152,10 @@ impl App {
         Ok(())
     }
 
+    fn limiter(&self) -> Limiter {
+        Limiter::new(self.redis.clone(), &self.config.redis_namespace, REDIS_COMMAND_TIMEOUT)
+    }
+
     fn serving(&self) -> Result<Serving> {
         Ok(Serving {
             max_connections: self.config.max_connections.as_usize(),
@@ -205,6 +209,7 @@ impl App {
                     || config.public_url.as_ref().is_some_and(|url| url.is_https()),
                 statement_counts: config.statement_counts,
             },
+            rate: RateLimit::new(self.limiter(), config.rate_limit_per_minute.get()),
             stopping,
             subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
         }

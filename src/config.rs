@@ -190,6 +190,9 @@ settings! {
     max_query_aliases: Bounded<0, 10_000> = "30", "a number";
     /// How many tokens a GraphQL document may have.
     max_query_tokens: Bounded<100, 1_000_000> = "10000", "a number";
+    /// What one client may spend in a minute: the costs of its operations, and 10 for each request;
+    /// 0 for no limit.
+    rate_limit_per_minute: Bounded<0, 1_000_000_000_000> = "1000000", "a number";
     /// Largest request body, in bytes.
     max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
     /// Most connections that subscribe at the same time.

@@ -2,7 +2,7 @@
 //! kills or restarts one starts its own (`redis-server` on the path) under the same condition.
 
 mod outage;
-mod shared;
+pub(super) mod shared;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,8 +13,9 @@ use axum::{Extension, response};
 use chrono::Utc;
 
 use super::execute::{self, Answer, Asking};
-use super::layers::RequestId;
+use super::layers::{ClientAddress, RequestId};
 use super::{HttpState, viewer, websocket};
+use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
 use crate::telemetry::metrics::OperationType;
@@ -27,29 +28,31 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub async fn get(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     RawQuery(query): RawQuery,
     request: axum::extract::Request,
 ) -> response::Response {
     let (mut parts, _) = request.into_parts();
     if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        return websocket::accept(state, upgrade, parts.headers, request_id);
+        return websocket::accept(state, upgrade, parts.headers, request_id, address);
     }
     let parsed = match parse_query(query.as_deref().unwrap_or_default()) {
         Ok(parsed) => parsed,
         Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
     };
-    answer(&state, &parts.headers, parsed, &request_id, true).await
+    answer(&state, &parts.headers, parsed, &request_id, address, true).await
 }
 
 /// An operation in the body.
 pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> response::Response {
     match parse_body(&state, &headers, body) {
-        Ok(request) => answer(&state, &headers, request, &request_id, false).await,
+        Ok(request) => answer(&state, &headers, request, &request_id, address, false).await,
         Err((status, error)) => refuse(&error, status, &request_id),
     }
 }
@@ -107,12 +110,16 @@ async fn answer(
     headers: &HeaderMap,
     mut request: Request,
     request_id: &RequestId,
+    address: ClientAddress,
     by_get: bool,
 ) -> response::Response {
     let now = Utc::now();
     let admitted = match execute::admit(state, &mut request, request_id.as_str()) {
         Ok(admitted) => admitted,
-        Err(refused) => return respond(headers, &refused),
+        Err(refused) => match state.rate.spend(&Viewer::anonymous(), address, 0).await {
+            Ok(_) => return respond(headers, &refused),
+            Err(overdrawn) => return overdrawn.respond(request_id),
+        },
     };
     match admitted.kind {
         OperationType::Subscription => {
@@ -131,11 +138,19 @@ async fn answer(
     }
     let viewer = match viewer::of_headers(state, headers, now).await {
         Ok(viewer) => viewer,
-        Err(error) => return refuse(&error, status_of(error.code), request_id),
+        Err(error) => match state.rate.spend(&Viewer::anonymous(), address, 0).await {
+            Ok(_) => return refuse(&error, status_of(error.code), request_id),
+            Err(overdrawn) => return overdrawn.respond(request_id),
+        },
+    };
+    let spent = match state.rate.spend(&viewer, address, admitted.cost).await {
+        Ok(spent) => spent,
+        Err(overdrawn) => return overdrawn.respond(request_id),
     };
     let asking = Asking { viewer, now, resume: None, request_id: request_id.as_str().to_owned() };
     let (response, context) = execute::once(state, &asking, request, admitted).await;
     let mut answer = respond(headers, &response);
+    spent.tell(answer.headers_mut());
     add_context(&mut answer, state, &context, now);
     answer
 }

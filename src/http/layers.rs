@@ -20,6 +20,7 @@ use tower_http::compression::CompressionLayer;
 
 use crate::config::{Networks, Origins};
 
+pub use client::ClientAddress;
 pub use context::RequestId;
 
 /// What stands around the server.

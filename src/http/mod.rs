@@ -23,12 +23,14 @@ mod graphiql;
 mod graphql;
 mod health;
 mod layers;
+mod rate;
 pub mod server;
 mod sse;
 mod viewer;
 mod websocket;
 
 pub use layers::Surroundings;
+pub use rate::RateLimit;
 
 /// What handlers work with.
 pub struct HttpState {
@@ -38,6 +40,7 @@ pub struct HttpState {
     pub guard: Guard,
     pub telemetry: Telemetry,
     pub limits: Limits,
+    pub rate: RateLimit,
     /// Cancelled when the server stops: subscriptions end.
     pub stopping: CancellationToken,
     /// One permit a connection that subscribes.

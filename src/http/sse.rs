@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use super::HttpState;
 use super::execute::{self, Answer, Asking};
 use super::graphql::{parse_body, parse_query, refuse, status_of};
-use super::layers::RequestId;
+use super::layers::{ClientAddress, RequestId};
 use super::viewer::{self, Credential};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
@@ -29,6 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub async fn get(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -36,17 +37,18 @@ pub async fn get(
         Ok(request) => request,
         Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
     };
-    open(state, headers, request, request_id, true).await
+    open(state, headers, request, request_id, address, true).await
 }
 
 pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     match parse_body(&state, &headers, body) {
-        Ok(request) => open(state, headers, request, request_id, false).await,
+        Ok(request) => open(state, headers, request, request_id, address, false).await,
         Err((status, error)) => refuse(&error, status, &request_id),
     }
 }
@@ -56,6 +58,7 @@ async fn open(
     headers: HeaderMap,
     mut request: async_graphql::Request,
     request_id: RequestId,
+    address: ClientAddress,
     by_get: bool,
 ) -> Response {
     let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
@@ -72,6 +75,10 @@ async fn open(
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
+    let cost = admitted.as_ref().map_or(0, |admitted| admitted.cost);
+    if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
+        return overdrawn.respond(&request_id);
+    }
     let ends = ends(state.clone(), credential, asking.viewer.clone());
     let responses = match admitted {
         Ok(admitted) => execute::stream(state, asking, request, admitted),

@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use super::HttpState;
 use super::execute::{self, Answer, Asking};
 use super::graphql::refuse;
-use super::layers::RequestId;
+use super::layers::{ClientAddress, RequestId};
 use super::viewer::{self, Credential};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
@@ -53,7 +53,13 @@ enum Incoming {
 struct Close(u16, String);
 
 /// Answers an upgrade.
-pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderMap, request_id: RequestId) -> Response {
+pub fn accept(
+    state: Arc<HttpState>,
+    upgrade: WebSocketUpgrade,
+    headers: HeaderMap,
+    request_id: RequestId,
+    address: ClientAddress,
+) -> Response {
     let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
         let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
         return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
@@ -73,7 +79,7 @@ pub fn accept(state: Arc<HttpState>, upgrade: WebSocketUpgrade, headers: HeaderM
         let running = HashMap::new();
         let credential = Credential::of_headers(&headers);
         let connection =
-            Connection { state, credential, request_id, viewer: None, initialised: false, running, outbox };
+            Connection { state, credential, request_id, address, viewer: None, initialised: false, running, outbox };
         connection.run(sink, stream, outgoing, spoken).await;
         drop(permit);
     })
@@ -94,6 +100,7 @@ struct Connection {
     state: Arc<HttpState>,
     credential: Credential,
     request_id: RequestId,
+    address: ClientAddress,
     viewer: Option<Viewer>,
     initialised: bool,
     running: HashMap<String, AbortHandle>,
@@ -286,7 +293,14 @@ impl Connection {
             ));
         }
         let asking = Asking { viewer, now: Utc::now(), resume: None, request_id: self.request_id.as_str().to_owned() };
-        let task = tokio::spawn(run_operation(self.state.clone(), asking, request, id.clone(), self.outbox.clone()));
+        let task = tokio::spawn(run_operation(
+            self.state.clone(),
+            asking,
+            self.address,
+            request,
+            id.clone(),
+            self.outbox.clone(),
+        ));
         self.running.insert(id, task.abort_handle());
         ControlFlow::Continue(None)
     }
@@ -296,11 +310,20 @@ impl Connection {
 async fn run_operation(
     state: Arc<HttpState>,
     asking: Asking,
+    address: ClientAddress,
     mut request: Request,
     id: String,
     outbox: mpsc::Sender<Outgoing>,
 ) {
-    let admitted = match execute::admit(&state, &mut request, &asking.request_id) {
+    let admitted = execute::admit(&state, &mut request, &asking.request_id);
+    let cost = admitted.as_ref().map_or(0, |admitted| admitted.cost);
+    if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
+        let errors = [overdrawn.error().to_json(&asking.request_id)];
+        let text = json!({ "type": "error", "id": id, "payload": errors }).to_string();
+        let _ = outbox.send(Outgoing { text, ends: Some(id) }).await;
+        return;
+    }
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refused) => {
             let _ = outbox.send(failed(&id, &refused)).await;

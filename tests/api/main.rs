@@ -10,4 +10,5 @@ mod http;
 mod limits;
 mod pages;
 mod permissions;
+mod rate;
 mod reading;

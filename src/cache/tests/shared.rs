@@ -7,12 +7,12 @@ use super::super::tier::{Found, MAX_FILLS};
 use super::*;
 
 /// A namespace of this test's own, and the URL; `None` skips the test.
-pub(super) fn redis() -> Option<(String, String)> {
+pub(in crate::cache) fn redis() -> Option<(String, String)> {
     let url = std::env::var("TEST_REDIS_URL").ok()?;
     Some((url, format!("test{:016x}", rand::random::<u64>())))
 }
 
-pub(super) async fn connect(url: &str) -> Remote {
+pub(in crate::cache) async fn connect(url: &str) -> Remote {
     Remote::connect(url).await.expect("the test's Redis can be reached")
 }
 

@@ -24,7 +24,9 @@ const ASKED: [HeaderName; 8] = [
 ];
 
 /// Headers of answers that a page may read.
-const TOLD: [HeaderName; 3] = [
+const TOLD: [HeaderName; 5] = [
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("retry-after"),
     HeaderName::from_static("server-timing"),
     HeaderName::from_static("x-request-id"),

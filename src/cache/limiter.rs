@@ -1,0 +1,139 @@
+//! Rate limits: how many points a client may spend in a period, over all replicas.
+//!
+//! The generic cell rate algorithm (GCRA; ITU-T I.371): a client's points come back evenly, so there
+//! is no window at whose edge twice as much would pass. All that is kept is the time at which the
+//! client has all its points again. With Redis that time is kept there, by Redis's clock, and all
+//! replicas count together; without it, or while it is away, each process counts for itself.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use fred::interfaces::ClientLike;
+use fred::types::config::Options;
+use fred::types::{ClusterHash, CustomCommand, Value};
+use moka::sync::Cache as Moka;
+
+use super::redis::Remote;
+
+/// Clients that a process remembers; the least active are forgotten, which gives them their points.
+const CLIENTS: u64 = 200_000;
+
+/// Keeps the time in microseconds. Arguments: period, cost and the time that a point takes, all in
+/// microseconds. Answers whether it was allowed, and how far ahead of now the time stands.
+const TAKE: &str = "local t = redis.call('TIME'); local now = t[1] * 1000000 + t[2] \
+    local full = tonumber(redis.call('GET', KEYS[1]) or now); if full < now then full = now end \
+    local period = tonumber(ARGV[1]); local after = full + tonumber(ARGV[2]) \
+    if after - now > period then return {0, full - now} end \
+    redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1) \
+    return {1, after - now}";
+
+/// How many points in how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub points: u64,
+    pub period: Duration,
+}
+
+/// What became of a request for points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub allowed: bool,
+    /// Points that are left now.
+    pub remaining: u64,
+    /// Until all points are back.
+    pub reset: Duration,
+    /// Until the same request would be allowed; zero if it was.
+    pub retry_after: Duration,
+}
+
+/// Counts points by client. Cheap to clone.
+#[derive(Clone)]
+pub struct Limiter {
+    local: Moka<String, Arc<AtomicI64>>,
+    remote: Option<(Remote, Arc<str>)>,
+    wait: Duration,
+}
+
+impl Limiter {
+    /// `namespace` sets sites that share one Redis apart; `wait` is the longest wait for it.
+    pub fn new(remote: Option<Remote>, namespace: &str, wait: Duration) -> Self {
+        let local = Moka::builder().max_capacity(CLIENTS).time_to_idle(Duration::from_secs(3600)).build();
+        Self { local, remote: remote.map(|remote| (remote, namespace.into())), wait }
+    }
+
+    /// Takes points of `quota` for `client`. More points than there are count as all of them.
+    pub async fn take(&self, client: &str, quota: Quota, points: u64) -> Taken {
+        let cost = quota.span(points.min(quota.points));
+        let (allowed, ahead) = match self.take_shared(client, quota, cost).await {
+            Some(answer) => answer,
+            None => self.take_here(client, quota, cost),
+        };
+        quota.taken(allowed, ahead, cost)
+    }
+
+    fn take_here(&self, client: &str, quota: Quota, cost: i64) -> (bool, i64) {
+        let full = self.local.get_with_by_ref(client, || Arc::new(AtomicI64::new(0)));
+        let now = micros(EPOCH.elapsed());
+        let after = |full: i64| full.max(now) + cost;
+        let fits = |full: i64| (after(full) - now <= micros(quota.period)).then(|| after(full));
+        match full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(before) => (true, after(before) - now),
+            Err(full) => (false, full.max(now) - now),
+        }
+    }
+
+    /// `None` when Redis is away or slow: then this process counts by itself.
+    async fn take_shared(&self, client: &str, quota: Quota, cost: i64) -> Option<(bool, i64)> {
+        let (remote, namespace) = self.remote.as_ref()?;
+        let serial = remote.link().serial;
+        if serial == 0 {
+            return None;
+        }
+        let key = format!("ink:{namespace}:rate:{client}");
+        let arguments: Vec<Value> = vec![TAKE.into(), 1.into(), key.into(), micros(quota.period).into(), cost.into()];
+        let options =
+            Options { timeout: Some(self.wait), max_attempts: Some(1), fail_fast: true, ..Options::default() };
+        let command = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
+        let client = remote.client().with_options(&options);
+        match tokio::time::timeout(self.wait, client.custom::<(i64, i64), _>(command, arguments)).await {
+            Ok(Ok((allowed, ahead))) => Some((allowed == 1, ahead)),
+            failed => {
+                tracing::debug!(error = ?failed.err(), "the rate limit is counted in this process");
+                remote.report_trouble(serial);
+                None
+            }
+        }
+    }
+}
+
+/// The zero of this process's clock.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4)
+}
+
+impl Quota {
+    /// How long so many points take to come back, µs.
+    fn span(&self, points: u64) -> i64 {
+        let span = u128::from(points) * self.period.as_micros() / u128::from(self.points.max(1));
+        i64::try_from(span).unwrap_or(i64::MAX / 4)
+    }
+
+    fn taken(&self, allowed: bool, ahead: i64, cost: i64) -> Taken {
+        let period = micros(self.period);
+        let left = u128::from((period - ahead).max(0).unsigned_abs());
+        let remaining = left * u128::from(self.points) / self.period.as_micros().max(1);
+        let wait = if allowed { 0 } else { (ahead + cost - period).max(1) };
+        Taken {
+            allowed,
+            remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
+            reset: Duration::from_micros(ahead.max(0).unsigned_abs()),
+            retry_after: Duration::from_micros(wait.unsigned_abs()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

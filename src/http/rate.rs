@@ -1,0 +1,128 @@
+//! Rate limits: what an operation costs, and to whose account.
+//!
+//! A user pays for oneself, wherever from and with whichever key; who has not signed in pays by
+//! address. The points of an account come back evenly over a minute (`cache::Limiter`).
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::graphql::refuse;
+use super::layers::{ClientAddress, RequestId};
+use crate::auth::Viewer;
+use crate::cache::{Limiter, Quota, Taken};
+use crate::error::{ApiError, Code};
+
+/// What any request costs besides its operation.
+pub const REQUEST: u64 = 10;
+const PERIOD: Duration = Duration::from_secs(60);
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// The accounts, and what each may spend.
+pub struct RateLimit {
+    limiter: Limiter,
+    /// `None`: as much as one likes.
+    quota: Option<Quota>,
+}
+
+impl RateLimit {
+    /// `points` a minute for each account; 0 for no limit.
+    pub fn new(limiter: Limiter, points: u64) -> Self {
+        Self { limiter, quota: (points > 0).then_some(Quota { points, period: PERIOD }) }
+    }
+
+    /// Takes what a request with an operation of this cost costs.
+    ///
+    /// Errors: the account does not hold as much.
+    pub async fn spend(&self, viewer: &Viewer, address: ClientAddress, cost: u64) -> Result<Spent, Overdrawn> {
+        let Some(quota) = self.quota else { return Ok(Spent(None)) };
+        let account = match viewer.user() {
+            Some(user) => format!("user:{}", user.id.simple()),
+            None => account_of(address),
+        };
+        let taken = self.limiter.take(&account, quota, REQUEST.saturating_add(cost)).await;
+        if taken.allowed { Ok(Spent(Some((quota, taken)))) } else { Err(Overdrawn(quota, taken)) }
+    }
+}
+
+/// Networks of one customer share an account: with IPv6 each has as many addresses as it likes.
+fn account_of(address: ClientAddress) -> String {
+    match address.0 {
+        Some(IpAddr::V4(address)) => format!("address:{address}"),
+        Some(IpAddr::V6(address)) => {
+            let network = address.to_bits() & !(u128::MAX >> 64);
+            format!("address:{}/64", Ipv6Addr::from_bits(network))
+        }
+        None => "address:unknown".to_owned(),
+    }
+}
+
+/// What was taken, for the answer's headers.
+pub struct Spent(Option<(Quota, Taken)>);
+
+impl Spent {
+    /// Tells what is left. Source: draft-ietf-httpapi-ratelimit-headers-10.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if let Some((quota, taken)) = &self.0 {
+            tell(headers, quota, taken);
+        }
+    }
+}
+
+/// There were not enough points.
+pub struct Overdrawn(Quota, Taken);
+
+impl Overdrawn {
+    pub fn error(&self) -> ApiError {
+        let seconds = self.retry_after();
+        let message = format!(
+            "too many requests: {} points a minute are allowed, and {} are left; try again in {seconds} s",
+            self.0.points, self.1.remaining
+        );
+        ApiError::new(Code::RateLimited, message)
+    }
+
+    pub fn respond(&self, request_id: &RequestId) -> Response {
+        let mut response = refuse(&self.error(), StatusCode::TOO_MANY_REQUESTS, request_id);
+        tell(response.headers_mut(), &self.0, &self.1);
+        response.headers_mut().insert(RETRY_AFTER, self.retry_after().into());
+        response
+    }
+
+    fn retry_after(&self) -> u64 {
+        seconds(self.1.retry_after).max(1)
+    }
+}
+
+fn tell(headers: &mut HeaderMap, quota: &Quota, taken: &Taken) {
+    let policy = format!("\"cost\";q={};w={}", quota.points, quota.period.as_secs());
+    let left = format!("\"cost\";r={};t={}", taken.remaining, seconds(taken.reset));
+    for (name, value) in [(POLICY, policy), (LIMIT, left)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_an_address_or_a_network_of_one_customer() {
+        let account = |text: &str| account_of(ClientAddress(Some(text.parse().expect("an address"))));
+        assert_eq!(account("198.51.100.7"), "address:198.51.100.7");
+        assert_eq!(account("2001:db8:1:2:3:4:5:6"), "address:2001:db8:1:2::/64");
+        assert_eq!(account("2001:db8:1:2:ffff::1"), account("2001:db8:1:2::9"));
+        assert_ne!(account("2001:db8:1:3::1"), account("2001:db8:1:2::1"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Rate limits: who asks too much is told so, with when to come back.
+
+use serde_json::{Value, json};
+
+use crate::support::live::{Socket, Sse};
+use crate::support::{TestApp, code};
+
+const DEAR: &str = "{ posts(first: 100) { nodes { title slug excerpt } } }";
+
+async fn ask(app: &TestApp, token: Option<&str>, query: &str) -> reqwest::Response {
+    let mut request = app.http.post(format!("{}/graphql", app.base)).json(&json!({ "query": query }));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.expect("the server answers")
+}
+
+fn header(response: &reqwest::Response, name: &str) -> String {
+    let value = response.headers().get(name).unwrap_or_else(|| panic!("the header {name}"));
+    value.to_str().expect("text").to_owned()
+}
+
+#[tokio::test]
+async fn who_asks_too_much_is_refused_on_every_way_in_and_others_are_served() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    let first = ask(&app, None, DEAR).await;
+    assert_eq!(first.status(), 200);
+    assert_eq!(header(&first, "ratelimit-policy"), "\"cost\";q=1000;w=60");
+    assert!(header(&first, "ratelimit").starts_with("\"cost\";r="), "{}", header(&first, "ratelimit"));
+    for _ in 0..2 {
+        assert_eq!(ask(&app, None, DEAR).await.status(), 200, "three of about 320 points are within 1000");
+    }
+    let refused = ask(&app, None, DEAR).await;
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = header(&refused, "retry-after").parse().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+    let answer: Value = refused.json().await.expect("JSON");
+    assert_eq!(code(&answer), "RATE_LIMITED");
+    assert!(answer["errors"][0]["message"].as_str().is_some_and(|m| m.contains("1000 points")), "{answer:#}");
+
+    let mut socket = Socket::connect(&app, None).await;
+    socket.subscribe("1", DEAR, json!({})).await;
+    let answer = socket.receive().await;
+    assert_eq!(answer["payload"][0]["extensions"]["code"], "RATE_LIMITED", "over a WebSocket: {answer:#}");
+    let stream = app.http.post(format!("{}/graphql/stream", app.base)).json(&json!({ "query": DEAR }));
+    assert_eq!(stream.send().await.expect("an answer").status(), 429, "over SSE");
+
+    let signed_in = ask(&app, Some(&app.tokens.reader), DEAR).await;
+    assert_eq!(signed_in.status(), 200, "a user has an account of one's own");
+    let mut cheap = Sse::open(&app, None, None, "{ __typename }", json!({})).await;
+    assert_eq!(cheap.next().await.expect("an answer").event, "next", "what is left can be spent");
+}
+
+#[tokio::test]
+async fn what_is_refused_for_other_reasons_is_not_free() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "100")]).await;
+    for wrong in ["{", "{ nothing }"] {
+        for _ in 0..3 {
+            assert_eq!(ask(&app, None, wrong).await.status(), 200);
+        }
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(&app, Some("nonsense"), "{ __typename }").await.status(), 401);
+    }
+    for (token, query) in [(None, "{"), (Some("nonsense"), "{ __typename }"), (None, DEAR)] {
+        let last = ask(&app, token, query).await;
+        let status = last.status();
+        if status != 429 {
+            assert_eq!(ask(&app, token, query).await.status(), 429, "ten requests of ten points are a hundred");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_behind_a_trusted_proxy_has_an_account_of_its_own() {
+    let settings = [("rate_limit_per_minute", "1000"), ("trusted_proxies", "127.0.0.1, ::1")];
+    let app = TestApp::start_with(&settings).await;
+    let ask = async |from: &'static str| {
+        let request = app.http.post(format!("{}/graphql", app.base)).header("x-forwarded-for", from);
+        request.json(&json!({ "query": DEAR })).send().await.expect("an answer").status().as_u16()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("198.51.100.1").await, 200);
+    }
+    assert_eq!(ask("198.51.100.1").await, 429);
+    assert_eq!(ask("203.0.113.9, 198.51.100.1").await, 429, "what the client made up does not count");
+    assert_eq!(ask("198.51.100.2").await, 200);
+}
+
+#[tokio::test]
+async fn replicas_count_together() {
+    if !crate::support::on_real_servers() {
+        return;
+    }
+    let namespace = format!("rate-{}", uuid::Uuid::now_v7());
+    let settings = [("rate_limit_per_minute", "1000"), ("redis_namespace", &namespace)];
+    let one = TestApp::start_with(&settings).await;
+    let two = TestApp::replica_of(&one, &settings).await;
+    let token = Some(one.tokens.reader.as_str());
+    assert_eq!(ask(&one, token, DEAR).await.status(), 200);
+    assert_eq!(ask(&two, token, DEAR).await.status(), 200);
+    assert_eq!(ask(&one, token, DEAR).await.status(), 200);
+    assert_eq!(ask(&two, token, DEAR).await.status(), 429, "what was spent at one is spent at the other");
+}
