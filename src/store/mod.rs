@@ -115,7 +115,6 @@ pub enum Sight {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     backend: Backend,
-    statement_timeout: Duration,
     committed: Arc<Notify>,
     statements: Option<Arc<StatementCount>>,
 }
@@ -142,13 +141,7 @@ impl Db {
     /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
     pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
         let pool = connect::pool(&backend, settings).await?;
-        Ok(Self {
-            pool,
-            backend,
-            statement_timeout: settings.statement_timeout,
-            committed: Arc::new(Notify::new()),
-            statements: None,
-        })
+        Ok(Self { pool, backend, committed: Arc::new(Notify::new()), statements: None })
     }
 
     /// The same database, with the statements that go through this handle counted in `count`.
