@@ -16,6 +16,7 @@ use crate::support::{TestApp, code, data};
 mod comments;
 mod people;
 mod posts;
+mod threads;
 
 /// A query, and the words that staff find in its answer.
 struct Way {

@@ -149,6 +149,8 @@ async fn update(
     keep_revision(&mut tx, before, options.author.id, options.now).await?;
     let changes = changes(wanted, rendered);
     let at = wanted.document.updated.unwrap_or(options.now);
+    // Back in below: the new language need not fit into the group that the post leaves.
+    translations::set(&mut tx, before.id, None).await?;
     let row = posts::update(&mut tx, before.id, before.version, &changes, at).await?;
     let row = row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))?;
     finish(services, tx, &row, wanted, Some(before.status), options).await
