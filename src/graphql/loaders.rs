@@ -16,14 +16,20 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::services::{Actor, ServiceError, Services, caching};
-use crate::store::comments::{self, CommentOrder, CommentParent, CommentRow};
-use crate::store::posts::{self, PostBodyRow, PostParent, PostRow};
+use crate::store::Sight;
 use crate::store::reactions::{self, ReactionCount, ReactionKind};
-use crate::store::revisions::{self, RevisionRow};
+
 use crate::store::series::{self, SeriesRow};
 use crate::store::tags::{self, TagRow};
 use crate::store::users::UserRow;
-use crate::store::{Page, PageOf, Sight, translations};
+
+mod comments;
+mod posts;
+
+use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
+use self::posts::{
+    NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RevisionsOfPost, TranslationsOfPost,
+};
 
 /// Most keys that are asked for in one statement.
 const MAX_BATCH: usize = 1000;
@@ -76,10 +82,14 @@ impl<B: Batch> By<B> {
         Ok(answer?)
     }
 
-    /// The values of these keys that there are, in the order of the keys.
-    pub async fn load_all(&self, keys: Vec<B::Key>) -> Result<Vec<B::Value>, ApiError> {
-        let answers = futures_util::future::join_all(keys.into_iter().map(|key| self.load(key))).await;
-        answers.into_iter().filter_map(Result::transpose).collect()
+    /// Takes over rows that came with something else, so that nobody asks for them again. Only
+    /// what this viewer may see.
+    pub async fn prime<Row>(&self, rows: &[Arc<Row>], id: fn(&Row) -> Uuid)
+    where
+        B: Batch<Key = Uuid, Value = Arc<Row>>,
+    {
+        let values: Vec<_> = rows.iter().map(|row| (id(row), Ok(Some(row.clone())))).collect();
+        self.0.prime_many(values).await;
     }
 }
 
@@ -119,29 +129,6 @@ loaders! {
     comment_count_under: CommentCountUnder,
     reaction_counts: ReactionCounts,
     viewer_reactions: ViewerReactions,
-}
-
-pub struct PostById;
-impl Batch for PostById {
-    type Key = Uuid;
-    type Value = Arc<PostRow>;
-
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostRow>>, ServiceError> {
-        let mut rows = caching::posts(&source.services, keys).await?;
-        rows.retain(|_, row| row.visible_to(source.sight));
-        Ok(rows)
-    }
-}
-
-/// The text of a post that has been loaded, and so may be seen.
-pub struct PostBodyById;
-impl Batch for PostBodyById {
-    type Key = Uuid;
-    type Value = Arc<PostBodyRow>;
-
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostBodyRow>>, ServiceError> {
-        caching::post_bodies(&source.services, keys).await
-    }
 }
 
 pub struct UserById;
@@ -197,23 +184,6 @@ impl Batch for SeriesById {
     }
 }
 
-/// Comments that this viewer may see, under posts that this viewer may see.
-pub struct CommentById;
-impl Batch for CommentById {
-    type Key = Uuid;
-    type Value = Arc<CommentRow>;
-
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<CommentRow>>, ServiceError> {
-        let mut rows = caching::comments(&source.services, keys).await?;
-        rows.retain(|_, row| row.visible_to(source.sight));
-        // A comment goes with its post, also out of the cache.
-        let posts: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
-        let posts = PostById::load(source, &posts).await?;
-        rows.retain(|_, row| posts.contains_key(&row.post_id));
-        Ok(rows)
-    }
-}
-
 pub struct TagsOfPost;
 impl Batch for TagsOfPost {
     type Key = Uuid;
@@ -221,111 +191,6 @@ impl Batch for TagsOfPost {
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
         caching::tags_of_posts(&source.services, keys).await
-    }
-}
-
-/// Ids of the other language versions; who may see them is decided when they are loaded.
-pub struct TranslationsOfPost;
-impl Batch for TranslationsOfPost {
-    type Key = Uuid;
-    type Value = Vec<Uuid>;
-
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, ServiceError> {
-        Ok(translations::siblings(&mut *source.services.db.conn().await?, keys).await?)
-    }
-}
-
-/// Ids of the post before and the post after.
-pub struct NeighboursOfPost;
-impl Batch for NeighboursOfPost {
-    type Key = Uuid;
-    type Value = (Option<Uuid>, Option<Uuid>);
-
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, (Option<Uuid>, Option<Uuid>)>, ServiceError> {
-        Ok(posts::neighbours(&mut *source.services.db.conn().await?, keys, source.sight).await?)
-    }
-}
-
-pub struct RevisionsOfPost;
-impl Batch for RevisionsOfPost {
-    type Key = (Uuid, Page);
-    type Value = PageOf<RevisionRow>;
-
-    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = revisions::page_by_post(&mut conn, &ids, &page).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
-        }
-        Ok(found)
-    }
-}
-
-/// The posts of a user, a tag or a series.
-pub struct PostsUnder;
-impl Batch for PostsUnder {
-    type Key = (PostParent, Uuid, Page);
-    type Value = PageOf<PostRow>;
-
-    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        for ((parent, page), ids) in grouped(keys, |(parent, id, page)| ((*parent, page.clone()), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = posts::page_by_parent(&mut conn, parent, &ids, &page, source.sight).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, page.clone()), rows)));
-        }
-        Ok(found)
-    }
-}
-
-pub struct PostCountUnder;
-impl Batch for PostCountUnder {
-    type Key = (PostParent, Uuid);
-    type Value = i64;
-
-    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, i64>, ServiceError> {
-        let mut found = HashMap::new();
-        for (parent, ids) in grouped(keys, |key| *key) {
-            let mut conn = source.services.db.conn().await?;
-            let counts = posts::count_by_parent(&mut conn, parent, &ids, source.sight).await?;
-            found.extend(counts.into_iter().map(|(id, count)| ((parent, id), count)));
-        }
-        Ok(found)
-    }
-}
-
-/// The comments on a post, or the replies to a comment.
-pub struct CommentsUnder;
-impl Batch for CommentsUnder {
-    type Key = (CommentParent, Uuid, CommentOrder, Page);
-    type Value = PageOf<CommentRow>;
-
-    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        let groups = grouped(keys, |(parent, id, order, page)| ((*parent, *order, page.clone()), *id));
-        for ((parent, order, page), ids) in groups {
-            let mut conn = source.services.db.conn().await?;
-            let pages = comments::page_by_parent(&mut conn, parent, &ids, order, &page, source.sight).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, order, page.clone()), rows)));
-        }
-        Ok(found)
-    }
-}
-
-pub struct CommentCountUnder;
-impl Batch for CommentCountUnder {
-    type Key = (CommentParent, Uuid);
-    type Value = i64;
-
-    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, i64>, ServiceError> {
-        let mut found = HashMap::new();
-        for (parent, ids) in grouped(keys, |key| *key) {
-            let mut conn = source.services.db.conn().await?;
-            let counts = comments::count_by_parent(&mut conn, parent, &ids, source.sight).await?;
-            found.extend(counts.into_iter().map(|(id, count)| ((parent, id), count)));
-        }
-        Ok(found)
     }
 }
 

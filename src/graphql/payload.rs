@@ -1,6 +1,6 @@
 //! What mutations answer besides the object they changed.
 
-use async_graphql::{Enum, SimpleObject};
+use async_graphql::{Enum, MaybeUndefined, SimpleObject};
 
 use crate::error::ApiError;
 use crate::services::{Refusal, RefusalCode, ServiceError};
@@ -51,5 +51,14 @@ pub fn outcome<T>(done: Result<T, ServiceError>) -> Result<(Option<T>, Vec<UserE
         Ok(value) => Ok((Some(value), Vec::new())),
         Err(ServiceError::Refused(refusals)) => Ok((None, refusals.into_iter().map(UserError::from).collect())),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What an edit says about a field that can be emptied: nothing, that it is to be empty, or a value.
+pub fn maybe<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
     }
 }

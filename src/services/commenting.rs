@@ -9,7 +9,7 @@ use super::validate::{Check, MAX_COMMENT_BYTES};
 use super::{Actor, Moderation, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::store::comments::{self, CommentChanges, CommentRow, CommentStatus, MAX_DEPTH};
-use crate::store::{Tx, posts};
+use crate::store::{Sight, Tx, posts};
 
 /// Adds a comment to a published post, or a reply to a comment.
 pub async fn add(
@@ -79,7 +79,7 @@ pub async fn edit(services: &Services, actor: &Actor, id: Uuid, markdown: String
     Ok(row)
 }
 
-/// Takes a comment back: its author, or who moderates. The place in the thread stays.
+/// Takes a comment back: its author, or who moderates. The place of one that readers saw stays.
 pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<CommentRow, ServiceError> {
     let user_id = actor.user_id()?;
     let mut tx = services.db.begin().await?;
@@ -88,10 +88,13 @@ pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<Comm
     if !own && !actor.viewer.may_moderate() {
         return Err(ServiceError::Forbidden("delete somebody else's comment"));
     }
+    // What readers do not see leaves no place behind either.
+    let leaves_a_place = before.visible_to(Sight::Public);
     let changes = CommentChanges {
         status: Some(CommentStatus::Deleted),
         markdown: Some(String::new()),
         html: Some(String::new()),
+        approved_at: (!leaves_a_place).then_some(None),
         ..CommentChanges::default()
     };
     let row = comments::update(&mut tx, id, &changes).await?;
@@ -114,7 +117,7 @@ pub async fn moderate(
     }
     if before.status == CommentStatus::Deleted || status == CommentStatus::Deleted {
         let message = "a comment is deleted with deleteComment, and a deleted one has no text to decide about";
-        return Err(ServiceError::refuse(RefusalCode::WrongState, "decision", message));
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "id", message));
     }
     let first_approval = status == CommentStatus::Approved && before.approved_at.is_none();
     let changes = CommentChanges {
@@ -136,18 +139,23 @@ fn check(markdown: &str) -> Result<(), ServiceError> {
 
 /// The comment, locked, if this viewer may know of it: one's own is known in every state.
 async fn find(tx: &mut Tx, id: Uuid, actor: &Actor) -> Result<CommentRow, ServiceError> {
-    let own = |row: &CommentRow| actor.viewer.user().is_some_and(|user| user.id == row.author_id);
-    let sight = actor.viewer.sight();
-    let row = comments::lock(tx, id).await?.filter(|row| own(row) || row.visible_to(sight));
-    row.ok_or_else(|| ServiceError::not_found("id", "comment"))
+    let row = comments::lock(tx, id).await?.ok_or_else(|| ServiceError::not_found("id", "comment"))?;
+    let own = actor.viewer.user().is_some_and(|user| user.id == row.author_id);
+    if own || is_visible(tx, id, actor).await? { Ok(row) } else { Err(ServiceError::not_found("id", "comment")) }
+}
+
+/// A reader sees a comment only with all that it answers.
+async fn is_visible(tx: &mut Tx, id: Uuid, actor: &Actor) -> Result<bool, ServiceError> {
+    Ok(actor.viewer.sight() == Sight::Everything || comments::is_public(tx, id).await?)
 }
 
 async fn depth_below(tx: &mut Tx, post_id: Uuid, parent_id: Uuid, actor: &Actor) -> Result<i32, ServiceError> {
-    let sight = actor.viewer.sight();
+    let not_found = || ServiceError::not_found("parentId", "comment on this post");
     let parent = comments::by_ids(tx, &[parent_id]).await?.pop();
-    let parent = parent
-        .filter(|p| p.post_id == post_id && p.visible_to(sight) && p.status != CommentStatus::Deleted)
-        .ok_or_else(|| ServiceError::not_found("parentId", "comment on this post"))?;
+    let parent = parent.filter(|p| p.post_id == post_id && p.status != CommentStatus::Deleted).ok_or_else(not_found)?;
+    if !is_visible(tx, parent_id, actor).await? {
+        return Err(not_found());
+    }
     if parent.depth >= MAX_DEPTH {
         let message = format!("the thread is {MAX_DEPTH} replies deep: answer further up");
         return Err(ServiceError::refuse(RefusalCode::WrongState, "parentId", message));

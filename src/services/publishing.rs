@@ -101,15 +101,21 @@ pub async fn update(services: &Services, actor: &Actor, edit: PostEdit) -> Resul
         series_exists(&mut tx, series).await?;
     }
     keep_revision(&mut tx, &before, editor_id, actor.now).await?;
+    if edit.translation_key.is_some() {
+        // Whatever the new language is, it need not fit into the group that the post leaves.
+        translations::set(&mut tx, edit.id, None).await?;
+    }
     let changes = changes(&edit, rendered);
     let row = posts::update(&mut tx, edit.id, edit.based_on_version, &changes, actor.now)
         .await
-        .map_err(|e| slug_taken(e, edit.slug.as_deref().unwrap_or_default()))?
+        .map_err(|e| edit_refused(e, &edit))?
         .ok_or_else(|| stale(&before, edit.based_on_version))?;
     if let Some(names) = &edit.tags {
         set_tags(&mut tx, row.id, names, actor.now).await?;
     }
-    regroup(&mut tx, &row, &edit).await?;
+    if let Some(key) = &edit.translation_key {
+        set_translation(&mut tx, &row, key.as_deref()).await?;
+    }
     let mut told = event(EventKind::PostUpdated, &row, actor);
     told.payload["previousSlug"] = json!(before.slug);
     services.commit(tx, &[told]).await?;
@@ -214,7 +220,7 @@ pub(super) async fn render(markdown: &str) -> Result<Rendered, ServiceError> {
         .map_err(|error| ServiceError::Internal(format!("rendering failed: {error}")))
 }
 
-pub(super) async fn lock(tx: &mut Tx, id: Uuid) -> Result<PostRow, ServiceError> {
+async fn lock(tx: &mut Tx, id: Uuid) -> Result<PostRow, ServiceError> {
     posts::lock(tx, id).await?.ok_or_else(|| ServiceError::not_found("id", "post"))
 }
 
@@ -243,7 +249,7 @@ pub(super) fn event(kind: EventKind, post: &PostRow, actor: &Actor) -> NewEvent 
     NewEvent { kind, subject: post.id, payload: json!({ "slug": post.slug }), actor: actor_id, at: actor.now }
 }
 
-pub(super) fn stale(current: &PostRow, based_on: i32) -> ServiceError {
+fn stale(current: &PostRow, based_on: i32) -> ServiceError {
     let message = format!(
         "the post is at version {} now, the edit was based on version {based_on}: read it again and merge",
         current.version
@@ -284,9 +290,14 @@ pub(super) async fn set_tags(
     Ok(made)
 }
 
+/// Puts a post into a group of translations, which holds one post a language, or out of every one.
 pub(super) async fn set_translation(conn: &mut Conn, post: &PostRow, key: Option<&str>) -> Result<(), ServiceError> {
     group_is_free(conn, key, &post.language, post.id).await?;
-    translations::set(conn, post.id, key).await.map_err(|error| gone(error, "id"))
+    // Somebody else may have taken the place since.
+    translations::set(conn, post.id, key).await.map_err(|error| match key {
+        Some(key) if error.is_constraint(translations::ONE_A_LANGUAGE) => group_taken(key, &post.language),
+        _ => gone(error, "id"),
+    })
 }
 
 /// Errors: `Taken` when another post is the group's version in this language.
@@ -297,27 +308,22 @@ pub(super) async fn group_is_free(
     post_id: Uuid,
 ) -> Result<(), ServiceError> {
     let Some(key) = key else { return Ok(()) };
-    if translations::is_taken(conn, key, language, post_id).await? {
-        let message = format!("the group {key:?} already has a version in {language:?}");
-        return Err(ServiceError::refuse(RefusalCode::Taken, "translationKey", message));
-    }
-    Ok(())
+    if translations::is_taken(conn, key, language, post_id).await? { Err(group_taken(key, language)) } else { Ok(()) }
 }
 
-/// Keeps a group of translations at one post a language: an edit may change either.
-async fn regroup(conn: &mut Conn, post: &PostRow, edit: &PostEdit) -> Result<(), ServiceError> {
-    if let Some(key) = &edit.translation_key {
-        return set_translation(conn, post, key.as_deref()).await;
+fn group_taken(key: &str, language: &str) -> ServiceError {
+    let message = format!("the group {key:?} already has a version in {language:?}");
+    ServiceError::refuse(RefusalCode::Taken, "translationKey", message)
+}
+
+/// Why the row of an edited post was refused.
+fn edit_refused(error: DbError, edit: &PostEdit) -> ServiceError {
+    if error.is_constraint(translations::ONE_A_LANGUAGE) {
+        let language = edit.language.as_deref().unwrap_or_default();
+        let message = format!("the group of translations that the post is in already has a version in {language:?}");
+        return ServiceError::refuse(RefusalCode::Taken, "language", message);
     }
-    if edit.language.is_none() {
-        return Ok(());
-    }
-    let Some(key) = translations::keys(conn, &[post.id]).await?.remove(&post.id) else { return Ok(()) };
-    if translations::is_taken(conn, &key, &post.language, post.id).await? {
-        let message = format!("the group {key:?}, which the post is in, already has a version in {:?}", post.language);
-        return Err(ServiceError::refuse(RefusalCode::Taken, "language", message));
-    }
-    Ok(())
+    slug_taken(error, edit.slug.as_deref().unwrap_or_default())
 }
 
 pub(super) fn slug_taken(error: DbError, slug: &str) -> ServiceError {
@@ -380,11 +386,7 @@ fn check_edit(edit: &PostEdit) -> Result<(), ServiceError> {
 
 fn check_details(check: &mut Check, description: Option<&str>, cover: Option<&str>, tags: &[String]) {
     check.at_most("description", description.unwrap_or_default(), 1000);
-    match cover {
-        // A cover may also be a path of the site.
-        Some(path) if path.starts_with('/') && !path.starts_with("//") => check.at_most("cover", path, 2000),
-        cover => check.url("cover", cover),
-    };
+    check.picture("cover", cover);
     check.tags(tags, 60);
 }
 

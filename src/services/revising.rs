@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::publishing::{event, keep_revision, lock, render, stale};
+use super::publishing::{event, keep_revision, render};
 use super::{Actor, ServiceError, Services};
 use crate::events::EventKind;
 use crate::store::posts::{self, PostChanges, PostRow};
@@ -16,7 +16,9 @@ pub async fn restore(services: &Services, actor: &Actor, revision_id: Uuid) -> R
     let revision = revision.ok_or_else(|| ServiceError::not_found("revisionId", "revision"))?;
     let rendered = render(&revision.markdown).await?;
     let mut tx = services.db.begin().await?;
-    let before = lock(&mut tx, revision.post_id).await?;
+    // A post takes its revisions with it, so the one that was named is gone.
+    let before = posts::lock(&mut tx, revision.post_id).await?;
+    let before = before.ok_or_else(|| ServiceError::not_found("revisionId", "revision"))?;
     keep_revision(&mut tx, &before, editor_id, actor.now).await?;
     let changes = PostChanges {
         title: Some(revision.title),
@@ -29,7 +31,7 @@ pub async fn restore(services: &Services, actor: &Actor, revision_id: Uuid) -> R
     };
     let row = posts::update(&mut tx, before.id, before.version, &changes, actor.now)
         .await?
-        .ok_or_else(|| stale(&before, before.version))?;
+        .ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))?;
     services.commit(tx, &[event(EventKind::PostUpdated, &row, actor)]).await?;
     Ok(row)
 }

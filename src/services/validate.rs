@@ -156,6 +156,14 @@ impl Check {
         self.that(fine, RefusalCode::Invalid, field, || format!("{value:?} is not an http or https URL"))
     }
 
+    /// A path of the site, or an http or https URL, or nothing.
+    pub fn picture(&mut self, field: &'static str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(path) if path.starts_with('/') && !path.starts_with("//") => self.at_most(field, path, 2000),
+            value => self.url(field, value),
+        }
+    }
+
     /// Errors: `Refused` with everything that was found.
     pub fn done(&mut self) -> Result<(), ServiceError> {
         if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Refused(std::mem::take(&mut self.0))) }

@@ -11,11 +11,14 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::sight::{PARENT_IS_PUBLIC, THEIR_REPLIES, THREADS, listable, visible};
 use super::page::{Order, by_parent};
 use super::schema::comments;
 use super::sql::Sql;
 use super::text_enum::text_enum;
 use super::{Conn, DbError, Key, Page, PageOf, Sight};
+
+mod sight;
 
 text_enum! {
     /// What has been decided about a comment.
@@ -49,15 +52,21 @@ pub struct CommentRow {
     pub import_key: Option<String>,
     pub created_at: DateTime<Utc>,
     pub edited_at: Option<DateTime<Utc>>,
-    /// When it was first approved.
+    /// When it was first approved; nothing for a deleted one that readers did not see any more.
     pub approved_at: Option<DateTime<Utc>>,
 }
 
 impl CommentRow {
-    /// True if a comment may be shown to somebody with this sight. A deleted one is shown as a
-    /// place holder, so that its replies keep their thread.
+    /// True if a comment may by itself be shown to somebody with this sight; to the public it is
+    /// only shown if those above it may be, too ([`is_public`]). A deleted one is shown as a place
+    /// holder, so that its replies keep their thread, unless it was never approved.
     pub fn visible_to(&self, sight: Sight) -> bool {
-        sight == Sight::Everything || matches!(self.status, CommentStatus::Approved | CommentStatus::Deleted)
+        sight == Sight::Everything
+            || match self.status {
+                CommentStatus::Approved => true,
+                CommentStatus::Deleted => self.approved_at.is_some(),
+                CommentStatus::Pending | CommentStatus::Spam => false,
+            }
     }
 }
 
@@ -120,6 +129,10 @@ pub async fn page_by_parent(
         .push(under(parent))
         .push(" = parent.id AND ");
     let sql = order.finish(visible(sql, sight), page).push(") AS comments");
+    let sql = match (parent, sight) {
+        (CommentParent::Comment, Sight::Public) => sql.push(" WHERE ").push(PARENT_IS_PUBLIC),
+        _ => sql,
+    };
     let rows = order.by(sql, page).load(conn).await?;
     Ok(by_parent(rows, page))
 }
@@ -131,36 +144,22 @@ pub async fn count_by_parent(
     ids: &[Uuid],
     sight: Sight,
 ) -> Result<HashMap<Uuid, i64>, DbError> {
-    if (parent, sight) == (CommentParent::Post, Sight::Public) {
-        return count_reachable(conn, ids).await;
-    }
-    let column = match parent {
-        CommentParent::Post => "post_id",
-        CommentParent::Comment => "parent_id",
+    let (column, condition) = match parent {
+        CommentParent::Post => ("post_id", "comments.post_id = ANY("),
+        CommentParent::Comment => ("parent_id", "comments.parent_id = ANY("),
     };
-    let sql = Sql::<(SqlUuid, BigInt)>::new("SELECT ").push(column).push(", count(*) FROM comments WHERE ");
-    let sql = visible(sql, sight)
-        .push(" AND status <> 'DELETED' AND ")
-        .push(column)
-        .push(" = ANY(")
-        .bind::<Array<SqlUuid>, _>(ids.to_vec())
-        .push(") GROUP BY 1");
-    let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
-    Ok(rows.into_iter().collect())
-}
-
-/// How many comments the public can reach from each post: none below one that it cannot see.
-async fn count_reachable(conn: &mut Conn, post_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, DbError> {
-    let sql = Sql::<(SqlUuid, BigInt)>::new(
-        "WITH RECURSIVE shown AS (SELECT id, post_id, status FROM comments \
-         WHERE parent_id IS NULL AND status IN ('APPROVED', 'DELETED') AND post_id = ANY(",
-    )
-    .bind::<Array<SqlUuid>, _>(post_ids.to_vec())
-    .push(
-        ") UNION ALL SELECT reply.id, reply.post_id, reply.status FROM comments AS reply \
-         JOIN shown ON reply.parent_id = shown.id WHERE reply.status IN ('APPROVED', 'DELETED')) \
-         SELECT post_id, count(*) FROM shown WHERE status <> 'DELETED' GROUP BY 1",
-    );
+    let of_parents = |sql: Sql<(SqlUuid, BigInt)>| sql.push(condition).bind::<Array<SqlUuid>, _>(ids.to_vec());
+    let begin = |sql: &'static str| Sql::<(SqlUuid, BigInt)>::new(sql);
+    let sql = match (parent, sight) {
+        (CommentParent::Post, Sight::Public) => of_parents(begin(THREADS).push(" WHERE "))
+            .push(")")
+            .push(THEIR_REPLIES)
+            .push("SELECT post_id, count(*) FROM shown WHERE status <> 'DELETED' GROUP BY 1"),
+        _ => {
+            let sql = begin("SELECT ").push(column).push(", count(*) FROM comments WHERE ");
+            of_parents(listable(sql, sight).push(" AND comments.status <> 'DELETED' AND ")).push(") GROUP BY 1")
+        }
+    };
     let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
     Ok(rows.into_iter().collect())
 }
@@ -180,7 +179,24 @@ pub async fn page(
 
 /// How many comments [`page`] goes through in all.
 pub async fn count(conn: &mut Conn, status: Option<CommentStatus>, sight: Sight) -> Result<i64, DbError> {
-    Ok(listed(Sql::<BigInt>::new("SELECT count(*) FROM comments WHERE "), status, sight).get_result(conn).await?)
+    let sql = match sight {
+        // Down from the top, each comment once, instead of up from each.
+        Sight::Public => Sql::<BigInt>::new(THREADS)
+            .push(" JOIN posts ON posts.id = comments.post_id AND posts.status = 'PUBLISHED' WHERE true")
+            .push(THEIR_REPLIES)
+            .push("SELECT count(*) FROM shown WHERE status = 'APPROVED'")
+            .when(status, |sql, status| sql.push(" AND status = ").bind::<Text, _>(status)),
+        Sight::Everything => listed(Sql::new("SELECT count(*) FROM comments WHERE "), status, sight),
+    };
+    Ok(sql.get_result(conn).await?)
+}
+
+/// True if everybody may see the comment: it may be shown, and so may all above it and the post.
+pub async fn is_public(conn: &mut Conn, id: Uuid) -> Result<bool, DbError> {
+    let sql = listable(Sql::<SqlUuid>::new("SELECT comments.id FROM comments WHERE "), Sight::Public)
+        .push(" AND comments.id = ")
+        .bind::<SqlUuid, _>(id);
+    Ok(sql.get_result::<Uuid>(conn).await.optional()?.is_some())
 }
 
 pub fn key(row: &CommentRow) -> Key {
@@ -239,19 +255,9 @@ fn under(parent: CommentParent) -> &'static str {
     }
 }
 
-fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
-    sql.push(match sight {
-        Sight::Public => "comments.status IN ('APPROVED', 'DELETED')",
-        Sight::Everything => "true",
-    })
-}
-
 fn listed<ST>(sql: Sql<ST>, status: Option<CommentStatus>, sight: Sight) -> Sql<ST> {
-    let sql = visible(sql, sight).push(match sight {
-        Sight::Public => {
-            " AND comments.status = 'APPROVED' AND EXISTS (SELECT 1 FROM posts \
-             WHERE posts.id = comments.post_id AND posts.status = 'PUBLISHED')"
-        }
+    let sql = listable(sql, sight).push(match sight {
+        Sight::Public => " AND comments.status = 'APPROVED'",
         Sight::Everything => "",
     });
     sql.when(status, |sql, status| sql.push(" AND comments.status = ").bind::<Text, _>(status))

@@ -18,6 +18,8 @@ pub struct Claimed {
     pub subject: Uuid,
     /// Counting this one.
     pub attempts: i32,
+    /// This claim and no other one, also not of the same job at another time.
+    claim: Uuid,
 }
 
 /// Asks for a job on the caller's transaction. An open job of the same kind and subject is moved
@@ -41,7 +43,8 @@ pub async fn enqueue(
         .bind::<Timestamptz, _>(now)
         .push(
             ") ON CONFLICT (kind, subject) WHERE state IN ('QUEUED', 'RUNNING') \
-             DO UPDATE SET run_at = EXCLUDED.run_at, state = 'QUEUED', attempts = 0, locked_until = NULL",
+             DO UPDATE SET run_at = EXCLUDED.run_at, state = 'QUEUED', attempts = 0, \
+             locked_until = NULL, claim = NULL",
         );
     sql.execute(conn).await?;
     Ok(())
@@ -66,9 +69,12 @@ pub async fn claim(
     now: DateTime<Utc>,
     locked_until: DateTime<Utc>,
 ) -> Result<Option<Claimed>, DbError> {
+    let claim = Uuid::now_v7();
     let sql = Sql::<(SqlUuid, Text, SqlUuid, Integer)>::new(
-        "UPDATE jobs SET state = 'RUNNING', attempts = attempts + 1, locked_until = ",
+        "UPDATE jobs SET state = 'RUNNING', attempts = attempts + 1, claim = ",
     )
+    .bind::<SqlUuid, _>(claim)
+    .push(", locked_until = ")
     .bind::<Timestamptz, _>(locked_until)
     .push(" WHERE id = (SELECT id FROM jobs WHERE run_at <= ")
     .bind::<Timestamptz, _>(now)
@@ -76,34 +82,39 @@ pub async fn claim(
     .bind::<Timestamptz, _>(now)
     .push(")) ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, kind, subject, attempts");
     let row: Option<(Uuid, String, Uuid, i32)> = sql.get_result(conn).await.optional()?;
-    Ok(row.map(|(id, kind, subject, attempts)| Claimed { id, kind, subject, attempts }))
+    Ok(row.map(|(id, kind, subject, attempts)| Claimed { id, kind, subject, attempts, claim }))
 }
 
-/// Marks a job as done, unless it was asked for again since it was claimed.
+/// Marks a job as done, unless the claim has ended: the job was asked for again since, or another
+/// worker claimed it when the lock ran out.
 pub async fn finish(conn: &mut Conn, job: &Claimed) -> Result<(), DbError> {
-    let sql = Sql::<Text>::new("UPDATE jobs SET state = 'DONE', locked_until = NULL WHERE ");
+    let sql = Sql::<Text>::new("UPDATE jobs SET state = 'DONE', locked_until = NULL, claim = NULL WHERE ");
     still_held(sql, job).execute(conn).await?;
     Ok(())
 }
 
 /// Puts a failed job back to be tried at `retry_at`, or aside for good when there is none; unless
-/// it was asked for again since it was claimed.
+/// the claim has ended.
 pub async fn fail(conn: &mut Conn, job: &Claimed, error: &str, retry_at: Option<DateTime<Utc>>) -> Result<(), DbError> {
     let sql = match retry_at {
         Some(at) => Sql::<Text>::new("UPDATE jobs SET state = 'QUEUED', run_at = ").bind::<Timestamptz, _>(at),
         None => Sql::new("UPDATE jobs SET state = 'DEAD'"),
     };
-    let sql = sql.push(", locked_until = NULL, last_error = ").bind::<Text, _>(error.to_owned()).push(" WHERE ");
+    let sql = sql
+        .push(", locked_until = NULL, claim = NULL, last_error = ")
+        .bind::<Text, _>(error.to_owned())
+        .push(" WHERE ");
     still_held(sql, job).execute(conn).await?;
     Ok(())
 }
 
-/// Asking for a job again ends the claim: it is queued anew, and its attempts begin at none.
+/// The number of attempts would not do: it begins anew when a job is asked for again, so that a
+/// later claim can have the number of an earlier one.
 fn still_held(sql: Sql<Text>, job: &Claimed) -> Sql<Text> {
     sql.push("state = 'RUNNING' AND id = ")
         .bind::<SqlUuid, _>(job.id)
-        .push(" AND attempts = ")
-        .bind::<Integer, _>(job.attempts)
+        .push(" AND claim = ")
+        .bind::<SqlUuid, _>(job.claim)
 }
 
 /// When the next job is due, if any waits.

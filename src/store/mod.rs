@@ -150,7 +150,6 @@ pub enum Sight {
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     backend: Backend,
-    statement_timeout: Duration,
     committed: Arc<Notify>,
     operation: Option<Operation>,
 }
@@ -188,13 +187,7 @@ impl Db {
     /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
     pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
         let pool = connect::pool(&backend, settings).await?;
-        Ok(Self {
-            pool,
-            backend,
-            statement_timeout: settings.statement_timeout,
-            committed: Arc::new(Notify::new()),
-            operation: None,
-        })
+        Ok(Self { pool, backend, committed: Arc::new(Notify::new()), operation: None })
     }
 
     /// The same database for one operation: its statements are counted in `statements`, and it

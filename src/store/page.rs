@@ -48,6 +48,12 @@ impl<T> Default for PageOf<T> {
 }
 
 impl<T> PageOf<T> {
+    /// The same page of something made from each row.
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> PageOf<U> {
+        let rows = self.rows.into_iter().map(make).collect();
+        PageOf { rows, has_previous: self.has_previous, has_next: self.has_next }
+    }
+
     /// Cuts the one row fetched beyond the limit and puts the rows into the list's order.
     pub(super) fn new(mut rows: Vec<T>, page: &Page) -> Self {
         let more = rows.len() > page.limit as usize;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -163,7 +163,7 @@ pub enum PostParent {
     Series,
 }
 
-type PostColumns = SqlTypeOf<<PostRow as Selectable<Pg>>::SelectExpression>;
+pub(super) type PostColumns = SqlTypeOf<<PostRow as Selectable<Pg>>::SelectExpression>;
 
 /// The posts with these ids, whoever may see them: the caller checks [`PostRow::visible_to`].
 pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<PostRow>, DbError> {
@@ -256,16 +256,22 @@ pub async fn count_by_parent(
     Ok(rows.into_iter().collect())
 }
 
-/// For each post the ids of the one published before it and the one after it: the same language
-/// and kind, by date.
+/// A post's neighbours in the list of its kind and language, by date.
+#[derive(Clone, Debug)]
+pub struct Neighbours<T> {
+    pub previous: Option<T>,
+    pub next: Option<T>,
+}
+
+/// For each post the one published before it and the one after it.
 pub async fn neighbours(
     conn: &mut Conn,
     ids: &[Uuid],
     sight: Sight,
-) -> Result<HashMap<Uuid, (Option<Uuid>, Option<Uuid>)>, DbError> {
-    let side = |sql: Sql<(SqlUuid, Nullable<SqlUuid>, Nullable<SqlUuid>)>, sign, direction| {
-        let sql = sql
-            .push("(SELECT posts.id FROM posts WHERE posts.kind = here.kind AND posts.language = here.language AND ");
+) -> Result<HashMap<Uuid, Neighbours<PostRow>>, DbError> {
+    let side = |sql: Sql<(PostColumns, SqlUuid, Bool)>, sign, direction| {
+        let sql =
+            sql.push("(SELECT posts.* FROM posts WHERE posts.kind = here.kind AND posts.language = here.language AND ");
         visible(sql, sight)
             .push(" AND (posts.listed_at, posts.id)")
             .push(sign)
@@ -275,13 +281,21 @@ pub async fn neighbours(
             .push(direction)
             .push(" LIMIT 1)")
     };
-    let sql = side(Sql::new("SELECT here.id, "), " < ", " DESC").push(", ");
-    let sql = side(sql, " > ", " ASC")
-        .push(" FROM posts AS here WHERE here.id = ANY(")
+    let sql = Sql::new("SELECT ").columns::<PostRow>().push(
+        ", here.id, (posts.listed_at, posts.id) < (here.listed_at, here.id) \
+         FROM posts AS here CROSS JOIN LATERAL (",
+    );
+    let sql = side(side(sql, " < ", " DESC").push(" UNION ALL "), " > ", " ASC")
+        .push(") AS posts WHERE here.id = ANY(")
         .bind::<Array<SqlUuid>, _>(ids.to_vec())
         .push(")");
-    let rows: Vec<(Uuid, Option<Uuid>, Option<Uuid>)> = sql.load(conn).await?;
-    Ok(rows.into_iter().map(|(id, previous, next)| (id, (previous, next))).collect())
+    let rows: Vec<(PostRow, Uuid, bool)> = sql.load(conn).await?;
+    let mut found: HashMap<Uuid, Neighbours<PostRow>> = HashMap::new();
+    for (row, here, is_before) in rows {
+        let both = found.entry(here).or_insert_with(|| Neighbours { previous: None, next: None });
+        *(if is_before { &mut both.previous } else { &mut both.next }) = Some(row);
+    }
+    Ok(found)
 }
 
 /// Errors: constraint `posts_slug_key` when the slug is taken.
@@ -327,7 +341,8 @@ pub async fn none_exist(conn: &mut Conn) -> Result<bool, DbError> {
     Ok(posts::table.select(posts::id).limit(1).first::<Uuid>(conn).await.optional()?.is_none())
 }
 
-fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
+/// The condition that leaves the posts that may be seen.
+pub(super) fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
     sql.push(match sight {
         Sight::Public => "posts.status = 'PUBLISHED'",
         Sight::Everything => "true",

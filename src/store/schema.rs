@@ -17,6 +17,7 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -87,6 +88,7 @@ diesel::table! {
         locked_until -> Nullable<Timestamptz>,
         last_error -> Nullable<Text>,
         created_at -> Timestamptz,
+        claim -> Nullable<Uuid>,
     }
 }
 
@@ -114,6 +116,7 @@ diesel::table! {
     post_translations (post_id) {
         post_id -> Uuid,
         group_key -> Text,
+        language -> Text,
     }
 }
 
@@ -221,6 +224,7 @@ diesel::table! {
         demo -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        avatar -> Nullable<Text>,
     }
 }
 
@@ -232,7 +236,6 @@ diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
 diesel::joinable!(post_tags -> tags (tag_id));
-diesel::joinable!(post_translations -> posts (post_id));
 diesel::joinable!(posts -> series (series_id));
 diesel::joinable!(posts -> users (author_id));
 diesel::joinable!(presence -> posts (post_id));

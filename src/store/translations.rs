@@ -7,24 +7,34 @@ use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::posts::{self, PostColumns, PostRow};
 use super::schema::post_translations;
 use super::sql::Sql;
-use super::{Conn, DbError};
+use super::{Conn, DbError, Sight};
 
-/// For each post the ids of the other posts of its group, in the order of their languages.
-/// The caller checks who may see them.
-pub async fn siblings(conn: &mut Conn, post_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, DbError> {
-    let sql = Sql::<(SqlUuid, SqlUuid)>::new(
-        "SELECT own.post_id, posts.id FROM post_translations AS own \
-         JOIN post_translations AS other ON other.group_key = own.group_key AND other.post_id <> own.post_id \
-         JOIN posts ON posts.id = other.post_id WHERE own.post_id = ANY(",
-    )
-    .bind::<Array<SqlUuid>, _>(post_ids.to_vec())
-    .push(") ORDER BY posts.language, posts.id");
-    let rows: Vec<(Uuid, Uuid)> = sql.load(conn).await?;
-    let mut groups: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for (own, other) in rows {
-        groups.entry(own).or_default().push(other);
+/// What refuses a second post of one language in a group.
+pub const ONE_A_LANGUAGE: &str = "post_translations_group_language_key";
+
+/// For each post the other posts of its group that may be seen, in the order of their languages.
+pub async fn siblings(
+    conn: &mut Conn,
+    post_ids: &[Uuid],
+    sight: Sight,
+) -> Result<HashMap<Uuid, Vec<PostRow>>, DbError> {
+    let sql = Sql::<(PostColumns, SqlUuid)>::new("SELECT ")
+        .columns::<PostRow>()
+        .push(
+            ", own.post_id FROM post_translations AS own \
+             JOIN post_translations AS other ON other.group_key = own.group_key AND other.post_id <> own.post_id \
+             JOIN posts ON posts.id = other.post_id WHERE own.post_id = ANY(",
+        )
+        .bind::<Array<SqlUuid>, _>(post_ids.to_vec())
+        .push(") AND ");
+    let sql = posts::visible(sql, sight).push(" ORDER BY posts.language, posts.id");
+    let rows: Vec<(PostRow, Uuid)> = sql.load(conn).await?;
+    let mut groups: HashMap<Uuid, Vec<PostRow>> = HashMap::new();
+    for (row, own) in rows {
+        groups.entry(own).or_default().push(row);
     }
     Ok(groups)
 }
@@ -54,17 +64,19 @@ pub async fn is_taken(conn: &mut Conn, key: &str, language: &str, post_id: Uuid)
 }
 
 /// Puts a post into the group `key`, or out of every group.
+///
+/// Errors: constraint [`ONE_A_LANGUAGE`] when the group has a post of this language. The same
+/// refuses a change of the language of a post in a group.
 pub async fn set(conn: &mut Conn, post_id: Uuid, key: Option<&str>) -> Result<(), DbError> {
     let Some(key) = key else {
         diesel::delete(post_translations::table.find(post_id)).execute(conn).await?;
         return Ok(());
     };
-    diesel::insert_into(post_translations::table)
-        .values((post_translations::post_id.eq(post_id), post_translations::group_key.eq(key)))
-        .on_conflict(post_translations::post_id)
-        .do_update()
-        .set(post_translations::group_key.eq(key))
-        .execute(conn)
-        .await?;
+    let sql = Sql::<Text>::new("INSERT INTO post_translations (post_id, group_key, language) SELECT id, ")
+        .bind::<Text, _>(key.to_owned())
+        .push(", language FROM posts WHERE id = ")
+        .bind::<SqlUuid, _>(post_id)
+        .push(" ON CONFLICT (post_id) DO UPDATE SET group_key = EXCLUDED.group_key, language = EXCLUDED.language");
+    sql.execute(conn).await?;
     Ok(())
 }

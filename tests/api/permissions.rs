@@ -17,6 +17,7 @@ mod comments;
 mod people;
 mod posts;
 mod subjects;
+mod threads;
 
 /// A query, and the words that staff find in its answer.
 struct Way {

@@ -87,12 +87,11 @@ async fn posts_by_slug(conn: &mut Conn, rows: &[PostRow], handles: &HashMap<Uuid
     let keys = translations::keys(conn, &ids).await.expect("translation keys");
     let series: HashMap<Uuid, String> =
         series::all(conn).await.expect("series").into_iter().map(|row| (row.id, row.slug)).collect();
-    let slugs: HashMap<Uuid, &str> = rows.iter().map(|row| (row.id, row.slug.as_str())).collect();
-    let siblings = translations::siblings(conn, &ids).await.expect("translations");
+    let siblings = translations::siblings(conn, &ids, Sight::Everything).await.expect("translations");
     let picture = |row: &PostRow| {
         let body = &bodies[&row.id];
         let tags: Vec<&str> = tags.get(&row.id).into_iter().flatten().map(|tag| tag.slug.as_str()).collect();
-        let mut translations: Vec<&str> = siblings.get(&row.id).into_iter().flatten().map(|id| slugs[id]).collect();
+        let mut translations: Vec<&str> = siblings.get(&row.id).into_iter().flatten().map(|row| &*row.slug).collect();
         translations.sort_unstable();
         json!({
             "kind": row.kind, "status": row.status, "language": row.language, "title": row.title,

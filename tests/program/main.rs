@@ -5,6 +5,7 @@ mod support;
 
 mod command_line;
 mod durability;
+mod migrating;
 mod process;
 mod servers;
 mod serving;

@@ -75,7 +75,7 @@ fn split(url: &str, default_port: u16) -> (String, impl Fn(u16) -> String) {
 }
 
 /// A fresh, empty database of the server under test, gone when dropped.
-async fn fresh_database() -> (Database, String) {
+pub async fn fresh_database() -> (Database, String) {
     let empty = Template::begin().await;
     let database = empty.copy().await;
     if let Template::Server { url, name } = &empty {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, Utc};
 use inkstone::events::Cursor;
 use inkstone::store::events::LogPosition;
+use inkstone::store::jobs;
 use serde_json::{Value, json};
 
 use crate::deeds::{POST, attempt, done, draft, post, published, refused, stored_text, text};
@@ -155,4 +156,36 @@ async fn two_replicas_publish_a_planned_post_exactly_once() {
         assert_eq!(planned.remove(&id), Some(1), "{id} comes once");
     }
     assert_eq!(gone_live(&mut again).await["post"]["id"], json!(marker));
+}
+
+/// A job that is asked for again begins its attempts anew, so that a later claim has the number of
+/// an earlier one, whose worker may still be at it.
+#[tokio::test]
+async fn an_old_claim_of_a_job_neither_finishes_nor_fails_a_new_one() {
+    let app = TestApp::start().await;
+    let mut tx = app.services.db.begin().await.expect("a transaction");
+    let (subject, now) = (uuid::Uuid::now_v7(), Utc::now());
+    // Due before everything else, and in a transaction that the server's own worker does not see.
+    let due = now - Duration::days(10_000);
+    let (kind, locked_until) = ("test_only", now + Duration::minutes(1));
+    jobs::enqueue(&mut tx, kind, subject, due, now).await.expect("it is asked for");
+    let old = jobs::claim(&mut tx, now, locked_until).await.expect("the queue is read").expect("a job is due");
+    assert_eq!((&*old.kind, old.subject), (kind, subject));
+    jobs::enqueue(&mut tx, kind, subject, due, now).await.expect("it is asked for again");
+    let new = jobs::claim(&mut tx, now, locked_until).await.expect("the queue is read").expect("it is due again");
+    assert_eq!(old.attempts, new.attempts, "by its number the old claim could be the new one");
+
+    jobs::finish(&mut tx, &old).await.expect("nothing happens");
+    jobs::fail(&mut tx, &old, "too late", None).await.expect("nothing happens");
+    // A lock that ran out lets the next worker in, and this claim is over, too.
+    let later = now + Duration::minutes(2);
+    let third = jobs::claim(&mut tx, later, later + Duration::minutes(1)).await.expect("the queue is read");
+    let third = third.expect("the new claim was not ended by the old one, and has run out");
+    assert_eq!(third.subject, subject);
+    jobs::fail(&mut tx, &new, "too late", None).await.expect("nothing happens");
+    jobs::finish(&mut tx, &third).await.expect("it is done");
+    let after = later + Duration::minutes(5);
+    let left = jobs::claim(&mut tx, after, after).await.expect("the queue is read");
+    assert!(left.is_none_or(|job| job.subject != subject), "it is done once and for all");
+    tx.commit().await.expect("the transaction ends before the server does");
 }

@@ -157,12 +157,9 @@ pub async fn under(
         CommentOrder::NewestFirst => "comments-new",
     };
     let page = args.check(list)?;
-    let rows = ctx.loaders().comments_under.load((parent, id, order.into(), page)).await?.unwrap_or_default();
-    Ok(page::connection(
-        list,
-        rows,
-        CommentTotals::Under(parent, id),
-        |row| (comments::key(row), row.id),
-        |row| Comment(Arc::new(row)),
-    ))
+    let loaders = ctx.loaders();
+    let rows = loaders.comments_under.load((parent, id, order.into(), page)).await?.unwrap_or_default();
+    loaders.comment.prime(&rows.rows, |row| row.id).await;
+    let key = |row: &Arc<CommentRow>| (comments::key(row), row.id);
+    Ok(page::connection(list, rows, CommentTotals::Under(parent, id), key, Comment))
 }

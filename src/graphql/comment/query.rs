@@ -31,7 +31,9 @@ impl CommentQuery {
         let status = status.map(comments::CommentStatus::from);
         let page = Args { first, after, last, before }.check("comments")?;
         let rows = comments::page(&mut *request.services.db.conn().await?, status, &page, request.sight()).await?;
-        let key = |row: &comments::CommentRow| (comments::key(row), row.id);
-        Ok(page::connection("comments", rows, CommentTotals::OfSite(status), key, |row| Comment(Arc::new(row))))
+        let rows = rows.map(Arc::new);
+        request.loaders().comment.prime(&rows.rows, |row| row.id).await;
+        let key = |row: &Arc<comments::CommentRow>| (comments::key(row), row.id);
+        Ok(page::connection("comments", rows, CommentTotals::OfSite(status), key, Comment))
     }
 }

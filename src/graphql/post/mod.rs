@@ -18,7 +18,7 @@ use super::user::User;
 use crate::error::ApiError;
 use crate::services::markdown::Heading;
 use crate::store::comments::CommentParent;
-use crate::store::posts::{self, PostBodyRow, PostFilter, PostParent, PostRow};
+use crate::store::posts::{self, Neighbours, PostBodyRow, PostFilter, PostParent, PostRow};
 
 mod mutation;
 mod query;
@@ -200,18 +200,19 @@ impl Post {
     /// The same piece in other languages.
     async fn translations(&self, ctx: &Context<'_>) -> Result<Vec<Post>, ApiError> {
         let loaders = ctx.loaders();
-        let ids = loaders.translations_of_post.load(self.0.id).await?.unwrap_or_default();
-        Ok(loaders.post.load_all(ids).await?.into_iter().map(Post).collect())
+        let rows = loaders.translations_of_post.load(self.0.id).await?.unwrap_or_default();
+        loaders.post.prime(&rows, |row| row.id).await;
+        Ok(rows.into_iter().map(Post).collect())
     }
 
     /// The one before it: same kind, same language, by date.
     async fn previous(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        self.neighbour(ctx, |(previous, _)| previous).await
+        self.neighbour(ctx, |both| both.previous).await
     }
 
     /// The one after it: same kind, same language, by date.
     async fn next(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        self.neighbour(ctx, |(_, next)| next).await
+        self.neighbour(ctx, |both| both.next).await
     }
 
     /// The threads below it; each comment holds its `replies`.
@@ -260,11 +261,12 @@ impl Post {
     async fn neighbour(
         &self,
         ctx: &Context<'_>,
-        side: impl FnOnce((Option<Uuid>, Option<Uuid>)) -> Option<Uuid>,
+        side: impl FnOnce(Neighbours<Arc<PostRow>>) -> Option<Arc<PostRow>>,
     ) -> Result<Option<Post>, ApiError> {
         let loaders = ctx.loaders();
-        let Some(id) = loaders.neighbours_of_post.load(self.0.id).await?.and_then(side) else { return Ok(None) };
-        Ok(loaders.post.load(id).await?.map(Post))
+        let row = loaders.neighbours_of_post.load(self.0.id).await?.and_then(side);
+        loaders.post.prime(row.as_slice(), |row| row.id).await;
+        Ok(row.map(Post))
     }
 }
 
@@ -303,7 +305,9 @@ pub async fn under(
         PostParent::Series => "posts-series",
     };
     let page = args.check(list)?;
-    let rows = ctx.loaders().posts_under.load((parent, id, page)).await?.unwrap_or_default();
-    let key = |row: &PostRow| (posts::key_under(row, parent), row.id);
-    Ok(page::connection(list, rows, PostTotals::Under(parent, id), key, |row| Post(Arc::new(row))))
+    let loaders = ctx.loaders();
+    let rows = loaders.posts_under.load((parent, id, page)).await?.unwrap_or_default();
+    loaders.post.prime(&rows.rows, |row| row.id).await;
+    let key = |row: &Arc<PostRow>| (posts::key_under(row, parent), row.id);
+    Ok(page::connection(list, rows, PostTotals::Under(parent, id), key, Post))
 }

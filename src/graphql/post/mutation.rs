@@ -9,7 +9,7 @@ use super::{Post, PostKind};
 use crate::error::ApiError;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
-use crate::graphql::payload::{UserError, outcome};
+use crate::graphql::payload::{UserError, maybe, outcome};
 use crate::services::publishing::{self, PostDraft, PostEdit};
 use crate::services::{ServiceError, revising};
 use crate::store::posts::PostRow;
@@ -226,12 +226,4 @@ fn payload(ctx: &Context<'_>, done: Result<PostRow, ServiceError>) -> Result<Pos
     let (row, user_errors) = outcome(done)?;
     ctx.request().renew_loaders();
     Ok(PostPayload { post: row.map(|row| Post(Arc::new(row))), user_errors })
-}
-
-fn maybe<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
-    match value {
-        MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(None),
-        MaybeUndefined::Value(value) => Some(Some(value)),
-    }
 }

@@ -127,7 +127,9 @@ impl PostQuery {
         let filter = PostFilter::try_from(filter.unwrap_or_default())?;
         let order = posts::PostOrder::from(order_by);
         let rows = posts::page(&mut *request.services.db.conn().await?, &filter, order, &page, request.sight()).await?;
-        let key = |row: &PostRow| (posts::key(row, order), row.id);
-        Ok(page::connection(list, rows, PostTotals::Matching(filter), key, |row| Post(Arc::new(row))))
+        let rows = rows.map(Arc::new);
+        request.loaders().post.prime(&rows.rows, |row| row.id).await;
+        let key = |row: &Arc<PostRow>| (posts::key(row, order), row.id);
+        Ok(page::connection(list, rows, PostTotals::Matching(filter), key, Post))
     }
 }

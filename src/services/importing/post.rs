@@ -16,7 +16,7 @@ use crate::services::publishing::{
 use crate::services::slug::slugify;
 use crate::store::posts::{self, NewPost, PostChanges, PostRow, PostStatus};
 use crate::store::series::{self, SeriesRow};
-use crate::store::{Tx, jobs};
+use crate::store::{Tx, jobs, translations};
 
 mod wanted;
 
@@ -161,6 +161,8 @@ async fn update(
     keep_revision(tx, before, options.author.id, options.now).await?;
     let changes = changes(wanted, rendered);
     let at = wanted.document.updated.unwrap_or(options.now);
+    // Back in below: the new language need not fit into the group that the post leaves.
+    translations::set(tx, before.id, None).await?;
     let row = posts::update(tx, before.id, before.version, &changes, at).await?;
     row.ok_or_else(|| ServiceError::Internal("a locked post changed its version".into()))
 }

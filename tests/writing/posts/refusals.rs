@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::deeds::{POST, attempt, done, draft, refused, text};
-use crate::support::{TestApp, code};
+use crate::support::{TestApp, code, on_real_servers};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -106,6 +106,57 @@ async fn a_group_of_translations_has_one_post_a_language() {
     let mut moved = edit;
     moved["translationKey"] = Value::Null;
     done(&app, owner, "updatePost", POST, moved).await;
+    let back = json!({ "id": made["post"]["id"], "basedOnVersion": 2, "translationKey": "grinding-ink" });
+    let answer = refused(&app, Some(owner), "updatePost", back).await;
+    assert_eq!(answer, json!([["TAKEN", "translationKey"]]), "now it is Chinese, as another one there");
+    let both =
+        json!({ "id": made["post"]["id"], "basedOnVersion": 2, "translationKey": "grinding-ink", "language": "de" });
+    let joined = done(&app, owner, "updatePost", "post { translations { language } }", both).await;
+    assert_eq!(joined["post"]["translations"], json!([{ "language": "en" }, { "language": "zh" }]));
+    let away = json!({ "id": made["post"]["id"], "basedOnVersion": 3, "translationKey": "alone", "language": "zh" });
+    done(&app, owner, "updatePost", POST, away).await;
+}
+
+/// The database keeps it, not a look before the write: of two writers at once one is refused.
+#[tokio::test]
+async fn a_group_of_translations_has_one_post_a_language_also_when_two_write_at_once() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let owner = app.tokens.owner.as_str();
+    let one_wins = |answers: Vec<Value>, field: &str| {
+        let refusals: Vec<Value> = answers
+            .iter()
+            .map(|answer| answer["data"]["done"]["userErrors"].clone())
+            .filter(|e| *e != json!([]))
+            .collect();
+        assert_eq!(refusals.len(), answers.len() - 1, "one is accepted: {answers:?}");
+        for refusal in refusals {
+            let told = json!([refusal[0]["code"], refusal[0]["field"]]);
+            assert_eq!(told, json!(["TAKEN", field]), "the others are told why: {refusal}");
+        }
+    };
+    for round in 0..5 {
+        let create = |n: usize| {
+            let input = json!({ "title": format!("Race {round} {n}"), "markdown": "x", "language": "fr",
+                "translationKey": format!("race-{round}") });
+            attempt(&app, Some(owner), "createPost", POST, input)
+        };
+        one_wins(futures_util::future::join_all((0..4).map(create)).await, "translationKey");
+
+        let mut posts = Vec::new();
+        for language in ["de", "it", "es"] {
+            let input = json!({ "title": format!("Change {round} {language}"), "markdown": "x", "language": language,
+                "translationKey": format!("change-{round}") });
+            posts.push(done(&app, owner, "createPost", POST, input).await["post"]["id"].take());
+        }
+        let change = |id: &Value| {
+            let input = json!({ "id": id, "basedOnVersion": 1, "language": "ja" });
+            attempt(&app, Some(owner), "updatePost", POST, input)
+        };
+        one_wins(futures_util::future::join_all(posts.iter().map(change)).await, "language");
+    }
 }
 
 #[tokio::test]
