@@ -49,7 +49,7 @@ async fn answers_below_a_hidden_comment_are_seen_by_staff_only() {
     ways.push(Way::new("comments", "{ comments(first: 100) { nodes { markdown } } }", &words));
     ways.push(Way::new(
         "approved comments",
-        "{ comments(status: APPROVED, last: 100) { nodes { markdown } } }",
+        "{ comments(status: APPROVED, first: 100) { nodes { markdown } } }",
         &words,
     ));
     seen_by_staff_only(&app, &ways).await;
