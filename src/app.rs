@@ -24,6 +24,7 @@ use crate::store::{Backend, Db, PoolSettings, migrations, users};
 use crate::telemetry::Telemetry;
 
 pub mod owner;
+pub mod people;
 
 /// Longest that loading one thing into the cache may take.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);

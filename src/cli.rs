@@ -82,12 +82,12 @@ pub enum Command {
     Schema,
     /// Print the settings in force, where each comes from, and what it means
     Config,
-    /// Make accounts
+    /// Make, list and change accounts
     User {
         #[command(subcommand)]
         command: User,
     },
-    /// Make API keys
+    /// Make, list and revoke API keys
     Key {
         #[command(subcommand)]
         command: Key,
@@ -141,7 +141,18 @@ pub enum Migrate {
 pub enum User {
     /// Make an account; the password is read from a line of standard input, or made up and printed
     Create(CreateUser),
-    /// Give an account a new password, the same way
+    /// List all accounts
+    List,
+    /// Say what an account may do
+    SetRole {
+        /// Whose
+        handle: String,
+        /// What they may do from now on
+        #[arg(value_enum)]
+        role: CliRole,
+    },
+    /// Give an account a new password, the same way as create; its sessions end
+    #[command(visible_alias = "set-password")]
     Password {
         /// Whose
         handle: String,
@@ -191,6 +202,21 @@ impl From<CliRole> for Role {
 pub enum Key {
     /// Make a key; it is printed once and cannot be read again
     Create(CreateKey),
+    /// List the keys that were not revoked
+    List {
+        /// Only this user's
+        #[arg(long, value_name = "HANDLE")]
+        user: Option<String>,
+    },
+    /// Take a key back: it stops working at once
+    Revoke {
+        /// Which one, as `key list` shows it
+        #[arg(value_name = "ID-OR-NAME")]
+        key: String,
+        /// Only among this user's
+        #[arg(long, value_name = "HANDLE")]
+        user: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

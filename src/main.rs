@@ -7,14 +7,14 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use inkstone::app::{self, App, owner};
+use inkstone::app::{self, App, owner, people};
 use inkstone::auth::Viewer;
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
-use inkstone::services::{Actor, demo, exporting};
-use inkstone::store::{migrations, users};
+use inkstone::services::{Actor, demo, exporting, profiles};
+use inkstone::store::migrations;
 use inkstone::{graphql, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,7 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
         Command::Import(what) => import(&app, &what).await,
         Command::Export(what) => export(&app, &what).await,
         Command::User { command } => user(&app, command).await,
-        Command::Key { command: cli::Key::Create(what) } => create_key(&app, what).await,
+        Command::Key { command } => key(&app, command).await,
         Command::Demo { command: cli::Demo::Remove } => remove_demo(&app).await,
         Command::Serve | Command::Migrate { .. } | Command::Schema | Command::Config => Ok(()),
     };
@@ -141,7 +141,7 @@ async fn migrate(command: cli::Migrate, app: App) -> Result<()> {
 async fn import(app: &App, what: &cli::Import) -> Result<()> {
     let author = match &what.author {
         None => app.owner().await?,
-        Some(handle) => find_user(app, handle).await?,
+        Some(handle) => people::find(&app.services, handle).await?,
     };
     let options = ImportOptions { dry_run: what.dry_run, author, demo: false, now: Utc::now() };
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} files {elapsed}")?);
@@ -194,11 +194,16 @@ async fn user(app: &App, command: cli::User) -> Result<()> {
             tell(&password, made_up);
         }
         cli::User::Password { handle, password_stdin } => {
-            let user = find_user(app, &handle).await?;
+            let user = people::find(&app.services, &handle).await?;
             let (password, made_up) = password(password_stdin)?;
-            accounts::set_password(&app.services, user.id, password.clone(), Utc::now()).await?;
+            profiles::set_password(&app.services, user.id, password.clone(), Utc::now()).await?;
             println!("The account {:?} has a new password; its sessions have ended.", user.handle);
             tell(&password, made_up);
+        }
+        cli::User::List => print!("{}", people::list(&app.services).await?),
+        cli::User::SetRole { handle, role } => {
+            let user = people::set_role(&app.services, &handle, role.into()).await?;
+            println!("The account {:?} has the role {} now.", user.handle, user.role.as_str().to_lowercase());
         }
     }
     Ok(())
@@ -220,8 +225,20 @@ fn tell(password: &str, made_up: bool) {
     }
 }
 
+async fn key(app: &App, command: cli::Key) -> Result<()> {
+    match command {
+        cli::Key::Create(what) => create_key(app, what).await?,
+        cli::Key::List { user } => print!("{}", people::list_keys(&app.services, user.as_deref()).await?),
+        cli::Key::Revoke { key, user } => {
+            let key = people::revoke_key(&app.services, &key, user.as_deref()).await?;
+            println!("The API key {:?} (…{}) is revoked.", key.name, key.hint);
+        }
+    }
+    Ok(())
+}
+
 async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
-    let user = find_user(app, &what.user).await?;
+    let user = people::find(&app.services, &what.user).await?;
     let now = Utc::now();
     let expires_at = what.expires_days.map(|days| now + chrono::Duration::days(days.into()));
     let actor = Actor { viewer: Viewer::anonymous(), now };
@@ -235,10 +252,4 @@ async fn remove_demo(app: &App) -> Result<()> {
     let removed = demo::remove(&app.services, Utc::now()).await?;
     println!("{} demo posts and {} demo users are gone.", removed.posts, removed.users);
     Ok(())
-}
-
-async fn find_user(app: &App, handle: &str) -> Result<users::UserRow> {
-    users::by_handle(&mut *app.services.db.conn().await?, &handle.to_lowercase())
-        .await?
-        .with_context(|| format!("there is no user with the handle {handle:?}"))
 }

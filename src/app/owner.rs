@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use rand::Rng;
 
-use crate::services::{Services, accounts, demo};
+use crate::services::{Services, demo, profiles};
 use crate::store::identities;
 use crate::store::users::{self, UserRow};
 
@@ -33,7 +33,7 @@ pub async fn introduce(services: &Services, data_dir: &Path, embedded: bool) -> 
         return known(services, &owner, &file, hash).await;
     }
     let password = random_password();
-    accounts::set_password(services, owner.id, password.clone(), now).await?;
+    profiles::set_password(services, owner.id, password.clone(), now).await?;
     if embedded {
         keep(&file, &password).with_context(|| format!("{} cannot be written", file.display()))?;
     }

@@ -12,14 +12,18 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::store::api_keys::ApiKeyRow;
 use crate::store::users::{Role, UserRow};
-use crate::store::{Db, DbError, Sight, api_keys, sessions};
+use crate::store::{Conn, Db, DbError, Sight, api_keys, sessions};
 
 pub mod password;
 pub mod token;
 
 pub use password::{PasswordError, Passwords};
 pub use token::{ApiKey, SessionToken, TokenHash};
+
+/// How exactly the last use of a key is known.
+const NOTE_USE_EVERY: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// What an API key may be used for. A session may everything that its user may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +51,13 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The scopes of a stored list; what this version does not know is left out.
+    pub fn of_stored(list: &serde_json::Value) -> Vec<Self> {
+        list.as_array().into_iter().flatten().filter_map(|scope| scope.as_str()?.parse().ok()).collect()
+    }
+}
+
 impl std::str::FromStr for Scope {
     type Err = String;
 
@@ -63,8 +74,10 @@ impl std::str::FromStr for Scope {
 pub struct Viewer {
     user: Option<Arc<UserRow>>,
     scopes: Vec<Scope>,
-    /// The session that was used, so that it can be ended.
-    session: Option<TokenHash>,
+    /// False for a program with an API key.
+    in_person: bool,
+    /// The hash of the session's token or the API key that was used.
+    credential: Option<TokenHash>,
 }
 
 impl Viewer {
@@ -75,15 +88,21 @@ impl Viewer {
 
     /// A user with everything that the role allows, as the command line acts.
     pub fn trusted(user: UserRow) -> Self {
-        Self { user: Some(Arc::new(user)), scopes: Scope::ALL.to_vec(), session: None }
+        Self { user: Some(Arc::new(user)), scopes: Scope::ALL.to_vec(), in_person: true, credential: None }
     }
 
     pub fn user(&self) -> Option<&Arc<UserRow>> {
         self.user.as_ref()
     }
 
+    /// The session that was used, so that it can be ended; none for a key.
     pub fn session(&self) -> Option<&TokenHash> {
-        self.session.as_ref()
+        self.credential.as_ref().filter(|_| self.in_person)
+    }
+
+    /// May the same as `other`, who is the same user.
+    pub fn has_rights_of(&self, other: &Self) -> bool {
+        self.role() == other.role() && self.scopes == other.scopes
     }
 
     /// How much of the site this viewer sees.
@@ -117,10 +136,21 @@ impl Viewer {
         self.user.is_some() && self.scopes.contains(&Scope::Comment)
     }
 
-    /// True if this is the same user, with the same role and scopes.
-    pub fn has_rights_of(&self, other: &Self) -> bool {
-        let who = |viewer: &Self| viewer.user.as_ref().map(|user| (user.id, user.role));
-        who(self) == who(other) && self.scopes == other.scopes
+    /// Signed in with a password, and not with an API key, which its finder could make more of.
+    pub fn is_in_person(&self) -> bool {
+        self.in_person
+    }
+
+    /// May see and change what this user signs in with, and their profile: one's own, and the
+    /// owner everybody's.
+    pub fn may_manage_account_of(&self, user_id: Uuid) -> bool {
+        let own = self.user.as_ref().is_some_and(|user| user.id == user_id);
+        self.in_person && (own || self.role() == Some(Role::Owner))
+    }
+
+    /// May say what others may do.
+    pub fn may_give_roles(&self) -> bool {
+        self.in_person && self.role() == Some(Role::Owner)
     }
 
     fn role(&self) -> Option<Role> {
@@ -156,14 +186,40 @@ impl Authenticator {
     /// The user behind a session token or an API key.
     pub async fn viewer(&self, token: &str, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
         let hash = TokenHash::of(token).ok_or(AuthError::InvalidToken)?;
-        let mut conn = self.db.conn().await?;
-        if ApiKey::looks_like(token) {
-            let found = api_keys::find(&mut conn, hash.as_bytes(), now).await?;
-            let (user, scopes) = found.ok_or(AuthError::InvalidToken)?;
-            let scopes = scopes.as_array().into_iter().flatten().filter_map(|s| s.as_str()?.parse().ok()).collect();
-            return Ok(Viewer { user: Some(Arc::new(user)), scopes, session: None });
+        self.look_up(hash, !ApiKey::looks_like(token), now).await
+    }
+
+    /// The same viewer with the rights of this moment; who has not signed in stays as they are.
+    ///
+    /// Errors: `InvalidToken` when the session or the key has ended since.
+    pub async fn renew(&self, viewer: &Viewer, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
+        match viewer.credential {
+            Some(hash) => self.look_up(hash, viewer.in_person, now).await,
+            None => Ok(viewer.clone()),
         }
-        let user = sessions::find(&mut conn, hash.as_bytes(), now).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Viewer { user: Some(Arc::new(user)), scopes: Scope::ALL.to_vec(), session: Some(hash) })
+    }
+
+    async fn look_up(&self, hash: TokenHash, in_person: bool, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
+        let mut conn = self.db.conn().await?;
+        let (user, scopes) = if in_person {
+            let user = sessions::find(&mut conn, hash.as_bytes(), now).await?.ok_or(AuthError::InvalidToken)?;
+            (user, Scope::ALL.to_vec())
+        } else {
+            let found = api_keys::find(&mut conn, hash.as_bytes(), now).await?;
+            let (key, user) = found.ok_or(AuthError::InvalidToken)?;
+            note_use(&mut conn, &key, now).await;
+            (user, Scope::of_stored(&key.scopes))
+        };
+        Ok(Viewer { user: Some(Arc::new(user)), scopes, in_person, credential: Some(hash) })
+    }
+}
+
+/// Notes that a key was used, at most once a minute: it should not cost a write with each request.
+async fn note_use(conn: &mut Conn, key: &ApiKeyRow, now: DateTime<Utc>) {
+    if key.last_used_at.is_some_and(|at| now - at < NOTE_USE_EVERY) {
+        return;
+    }
+    if let Err(error) = api_keys::touch(conn, key.id, now).await {
+        tracing::warn!(%error, key = %key.id, "the use of an API key could not be noted");
     }
 }

@@ -1,4 +1,4 @@
-//! Signing up, in and out.
+//! Signing up, in and out; passwords.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::user::User;
 use crate::error::ApiError;
 use crate::services::ServiceError;
 use crate::services::accounts::{self, NewAccount, SignedIn};
+use crate::services::profiles;
 
 /// A new reader's account.
 #[derive(InputObject)]
@@ -32,6 +33,32 @@ struct SignInInput {
     login: String,
     /// The password.
     password: String,
+}
+
+/// Where to sign out.
+#[derive(InputObject, Default)]
+struct SignOutInput {
+    /// True to end all your sessions, on every device; this one goes too.
+    #[graphql(default)]
+    everywhere: bool,
+}
+
+/// A new password for yourself.
+#[derive(InputObject)]
+struct ChangePasswordInput {
+    /// The password that you have now.
+    current_password: String,
+    /// 10 to 200 characters.
+    new_password: String,
+}
+
+/// Whose password it was, or what was wrong.
+#[derive(SimpleObject)]
+struct ChangePasswordPayload {
+    /// You; null when the input was refused.
+    user: Option<User>,
+    /// What was wrong with the input; empty when it was accepted.
+    user_errors: Vec<UserError>,
 }
 
 /// A session that has just begun, or what was wrong.
@@ -65,6 +92,7 @@ impl AccountMutation {
     /// Makes a reader's account and signs it in.
     async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> Result<SessionPayload, ApiError> {
         let request = ctx.request();
+        request.one_password()?;
         let account =
             NewAccount { handle: input.handle, name: input.name, email: input.email, password: input.password };
         begun(ctx, accounts::sign_up(&request.services, &request.actor, account).await)
@@ -73,15 +101,35 @@ impl AccountMutation {
     /// Begins a session.
     async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Result<SessionPayload, ApiError> {
         let request = ctx.request();
+        request.one_password()?;
         begun(ctx, accounts::sign_in(&request.services, &request.actor, &input.login, input.password).await)
     }
 
-    /// Ends the session that this request was made with.
-    async fn sign_out(&self, ctx: &Context<'_>) -> Result<SignOutPayload, ApiError> {
+    /// Ends the session that this request was made with, or all of yours.
+    async fn sign_out(&self, ctx: &Context<'_>, input: Option<SignOutInput>) -> Result<SignOutPayload, ApiError> {
         let request = ctx.request();
-        let signed_out = accounts::sign_out(&request.services, &request.actor).await?;
+        let signed_out = if input.unwrap_or_default().everywhere {
+            accounts::sign_out_everywhere(&request.services, &request.actor).await?
+        } else {
+            accounts::sign_out(&request.services, &request.actor).await?
+        };
         request.set_session(Some(None));
         Ok(SignOutPayload { signed_out, user_errors: Vec::new() })
+    }
+
+    /// Changes your password and ends your other sessions; API keys stay. For who is signed in with
+    /// a password.
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload, ApiError> {
+        let request = ctx.request();
+        request.one_password()?;
+        let done =
+            profiles::change_password(&request.services, &request.actor, input.current_password, input.new_password);
+        let (row, user_errors) = outcome(done.await)?;
+        Ok(ChangePasswordPayload { user: row.map(|row| User(Arc::new(row))), user_errors })
     }
 }
 

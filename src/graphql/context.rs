@@ -1,6 +1,6 @@
 //! What a resolver gets: who asks, the services, and the request's own loaders.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_graphql::Context;
@@ -24,6 +24,7 @@ pub struct RequestContext {
     session: Mutex<SessionChange>,
     /// Bytes of long texts that the answer may still hold.
     text_left: AtomicI64,
+    password_asked: AtomicBool,
     loaders: RwLock<Arc<Loaders>>,
 }
 
@@ -48,6 +49,7 @@ impl RequestContext {
             delivered: Mutex::new(None),
             session: Mutex::new(None),
             text_left: AtomicI64::new(MAX_TEXT_BYTES),
+            password_asked: AtomicBool::new(false),
             loaders: RwLock::new(Arc::new(loaders)),
         }
     }
@@ -83,6 +85,19 @@ impl RequestContext {
     pub fn renew(&self) {
         self.text_left.store(MAX_TEXT_BYTES, Ordering::Relaxed);
         self.renew_loaders();
+    }
+
+    /// Lets the first of an operation's fields pass that has a password checked or hashed. With
+    /// aliases one request could otherwise try many, past what counts requests.
+    ///
+    /// Errors: `BAD_USER_INPUT` for every further one.
+    pub fn one_password(&self) -> Result<(), ApiError> {
+        if self.password_asked.swap(true, Ordering::Relaxed) {
+            return Err(ApiError::bad_input(
+                "an operation can sign in, sign up or change a password once: send the others on their own",
+            ));
+        }
+        Ok(())
     }
 
     /// Notes that the browser's session cookie has to change.

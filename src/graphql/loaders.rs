@@ -10,6 +10,7 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use dataloader::BatchFn;
 use dataloader::cached::Loader;
 use uuid::Uuid;
@@ -23,9 +24,11 @@ use crate::store::series::{self, SeriesRow};
 use crate::store::tags::{self, TagRow};
 use crate::store::users::UserRow;
 
+mod accounts;
 mod comments;
 mod posts;
 
+use self::accounts::{ApiKeysOfUser, SessionsOfUser};
 use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
 use self::posts::{
     NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RevisionsOfPost, TranslationsOfPost,
@@ -52,6 +55,7 @@ pub struct Source {
     services: Services,
     sight: Sight,
     viewer_id: Option<Uuid>,
+    now: DateTime<Utc>,
 }
 
 /// Loads by [`Batch`] `B`, each key once a request.
@@ -104,6 +108,7 @@ macro_rules! loaders {
                     services: services.clone(),
                     sight: actor.viewer.sight(),
                     viewer_id: actor.viewer.user().map(|user| user.id),
+                    now: actor.now,
                 };
                 Self { $($field: By::new(&source)),+ }
             }
@@ -129,6 +134,8 @@ loaders! {
     comment_count_under: CommentCountUnder,
     reaction_counts: ReactionCounts,
     viewer_reactions: ViewerReactions,
+    api_keys_of_user: ApiKeysOfUser,
+    sessions_of_user: SessionsOfUser,
 }
 
 pub struct UserById;

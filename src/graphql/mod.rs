@@ -11,6 +11,7 @@
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 
 mod account;
+mod api_key;
 mod comment;
 mod context;
 mod guard;
@@ -21,6 +22,7 @@ mod payload;
 mod post;
 mod reaction;
 mod series;
+mod session;
 mod site;
 mod tag;
 mod user;
@@ -45,6 +47,8 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     account::AccountMutation,
+    api_key::ApiKeyMutation,
+    user::UserMutation,
     post::PostMutation,
     comment::CommentMutation,
     reaction::ReactionMutation,

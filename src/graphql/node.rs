@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
 use super::page;
@@ -29,6 +30,7 @@ pub enum Node {
     Tag(Tag),
     Series(Series),
     Revision(Revision),
+    ApiKey(ApiKey),
 }
 
 /// The types that have global ids.
@@ -40,10 +42,12 @@ pub enum NodeType {
     Tag,
     Series,
     Revision,
+    ApiKey,
 }
 
 impl NodeType {
-    const ALL: [Self; 6] = [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision];
+    const ALL: [Self; 7] =
+        [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision, Self::ApiKey];
 
     fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,7 @@ impl NodeType {
             Self::Tag => "Tag",
             Self::Series => "Series",
             Self::Revision => "Revision",
+            Self::ApiKey => "ApiKey",
         }
     }
 
@@ -124,6 +129,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Tag => loaders.tag.load(row).await?.map(|row| Node::Tag(Tag(row))),
         NodeType::Series => loaders.series.load(row).await?.map(|row| Node::Series(Series(row))),
         NodeType::Revision => revision(ctx, row).await?.map(Node::Revision),
+        NodeType::ApiKey => api_key::find(ctx, row).await?.map(Node::ApiKey),
     })
 }
 

@@ -18,7 +18,7 @@ use super::HttpState;
 use super::execute::{self, Answer, Asking};
 use super::graphql::{parse_body, parse_query, refuse, status_of};
 use super::layers::{ClientAddress, RequestId};
-use super::viewer::{self, Credential};
+use super::viewer;
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;
@@ -70,8 +70,7 @@ async fn open(
         let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
         return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
     }
-    let credential = Credential::of_headers(&headers);
-    let asking = match asking(&state, &credential, &headers, &request_id).await {
+    let asking = match asking(&state, &headers, &request_id).await {
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
@@ -79,7 +78,7 @@ async fn open(
     if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
         return overdrawn.respond(&request_id);
     }
-    let ends = ends(state.clone(), credential, asking.viewer.clone());
+    let ends = ends(state.clone(), asking.viewer.clone());
     let responses = match admitted {
         Ok(admitted) => execute::stream(state, asking, request, admitted),
         Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
@@ -96,25 +95,20 @@ async fn open(
 }
 
 /// Until the server stops, or who asked has not the same rights any more.
-async fn ends(state: Arc<HttpState>, credential: Credential, viewer: Viewer) {
+async fn ends(state: Arc<HttpState>, viewer: Viewer) {
     tokio::select! {
         () = state.stopping.cancelled() => {}
-        () = viewer::rights_change(&state, &credential, &viewer) => {}
+        () = viewer::rights_end(state.clone(), viewer) => {}
     }
 }
 
-async fn asking(
-    state: &HttpState,
-    credential: &Credential,
-    headers: &HeaderMap,
-    request_id: &RequestId,
-) -> Result<Asking, ApiError> {
+async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {
     let now = Utc::now();
     let resume = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         Some(id) if !id.is_empty() => Some(Cursor::decode(id)?),
         _ => None,
     };
-    let viewer = credential.viewer(state, now).await?;
+    let viewer = viewer::of_headers(state, headers, now).await?;
     Ok(Asking { viewer, now, resume, request_id: request_id.as_str().to_owned() })
 }
 

@@ -1,13 +1,18 @@
 //! Who asks: a bearer token, or the browser's session cookie.
 
+use std::sync::Arc;
+
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 
 use super::HttpState;
 use crate::auth::{AuthError, Viewer};
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::events::{EventFilter, EventKind};
 use crate::graphql::SessionChange;
+use crate::services::accounts::ACCESS_ENDED;
 
 const SESSION_COOKIE: &str = "inkstone_session";
 
@@ -55,20 +60,32 @@ pub async fn of_headers(state: &HttpState, headers: &HeaderMap, now: DateTime<Ut
     Credential::of_headers(headers).viewer(state, now).await
 }
 
-/// Waits until the credential does not give the rights any more that `viewer` has: signed out,
-/// expired, revoked, another role. Looks every `recheck`; a database that is away changes nothing.
-pub async fn rights_change(state: &HttpState, credential: &Credential, viewer: &Viewer) {
-    if viewer.user().is_none() {
-        return std::future::pending().await;
-    }
+/// Waits until what the viewer signed in with is no good any more, or gives other rights: signed out,
+/// expired, revoked, another role. Looks when the account changes, and every `recheck`; a database
+/// that is away takes no rights.
+pub async fn rights_end(state: Arc<HttpState>, viewer: Viewer) {
+    let Some(user) = viewer.user() else { return std::future::pending().await };
+    let filter = EventFilter { kinds: vec![EventKind::UserChanged], subject: Some(user.id) };
+    let mut changes = match state.services.events.subscribe(filter, None).await {
+        Ok(changes) => changes,
+        Err(_) => futures_util::stream::pending().boxed(),
+    };
     loop {
-        tokio::time::sleep(state.limits.recheck).await;
-        match credential.viewer(state, Utc::now()).await {
-            Ok(found) if found.has_rights_of(viewer) => {}
-            Ok(_) => return,
-            Err(error) if error.code == Code::Unauthenticated => return,
-            Err(_) => {}
+        // First of all as well: the rights may have ended before anybody listened.
+        match state.authenticator.renew(&viewer, Utc::now()).await {
+            Ok(now) if now.has_rights_of(&viewer) => {}
+            Err(AuthError::Db(_)) => {}
+            _ => return,
         }
+        let told = async {
+            while let Some(Ok(event)) = changes.next().await {
+                if event.payload.get(ACCESS_ENDED).is_some() {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        let _ = tokio::time::timeout(state.limits.recheck, told).await;
     }
 }
 

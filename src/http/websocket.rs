@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -159,8 +159,7 @@ impl Connection {
     ) -> Option<Close> {
         let stopping = self.state.stopping.clone();
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
-        let every = self.state.limits.recheck;
-        let mut recheck = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        let mut rights_end = std::future::pending().boxed();
         let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
         tokio::pin!(init_deadline);
         let mut unanswered = 0;
@@ -171,11 +170,17 @@ impl Connection {
                 message = stream.next() => {
                     unanswered = 0;
                     match message {
-                        Some(Ok(message)) => match self.receive(message).await {
-                            ControlFlow::Continue(Some(text)) => send(sink, text).await?,
-                            ControlFlow::Continue(None) => {}
-                            ControlFlow::Break(close) => return close,
-                        },
+                        Some(Ok(message)) => {
+                            let known = self.viewer.is_some();
+                            match self.receive(message).await {
+                                ControlFlow::Continue(Some(text)) => send(sink, text).await?,
+                                ControlFlow::Continue(None) => {}
+                                ControlFlow::Break(close) => return close,
+                            }
+                            if let Some(viewer) = self.viewer.clone().filter(|_| !known) {
+                                rights_end = viewer::rights_end(self.state.clone(), viewer).boxed();
+                            }
+                        }
                         Some(Err(error)) => {
                             tracing::debug!(%error, "a WebSocket broke");
                             return Some(Close(1009, "a message is too big, or no WebSocket message".into()));
@@ -189,10 +194,8 @@ impl Connection {
                     }
                     send(sink, message.text).await?;
                 }
-                _ = recheck.tick() => {
-                    if !self.has_its_rights().await {
-                        return Some(Close(4403, "Forbidden: the session has ended, or its rights have changed: connect again".into()));
-                    }
+                () = &mut rights_end => {
+                    return Some(Close(4403, "Forbidden: the session has ended, or its rights have changed: connect again".into()));
                 }
                 _ = ping.tick() => {
                     unanswered += 1;
@@ -259,16 +262,6 @@ impl Connection {
                 ControlFlow::Break(Some(Close(4403, format!("Forbidden: {}", error.message))))
             }
             Err(error) => ControlFlow::Break(Some(Close(4500, error.message))),
-        }
-    }
-
-    /// False if the viewer was signed out, or may do other things than when the connection began.
-    async fn has_its_rights(&self) -> bool {
-        let Some(viewer) = self.viewer.as_ref().filter(|viewer| viewer.user().is_some()) else { return true };
-        match self.credential.viewer(&self.state, Utc::now()).await {
-            Ok(found) => found.has_rights_of(viewer),
-            // A database that is away takes no rights.
-            Err(error) => error.code != Code::Unauthenticated,
         }
     }
 

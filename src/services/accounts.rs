@@ -3,13 +3,17 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::keys::{self, KeyWish};
 use super::validate::Check;
 use super::{Actor, Refusal, RefusalCode, ServiceError, Services};
 use crate::auth::{ApiKey, Scope, SessionToken};
 use crate::events::{EventKind, NewEvent};
-use crate::store::api_keys::NewApiKey;
 use crate::store::users::{self, Role, UserRow};
-use crate::store::{DbError, api_keys, identities, sessions};
+use crate::store::{DbError, identities, sessions};
+
+/// In the payload of a user's event: something that they sign in with has ended, or their rights
+/// have changed, so that connections that are open have to begin anew.
+pub const ACCESS_ENDED: &str = "accessEnded";
 
 /// A new account.
 #[derive(Clone, Debug)]
@@ -68,8 +72,21 @@ pub async fn sign_in(
 
 /// Ends the session that was used to ask. True if there was one.
 pub async fn sign_out(services: &Services, actor: &Actor) -> Result<bool, ServiceError> {
-    let Some(session) = actor.viewer.session() else { return Ok(false) };
-    Ok(sessions::delete(&mut *services.db.conn().await?, session.as_bytes()).await?)
+    let (Some(session), Some(user)) = (actor.viewer.session(), actor.viewer.user()) else { return Ok(false) };
+    let mut tx = services.db.begin().await?;
+    let ended = sessions::delete(&mut tx, session.as_bytes()).await?;
+    services.commit(tx, &[told(user.id, json!({ ACCESS_ENDED: true }), actor)]).await?;
+    Ok(ended)
+}
+
+/// Ends every session of the one who asks, who has to be there in person. True if there was one.
+pub async fn sign_out_everywhere(services: &Services, actor: &Actor) -> Result<bool, ServiceError> {
+    let user_id = actor.user_id()?;
+    actor.require(actor.viewer.may_manage_account_of(user_id), "end sessions")?;
+    let mut tx = services.db.begin().await?;
+    let ended = sessions::delete_of_user(&mut tx, user_id, None).await?;
+    services.commit(tx, &[told(user_id, json!({ ACCESS_ENDED: true }), actor)]).await?;
+    Ok(ended > 0)
 }
 
 /// Makes an account with any role. The caller has checked who may.
@@ -91,6 +108,7 @@ pub async fn create_user(
         role,
         bio: String::new(),
         url: None,
+        avatar: None,
         demo: false,
         created_at: actor.now,
         updated_at: actor.now,
@@ -98,34 +116,11 @@ pub async fn create_user(
     let mut tx = services.db.begin().await?;
     users::insert(&mut tx, &user).await.map_err(|e| account_taken(e, &user))?;
     identities::set_password(&mut tx, user.id, &hash, actor.now).await?;
-    let told = NewEvent {
-        kind: EventKind::UserChanged,
-        subject: user.id,
-        payload: json!({}),
-        actor: actor.viewer.user().map(|u| u.id),
-        at: actor.now,
-    };
-    services.commit(tx, &[told]).await?;
+    services.commit(tx, &[told(user.id, json!({}), actor)]).await?;
     Ok(user)
 }
 
-/// Gives a user a new password and ends their sessions.
-pub async fn set_password(
-    services: &Services,
-    user_id: Uuid,
-    password: String,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), ServiceError> {
-    // Before the transaction: hashing takes long, and on the embedded database others would wait.
-    let hash = services.passwords.hash(password).await?;
-    let mut tx = services.db.begin().await?;
-    identities::set_password(&mut tx, user_id, &hash, now).await?;
-    sessions::delete_of_user(&mut tx, user_id).await?;
-    services.commit(tx, &[]).await?;
-    Ok(())
-}
-
-/// Makes an API key for a user; it is told once and never again.
+/// Makes an API key for a user; it is told once and never again. The caller has checked who may.
 pub async fn create_key(
     services: &Services,
     actor: &Actor,
@@ -134,24 +129,14 @@ pub async fn create_key(
     scopes: &[Scope],
     expires_at: Option<chrono::DateTime<chrono::Utc>>,
 ) -> Result<ApiKey, ServiceError> {
-    let mut check = Check::default();
-    check.text("name", &name, 100);
-    check
-        .that(!scopes.is_empty(), RefusalCode::Invalid, "scopes", || "a key without scopes can do nothing".into())
-        .done()?;
-    let (key, hash) = ApiKey::generate();
-    let row = NewApiKey {
-        id: Uuid::now_v7(),
-        user_id,
-        name,
-        hint: key.hint().to_owned(),
-        token_hash: hash.as_bytes().to_vec(),
-        scopes: scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().into(),
-        created_at: actor.now,
-        expires_at,
-    };
-    api_keys::insert(&mut *services.db.conn().await?, &row).await?;
-    Ok(key)
+    let wish = KeyWish { name, scopes: scopes.to_vec(), expires_at };
+    Ok(keys::insert(services, actor, user_id, wish).await?.1)
+}
+
+/// That something about a user has changed.
+pub(super) fn told(user_id: Uuid, payload: serde_json::Value, actor: &Actor) -> NewEvent {
+    let actor_id = actor.viewer.user().map(|user| user.id);
+    NewEvent { kind: EventKind::UserChanged, subject: user_id, payload, actor: actor_id, at: actor.now }
 }
 
 async fn begin_session(services: &Services, actor: &Actor, user: UserRow) -> Result<SignedIn, ServiceError> {

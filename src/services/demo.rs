@@ -47,6 +47,7 @@ pub async fn make_owner(
         role: Role::Owner,
         bio: String::new(),
         url: None,
+        avatar: None,
         demo,
         created_at: now,
         updated_at: now,

@@ -99,7 +99,7 @@ async fn all_users(conn: &mut Conn) -> Result<Vec<UserRow>, ServiceError> {
     let mut all: Vec<UserRow> = Vec::new();
     loop {
         let page = next_page(all.last().map(|row| Position { key: users::key(row), id: row.id }));
-        let PageOf { rows, has_next, .. } = users::page(conn, &page, Sight::Everything).await?;
+        let PageOf { rows, has_next, .. } = users::page(conn, None, &page, Sight::Everything).await?;
         all.extend(rows);
         if !has_next {
             return Ok(all);

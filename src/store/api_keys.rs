@@ -1,13 +1,20 @@
 //! API keys: what programs sign in with. Only the hash of a key is kept.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
+use diesel::dsl::SqlTypeOf;
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::page::{Order, by_parent};
 use super::schema::{api_keys, users};
+use super::sql::Sql;
 use super::users::UserRow;
-use super::{Conn, DbError};
+use super::{Conn, DbError, Key, Page, PageOf};
 
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = api_keys)]
@@ -24,24 +31,102 @@ pub struct NewApiKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-pub async fn insert(conn: &mut Conn, key: &NewApiKey) -> Result<(), DbError> {
-    diesel::insert_into(api_keys::table).values(key).execute(conn).await?;
-    Ok(())
+/// A key as it is shown: without its hash.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = api_keys, check_for_backend(Pg))]
+pub struct ApiKeyRow {
+    pub id: Uuid,
+    pub user_id: Uuid,
+    pub name: String,
+    pub hint: String,
+    pub scopes: serde_json::Value,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    /// To the minute: see [`touch`].
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The user and the scopes of a key that is neither expired nor revoked.
+type ApiKeyColumns = SqlTypeOf<<ApiKeyRow as Selectable<Pg>>::SelectExpression>;
+const NEWEST_FIRST: Order = Order { key: "api_keys.created_at", id: "api_keys.id", descending: true };
+
+pub async fn insert(conn: &mut Conn, key: &NewApiKey) -> Result<ApiKeyRow, DbError> {
+    let inserted = diesel::insert_into(api_keys::table).values(key).returning(ApiKeyRow::as_returning());
+    Ok(inserted.get_result(conn).await?)
+}
+
+/// A key that is neither expired nor revoked, and its user.
 pub async fn find(
     conn: &mut Conn,
     token_hash: &[u8],
     now: DateTime<Utc>,
-) -> Result<Option<(UserRow, serde_json::Value)>, DbError> {
+) -> Result<Option<(ApiKeyRow, UserRow)>, DbError> {
     Ok(api_keys::table
         .inner_join(users::table)
         .filter(api_keys::token_hash.eq(token_hash))
         .filter(api_keys::revoked_at.is_null())
         .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now)))
-        .select((UserRow::as_select(), api_keys::scopes))
+        .select((ApiKeyRow::as_select(), UserRow::as_select()))
         .first(conn)
         .await
         .optional()?)
+}
+
+/// Those of these keys that were not revoked.
+pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<ApiKeyRow>, DbError> {
+    Ok(api_keys::table
+        .filter(api_keys::id.eq_any(ids))
+        .filter(api_keys::revoked_at.is_null())
+        .select(ApiKeyRow::as_select())
+        .load(conn)
+        .await?)
+}
+
+/// The newest keys of each user that were not revoked, in one lateral statement.
+pub async fn page_by_user(
+    conn: &mut Conn,
+    ids: &[Uuid],
+    page: &Page,
+) -> Result<HashMap<Uuid, PageOf<ApiKeyRow>>, DbError> {
+    let sql = Sql::<(ApiKeyColumns, SqlUuid)>::new("SELECT ")
+        .columns::<ApiKeyRow>()
+        .push(", parent.id FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(
+            ") AS parent (id) CROSS JOIN LATERAL (SELECT * FROM api_keys \
+             WHERE api_keys.user_id = parent.id AND api_keys.revoked_at IS NULL",
+        );
+    let sql = NEWEST_FIRST.finish(sql, page).push(") AS api_keys");
+    Ok(by_parent(NEWEST_FIRST.by(sql, page).load(conn).await?, page))
+}
+
+pub fn key(row: &ApiKeyRow) -> Key {
+    Key::Time(row.created_at)
+}
+
+/// Every key that was not revoked, with its user's handle: oldest first, for the command line.
+pub async fn all(conn: &mut Conn) -> Result<Vec<(ApiKeyRow, String)>, DbError> {
+    Ok(api_keys::table
+        .inner_join(users::table)
+        .filter(api_keys::revoked_at.is_null())
+        .order((api_keys::created_at, api_keys::id))
+        .select((ApiKeyRow::as_select(), users::handle))
+        .load(conn)
+        .await?)
+}
+
+/// Takes a key back. `None` if there is no such key, or it was revoked before.
+pub async fn revoke(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<Option<ApiKeyRow>, DbError> {
+    Ok(diesel::update(api_keys::table.find(id).filter(api_keys::revoked_at.is_null()))
+        .set(api_keys::revoked_at.eq(now))
+        .returning(ApiKeyRow::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?)
+}
+
+/// Notes when a key was used.
+pub async fn touch(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<(), DbError> {
+    diesel::update(api_keys::table.find(id)).set(api_keys::last_used_at.eq(now)).execute(conn).await?;
+    Ok(())
 }

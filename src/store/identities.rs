@@ -22,6 +22,17 @@ pub async fn by_login(conn: &mut Conn, login: &str) -> Result<Option<(UserRow, O
         .optional()?)
 }
 
+/// The hash of a user's password, if they have one.
+pub async fn password(conn: &mut Conn, user_id: Uuid) -> Result<Option<String>, DbError> {
+    Ok(identities::table
+        .filter(identities::user_id.eq(user_id))
+        .filter(identities::provider.eq(PASSWORD))
+        .select(identities::secret)
+        .first(conn)
+        .await
+        .optional()?)
+}
+
 /// Sets or replaces a user's password.
 pub async fn set_password(conn: &mut Conn, user_id: Uuid, hash: &str, now: DateTime<Utc>) -> Result<(), DbError> {
     diesel::insert_into(identities::table)

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,6 +18,10 @@ use super::schema::posts;
 use super::sql::Sql;
 use super::text_enum::text_enum;
 use super::{Conn, DbError, Page, PageOf, Sight};
+
+mod neighbours;
+
+pub use neighbours::{Neighbours, neighbours};
 
 text_enum! {
     /// What a post is.
@@ -254,48 +258,6 @@ pub async fn count_by_parent(
         .push(group);
     let rows: Vec<(Uuid, i64)> = sql.load(conn).await?;
     Ok(rows.into_iter().collect())
-}
-
-/// A post's neighbours in the list of its kind and language, by date.
-#[derive(Clone, Debug)]
-pub struct Neighbours<T> {
-    pub previous: Option<T>,
-    pub next: Option<T>,
-}
-
-/// For each post the one published before it and the one after it.
-pub async fn neighbours(
-    conn: &mut Conn,
-    ids: &[Uuid],
-    sight: Sight,
-) -> Result<HashMap<Uuid, Neighbours<PostRow>>, DbError> {
-    let side = |sql: Sql<(PostColumns, SqlUuid, Bool)>, sign, direction| {
-        let sql =
-            sql.push("(SELECT posts.* FROM posts WHERE posts.kind = here.kind AND posts.language = here.language AND ");
-        visible(sql, sight)
-            .push(" AND (posts.listed_at, posts.id)")
-            .push(sign)
-            .push("(here.listed_at, here.id) ORDER BY posts.listed_at")
-            .push(direction)
-            .push(", posts.id")
-            .push(direction)
-            .push(" LIMIT 1)")
-    };
-    let sql = Sql::new("SELECT ").columns::<PostRow>().push(
-        ", here.id, (posts.listed_at, posts.id) < (here.listed_at, here.id) \
-         FROM posts AS here CROSS JOIN LATERAL (",
-    );
-    let sql = side(side(sql, " < ", " DESC").push(" UNION ALL "), " > ", " ASC")
-        .push(") AS posts WHERE here.id = ANY(")
-        .bind::<Array<SqlUuid>, _>(ids.to_vec())
-        .push(")");
-    let rows: Vec<(PostRow, Uuid, bool)> = sql.load(conn).await?;
-    let mut found: HashMap<Uuid, Neighbours<PostRow>> = HashMap::new();
-    for (row, here, is_before) in rows {
-        let both = found.entry(here).or_insert_with(|| Neighbours { previous: None, next: None });
-        *(if is_before { &mut both.previous } else { &mut both.next }) = Some(row);
-    }
-    Ok(found)
 }
 
 /// Errors: constraint `posts_slug_key` when the slug is taken.

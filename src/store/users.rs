@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,9 +37,23 @@ pub struct UserRow {
     pub role: Role,
     pub bio: String,
     pub url: Option<String>,
+    /// Path or URL of a picture.
+    pub avatar: Option<String>,
     pub demo: bool,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// What an edit changes; `None` leaves a column as it is.
+#[derive(Clone, Debug, Default, AsChangeset)]
+#[diesel(table_name = users)]
+pub struct UserChanges {
+    pub name: Option<String>,
+    pub bio: Option<String>,
+    pub url: Option<Option<String>>,
+    pub avatar: Option<Option<String>>,
+    pub role: Option<Role>,
+    pub demo: Option<bool>,
 }
 
 type UserColumns = SqlTypeOf<<UserRow as Selectable<Pg>>::SelectExpression>;
@@ -57,10 +71,15 @@ pub async fn by_handles(conn: &mut Conn, handles: &[String]) -> Result<Vec<UserR
     Ok(users::table.filter(users::handle.eq_any(handles)).select(UserRow::as_select()).load(conn).await?)
 }
 
-/// One page of users, by handle: for the public only those who write.
-pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<UserRow>, DbError> {
-    let sql = Sql::<UserColumns>::new("SELECT ").columns::<UserRow>().push(" FROM users WHERE ").push(listed(sight));
-    Ok(PageOf::new(BY_HANDLE.finish(sql, page).load(conn).await?, page))
+/// One page of users, by handle, of one role or all: for the public only those who write.
+pub async fn page(conn: &mut Conn, role: Option<Role>, page: &Page, sight: Sight) -> Result<PageOf<UserRow>, DbError> {
+    let sql = Sql::<UserColumns>::new("SELECT ").columns::<UserRow>().push(" FROM users WHERE ");
+    Ok(PageOf::new(BY_HANDLE.finish(listed(sql, role, sight), page).load(conn).await?, page))
+}
+
+/// Every user, by handle, for the command line.
+pub async fn all(conn: &mut Conn) -> Result<Vec<UserRow>, DbError> {
+    Ok(users::table.order(users::handle).select(UserRow::as_select()).load(conn).await?)
 }
 
 pub fn key(row: &UserRow) -> Key {
@@ -68,15 +87,43 @@ pub fn key(row: &UserRow) -> Key {
 }
 
 /// How many users [`page`] goes through in all.
-pub async fn count(conn: &mut Conn, sight: Sight) -> Result<i64, DbError> {
-    Ok(Sql::<BigInt>::new("SELECT count(*) FROM users WHERE ").push(listed(sight)).get_result(conn).await?)
+pub async fn count(conn: &mut Conn, role: Option<Role>, sight: Sight) -> Result<i64, DbError> {
+    let sql = Sql::<BigInt>::new("SELECT count(*) FROM users WHERE ");
+    Ok(listed(sql, role, sight).get_result(conn).await?)
 }
 
-fn listed(sight: Sight) -> &'static str {
-    match sight {
+fn listed<ST>(sql: Sql<ST>, role: Option<Role>, sight: Sight) -> Sql<ST> {
+    let sql = sql.push(match sight {
         Sight::Public => "users.role <> 'READER'",
         Sight::Everything => "true",
-    }
+    });
+    sql.when(role, |sql, role| sql.push(" AND users.role = ").bind::<Text, _>(role))
+}
+
+/// `None` if there is no such user.
+pub async fn update(
+    conn: &mut Conn,
+    id: Uuid,
+    changes: &UserChanges,
+    now: DateTime<Utc>,
+) -> Result<Option<UserRow>, DbError> {
+    Ok(diesel::update(users::table.find(id))
+        .set((changes, users::updated_at.eq(now)))
+        .returning(UserRow::as_returning())
+        .get_result(conn)
+        .await
+        .optional()?)
+}
+
+/// The ids of all owners, who stay owners until the transaction ends.
+pub async fn lock_owners(conn: &mut Conn) -> Result<Vec<Uuid>, DbError> {
+    Ok(users::table
+        .filter(users::role.eq(Role::Owner))
+        .order(users::id)
+        .select(users::id)
+        .for_update()
+        .load(conn)
+        .await?)
 }
 
 /// Errors: constraints `users_handle_key` and `users_email_key` when taken.

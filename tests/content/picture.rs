@@ -25,7 +25,7 @@ pub async fn content(services: &Services) -> Value {
             "language": row.language, "links": row.links,
         })),
         "users": by_name(people.iter().map(|user| (user.handle.clone(), json!({
-            "name": user.name, "role": user.role, "bio": user.bio, "url": user.url,
+            "name": user.name, "role": user.role, "bio": user.bio, "url": user.url, "avatar": user.avatar,
         })))),
         "tags": by_name(tags::all(&mut conn).await.expect("tags").into_iter().map(|tag| (tag.slug, json!({
             "name": tag.name, "description": tag.description,
@@ -58,7 +58,7 @@ async fn all_users(conn: &mut Conn) -> Vec<users::UserRow> {
     let mut all: Vec<users::UserRow> = Vec::new();
     loop {
         let last = all.last().map(|row| Position { key: users::key(row), id: row.id });
-        let page = users::page(conn, &behind(last), Sight::Everything).await.expect("users");
+        let page = users::page(conn, None, &behind(last), Sight::Everything).await.expect("users");
         all.extend(page.rows);
         if !page.has_next {
             return all;

@@ -6,6 +6,8 @@ use crate::deeds::{attempt, picture, refused, stored_text, text};
 use crate::support::{PASSWORD, TestApp, code, data};
 
 mod keys;
+mod own_keys;
+mod profiles;
 mod sessions;
 
 const SESSION: &str = "user { handle name role email } token expiresAt";

@@ -9,5 +9,6 @@ mod deeds;
 mod organising;
 mod posts;
 mod reactions;
+mod refusals;
 mod scheduling;
 mod vanishing;

@@ -70,6 +70,9 @@ pub struct UserToml {
     pub bio: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Path or URL of a picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]

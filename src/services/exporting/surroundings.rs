@@ -125,6 +125,7 @@ fn user_toml(user: &UserRow) -> UserToml {
         },
         bio: some(user.bio.clone()),
         url: user.url.clone(),
+        avatar: user.avatar.clone(),
         created: Some(Moment(user.created_at)),
         updated: Some(Moment(user.updated_at)).filter(|at| at.0 != user.created_at),
     }

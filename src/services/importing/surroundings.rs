@@ -135,6 +135,7 @@ async fn make_users(
             },
             bio: user.bio.clone().unwrap_or_default(),
             url: user.url.clone(),
+            avatar: user.avatar.clone(),
             demo: options.demo,
             created_at,
             updated_at: user.updated.map_or(created_at, |at| at.0),

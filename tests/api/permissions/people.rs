@@ -47,6 +47,21 @@ async fn the_public_list_of_users_holds_staff_only() {
     }
 }
 
+#[tokio::test]
+async fn the_list_of_users_is_filtered_by_role_within_what_one_sees() {
+    let app = TestApp::start().await;
+    let query = "query($role: UserRole) { users(first: 100, role: $role) { totalCount nodes { handle role } } }";
+    for (token, readers) in [(None, false), (Some(&app.tokens.reader), false), (Some(&app.tokens.editor), true)] {
+        for role in ["OWNER", "EDITOR", "READER"] {
+            let users = data(app.ask_as(token.map(String::as_str), query, json!({ "role": role })).await);
+            let found = nodes(&users["users"]);
+            assert!(found.iter().all(|user| user["role"] == role), "only {role}: {found:?}");
+            assert_eq!(users["users"]["totalCount"], found.len(), "the total counts the same ones");
+            assert_eq!(!found.is_empty(), role != "READER" || readers, "{role}, staff asking: {readers}");
+        }
+    }
+}
+
 fn nodes(connection: &Value) -> &[Value] {
     connection["nodes"].as_array().expect("nodes")
 }

@@ -42,6 +42,7 @@ fn full() -> SiteFiles {
             role: UserRole::Owner,
             bio: None,
             url: Some("https://example.org".into()),
+            avatar: None,
             created: Some(Moment(DateTime::from_timestamp(1_600_000_000, 1000).unwrap())),
             updated: None,
         }],
