@@ -13,6 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
+use tokio::sync::oneshot;
 
 use super::HttpState;
 use super::execute::{self, Answer, Asking};
@@ -78,7 +79,8 @@ async fn open(
     if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
         return overdrawn.respond(&request_id);
     }
-    let ends = ends(state.clone(), asking.viewer.clone());
+    let (told, hear) = oneshot::channel();
+    let ends = ends(state.clone(), asking.viewer.clone(), told);
     let responses = match admitted {
         Ok(admitted) => execute::stream(state, asking, request, admitted),
         Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
@@ -86,6 +88,10 @@ async fn open(
     let events = responses
         .map(|(response, cursor)| next(&response, cursor))
         .take_until(ends)
+        // Where the responses end by themselves, `told` is dropped and nothing is heard.
+        .chain(
+            stream::once(hear).filter_map(move |heard| std::future::ready(heard.ok().map(|()| farewell(&request_id)))),
+        )
         .chain(stream::once(async { Event::default().event("complete").data("") }))
         .map(move |event| {
             let _held = &permit;
@@ -94,12 +100,19 @@ async fn open(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// Until the server stops, or who asked has not the same rights any more.
-async fn ends(state: Arc<HttpState>, viewer: Viewer) {
+/// Until the server stops, or who asked has not the same rights any more, which is told to `farewell`.
+async fn ends(state: Arc<HttpState>, viewer: Viewer, farewell: oneshot::Sender<()>) {
     tokio::select! {
         () = state.stopping.cancelled() => {}
-        () = viewer::rights_end(state.clone(), viewer) => {}
+        () = viewer::rights_end(state.clone(), viewer) => drop(farewell.send(())),
     }
+}
+
+/// What is told last to whose rights have ended.
+fn farewell(request_id: &RequestId) -> Event {
+    let message = "what you signed in with has ended, or your rights have changed: sign in or connect again";
+    let error = ApiError::new(Code::Unauthenticated, message).to_json(request_id.as_str());
+    Event::default().event("next").data(serde_json::json!({ "errors": [error] }).to_string())
 }
 
 async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {

@@ -69,6 +69,8 @@ async fn who_signs_out_stops_listening() {
     assert_eq!(out["signOut"]["userErrors"], json!([]), "{out:#}");
     let frame = socket.closed().await.expect("a close frame");
     assert_eq!(u16::from(frame.code), 4403, "{}", frame.reason);
+    let why = sse.next().await.expect("a last word");
+    assert_eq!(crate::support::code(&why.data), "UNAUTHENTICATED");
     let end = sse.next().await.expect("the end of the stream");
     assert_eq!((end.event.as_str(), &end.data), ("complete", &Value::Null));
 

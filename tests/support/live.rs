@@ -13,7 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use super::TestApp;
 
 /// Longest that anything may take to arrive; a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A WebSocket that speaks GraphQL.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
