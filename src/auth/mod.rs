@@ -49,9 +49,7 @@ impl Scope {
             Self::Moderate => "moderate",
         }
     }
-}
 
-impl Scope {
     /// The scopes of a stored list; what this version does not know is left out.
     pub fn of_stored(list: &serde_json::Value) -> Vec<Self> {
         list.as_array().into_iter().flatten().filter_map(|scope| scope.as_str()?.parse().ok()).collect()

@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use fred::interfaces::ClientLike;
-use fred::types::config::Options;
-use fred::types::{ClusterHash, CustomCommand, Value};
 use moka::sync::Cache as Moka;
 
 use super::redis::Remote;
@@ -19,8 +16,9 @@ use super::redis::Remote;
 /// Clients that a process remembers; the least active are forgotten, which gives them their points.
 const CLIENTS: u64 = 200_000;
 
-/// Keeps the time in microseconds. Arguments: period, cost and the time that a point takes, all in
-/// microseconds. Answers whether it was allowed, and how far ahead of now the time stands.
+/// Keeps the time at which the client has all its points again. Arguments: the period, and the time
+/// that the points asked for take to come back. Answers whether it was allowed, and how far ahead
+/// of now the time stands. All in microseconds.
 const TAKE: &str = "local t = redis.call('TIME'); local now = t[1] * 1000000 + t[2] \
     local full = tonumber(redis.call('GET', KEYS[1]) or now); if full < now then full = now end \
     local period = tonumber(ARGV[1]); local after = full + tonumber(ARGV[2]) \
@@ -91,12 +89,9 @@ impl Limiter {
             return None;
         }
         let key = format!("ink:{namespace}:rate:{client}");
-        let arguments: Vec<Value> = vec![TAKE.into(), 1.into(), key.into(), micros(quota.period).into(), cost.into()];
-        let options =
-            Options { timeout: Some(self.wait), max_attempts: Some(1), fail_fast: true, ..Options::default() };
-        let command = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
-        let client = remote.client().with_options(&options);
-        match tokio::time::timeout(self.wait, client.custom::<(i64, i64), _>(command, arguments)).await {
+        let asked =
+            remote.eval::<(i64, i64)>(TAKE, vec![key], vec![micros(quota.period).into(), cost.into()], self.wait);
+        match tokio::time::timeout(self.wait, asked).await {
             Ok(Ok((allowed, ahead))) => Some((allowed == 1, ahead)),
             failed => {
                 tracing::debug!(error = ?failed.err(), "the rate limit is counted in this process");

@@ -96,7 +96,7 @@ pub struct CacheSettings {
     pub command_timeout: Duration,
     /// Longest load. 5 s is a good value.
     pub load_timeout: Duration,
-    /// Sets sites that share one Redis apart. Colons are replaced by underscores.
+    /// Sets sites that share one Redis apart; without a colon.
     pub namespace: String,
 }
 

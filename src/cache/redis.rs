@@ -20,7 +20,8 @@ use std::time::Duration;
 use fred::clients::{Client, SubscriberClient};
 use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::{Builder, ConnectHandle, InfoKind};
+use fred::types::config::Options;
+use fred::types::{Builder, ClusterHash, ConnectHandle, CustomCommand, FromValue, InfoKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -147,6 +148,25 @@ impl Remote {
 
     pub(super) fn client(&self) -> &Client {
         &self.shared.client
+    }
+
+    /// Runs a script once: nothing waits for a link that is down, and nothing is sent again.
+    ///
+    /// Errors: also when there is no answer within `wait`.
+    pub(super) async fn eval<R: FromValue>(
+        &self,
+        script: &str,
+        keys: Vec<String>,
+        args: Vec<Value>,
+        wait: Duration,
+    ) -> Result<R, FredError> {
+        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+        let mut all: Vec<Value> = vec![script.into(), count.into()];
+        all.extend(keys.into_iter().map(Value::from));
+        all.extend(args);
+        let options = Options { timeout: Some(wait), max_attempts: Some(1), fail_fast: true, ..Options::default() };
+        let command = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
+        self.client().with_options(&options).custom(command, all).await
     }
 
     pub(super) fn link(&self) -> Link {

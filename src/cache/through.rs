@@ -98,6 +98,9 @@ impl Inner {
                 found.extend(self.load_many(kind, mine, &mut load).await?);
             }
             drop(claims);
+            if theirs.is_empty() {
+                break;
+            }
             let (ids, ended): (Vec<K>, Vec<_>) = theirs.into_iter().unzip();
             // Others load within the same limit. Whose load failed leaves the key to everybody:
             // the second time nobody waits.

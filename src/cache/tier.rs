@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fred::error::{Error as FredError, ErrorKind};
-use fred::interfaces::ClientLike;
-use fred::types::config::Options;
-use fred::types::{ClusterHash, CustomCommand, FromValue, Value};
+use fred::types::{FromValue, Value};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
@@ -107,18 +105,7 @@ impl Tier {
     }
 
     async fn eval<R: FromValue>(&self, script: &str, keys: Vec<String>, args: Vec<Value>) -> Result<R, FredError> {
-        let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
-        let mut all: Vec<Value> = vec![script.into(), count.into()];
-        all.extend(keys.into_iter().map(Value::from));
-        all.extend(args);
-        let options = Options {
-            timeout: Some(self.settings.command_timeout),
-            max_attempts: Some(1),
-            fail_fast: true,
-            ..Options::default()
-        };
-        let command = CustomCommand::new_static("EVAL", ClusterHash::Random, false);
-        self.remote.client().with_options(&options).custom(command, all).await
+        self.remote.eval(script, keys, args, self.settings.command_timeout).await
     }
 
     /// Reads keys that are not pending, all within one command timeout.
