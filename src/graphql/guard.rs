@@ -6,7 +6,7 @@
 //! error and do not tell the numbers; they are left off. Imported by `http`.
 //!
 //! To add a limit: a field of [`QueryLimits`], what it counts in `Measure`, a line in
-//! [`Guard::refusals`].
+//! [`Guard::refusal`].
 
 use std::sync::Arc;
 
@@ -91,8 +91,9 @@ impl Guard {
     pub fn admit(&self, request: &mut Request) -> Result<Admitted, ServerError> {
         let document = self.document(&request.query)?;
         let (name, operation) = chosen(&document, request.operation_name.as_deref())?;
-        let measure = measure::measure(&document, operation, &request.variables, &self.shape);
-        if let Some(message) = measure.map_or_else(|too_much| Some(too_much.to_owned()), |m| self.refusal(&m)) {
+        let measure = measure::measure(&document, operation, &request.variables, &self.shape)
+            .map_err(|too_much| refused(too_much.into()))?;
+        if let Some(message) = self.refusal(&measure) {
             return Err(refused(message));
         }
         let kind = match operation.ty {
@@ -101,7 +102,7 @@ impl Guard {
             Parsed::Subscription => OperationType::Subscription,
         };
         let name = name.map(ToString::to_string);
-        let admitted = Admitted { kind, name, cost: measure.map_or(0, |measure| measure.cost) };
+        let admitted = Admitted { kind, name, cost: measure.cost };
         request.set_parsed_query(ExecutableDocument::clone(&document));
         Ok(admitted)
     }
@@ -123,49 +124,30 @@ impl Guard {
 
     fn refusal(&self, measure: &Measure) -> Option<String> {
         let limits = &self.limits;
-        let over = |found: u64, limit: u64, what: &str, advice: &str| {
-            (found > limit).then(|| format!("the operation {what} {found}, and at most {limit} is allowed: {advice}"))
-        };
-        over(measure.selections, MAX_SELECTIONS, "comes to a number of fields of", "ask for less at once")
-            .or_else(|| over(measure.depth, limits.max_depth, "nests to a depth of", "ask in several operations"))
-            .or_else(|| {
-                over(measure.aliases, limits.max_aliases, "has a number of aliases of", "ask in several operations")
-            })
-            .or_else(|| {
-                over(measure.directives, limits.max_directives, "has a number of directives of", "leave some out")
-            })
-            .or_else(|| {
-                over(
-                    measure.lists,
-                    MAX_INTROSPECTION_LISTS,
-                    "nests lists of the schema to a depth of",
-                    "ask for less of it",
-                )
-            })
-            .or_else(|| {
-                over(
-                    measure.heavy_roots,
-                    MAX_HEAVY_ROOTS,
-                    "has a number of mutations or looks at the schema of",
-                    "ask in several operations",
-                )
-            })
-            .or_else(|| {
-                over(
-                    measure.cost,
-                    limits.max_cost,
-                    "has a cost of",
-                    "ask for fewer rows (`first`) or fields, or in several operations",
-                )
-            })
-            .or_else(|| {
-                over(
-                    measure.streams,
-                    1,
-                    "has a number of fields at the root of the subscription of",
-                    "subscribe to each on its own",
-                )
-            })
+        let apart = "ask in several operations";
+        // What was found, what is allowed, what it is, what to do about it.
+        let bounds = [
+            (measure.selections, MAX_SELECTIONS, "comes to a number of fields of", "ask for less at once"),
+            (measure.depth, limits.max_depth, "nests to a depth of", apart),
+            (measure.aliases, limits.max_aliases, "has a number of aliases of", apart),
+            (measure.directives, limits.max_directives, "has a number of directives of", "leave some out"),
+            (measure.lists, MAX_INTROSPECTION_LISTS, "nests lists of the schema to a depth of", "ask for less of it"),
+            (measure.heavy_roots, MAX_HEAVY_ROOTS, "has a number of mutations or looks at the schema of", apart),
+            (
+                measure.cost,
+                limits.max_cost,
+                "has a cost of",
+                "ask for fewer rows (`first`) or fields, or in several operations",
+            ),
+            (
+                measure.streams,
+                1,
+                "has a number of fields at the root of the subscription of",
+                "subscribe to each on its own",
+            ),
+        ];
+        let (found, limit, what, advice) = bounds.into_iter().find(|(found, limit, ..)| found > limit)?;
+        Some(format!("the operation {what} {found}, and at most {limit} is allowed: {advice}"))
     }
 }
 

@@ -149,7 +149,7 @@ impl<'a> Walk<'a> {
         let shape = place.ty.and_then(|ty| self.shape.field(ty, name)).copied();
         let inner = Place {
             ty: shape.and_then(|shape| shape.below),
-            rows: self.rows_below(field, shape, place),
+            rows: self.rows_of(field, shape),
             introspection: place.introspection || looks_at_schema,
             mutations: false,
         };
@@ -179,14 +179,13 @@ impl<'a> Walk<'a> {
         Place { ty, ..place }
     }
 
-    /// The rows of the connection that this field is, else those of the one that it stands in.
-    fn rows_below(&self, field: &Field, shape: Option<FieldShape>, place: Place) -> u64 {
+    /// The rows that this field asks for, if it is a connection.
+    fn rows_of(&self, field: &Field, shape: Option<FieldShape>) -> u64 {
         match shape.map(|shape| shape.rows) {
             Some(Rows::Connection) => {
                 let asked = ["first", "last"].into_iter().find_map(|name| self.number(field, name));
                 asked.unwrap_or(i64::from(page::DEFAULT)).clamp(1, i64::from(page::MAX)).unsigned_abs()
             }
-            _ if place.ty.is_some() && shape.is_none() => place.rows,
             _ => 1,
         }
     }

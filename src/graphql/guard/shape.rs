@@ -1,8 +1,7 @@
 //! The types of the schema, as far as measuring needs them, and what each field costs.
 //!
 //! Costs are relative to a field that a loaded row already holds, which costs 1. What is dearer
-//! because it asks the database, carries a long text or hashes a password is listed here; see
-//! `docs/ARCHITECTURE.md` for what it was measured against.
+//! because it asks the database, carries a long text or hashes a password is listed here.
 
 use std::collections::HashMap;
 
@@ -11,12 +10,6 @@ use async_graphql::parser::types::{BaseType, FieldDefinition, Type, TypeKind, Ty
 
 /// A place in [`Shape`]'s list of types.
 pub type TypeId = usize;
-
-/// An object, interface or union.
-#[derive(Default)]
-struct TypeShape {
-    fields: HashMap<String, FieldShape>,
-}
 
 /// What measuring knows of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +35,10 @@ pub enum Rows {
     Listed(&'static str),
 }
 
-/// All composite types of a schema.
+/// All objects, interfaces and unions of a schema.
 pub struct Shape {
-    types: Vec<TypeShape>,
+    /// The fields of each.
+    types: Vec<HashMap<String, FieldShape>>,
     names: HashMap<String, TypeId>,
 }
 
@@ -80,8 +74,8 @@ impl Shape {
             composite.iter().enumerate().map(|(id, (name, _))| (name.clone(), id)).collect();
         let types = composite
             .iter()
-            .map(|(parent, fields)| TypeShape {
-                fields: fields.iter().map(|f| (f.node.name.node.to_string(), field(parent, &f.node, &names))).collect(),
+            .map(|(parent, fields)| {
+                fields.iter().map(|f| (f.node.name.node.to_string(), field(parent, &f.node, &names))).collect()
             })
             .collect();
         Self { types, names }
@@ -92,7 +86,7 @@ impl Shape {
     }
 
     pub fn field(&self, of: TypeId, name: &str) -> Option<&FieldShape> {
-        self.types.get(of)?.fields.get(name)
+        self.types.get(of)?.get(name)
     }
 }
 
