@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::auth::{Scope, Viewer};
+use crate::auth::Scope;
 use crate::services::{Actor, Services, keys, profiles};
 use crate::store::api_keys::{self, ApiKeyRow};
 use crate::store::users::{self, Role, UserRow};
@@ -29,7 +29,7 @@ pub async fn list(services: &Services) -> Result<String> {
 /// Gives a user a role; the only owner stays one.
 pub async fn set_role(services: &Services, handle: &str, role: Role) -> Result<UserRow> {
     let user = find(services, handle).await?;
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+    let actor = Actor::unnamed(Utc::now());
     Ok(profiles::set_role(services, &actor, user.id, role).await?)
 }
 
@@ -63,7 +63,7 @@ pub async fn revoke_key(services: &Services, id_or_name: &str, handle: Option<&s
             bail!("{} API keys have the name {id_or_name:?}: give the id, one of {}", ids.len(), ids.join(", "))
         }
     };
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+    let actor = Actor::unnamed(Utc::now());
     keys::withdraw(services, &actor, key).await?.context("somebody else revoked the key at this moment")
 }
 

@@ -17,12 +17,11 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::services::{Actor, ServiceError, Services, caching};
-use crate::store::Sight;
 use crate::store::reactions::{self, ReactionCount, ReactionKind};
-
 use crate::store::series::{self, SeriesRow};
 use crate::store::tags::{self, TagRow};
 use crate::store::users::UserRow;
+use crate::store::{DbError, Page, PageOf, Sight};
 
 mod accounts;
 mod comments;
@@ -221,6 +220,22 @@ impl Batch for ViewerReactions {
         let Some(viewer_id) = source.viewer_id else { return Ok(HashMap::new()) };
         Ok(reactions::of_user(&mut *source.services.db.conn().await?, viewer_id, keys).await?)
     }
+}
+
+/// Pages of what hangs on each id: one statement for all ids that ask for the same page.
+async fn pages<Row, Loaded>(
+    keys: &[(Uuid, Page)],
+    load: impl Fn(Vec<Uuid>, Page) -> Loaded,
+) -> Result<HashMap<(Uuid, Page), PageOf<Row>>, ServiceError>
+where
+    Loaded: Future<Output = Result<HashMap<Uuid, PageOf<Row>>, DbError>>,
+{
+    let mut found = HashMap::new();
+    for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
+        let rows = load(ids, page.clone()).await?;
+        found.extend(rows.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
+    }
+    Ok(found)
 }
 
 /// Keys that share their arguments are answered by one statement.

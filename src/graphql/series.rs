@@ -12,7 +12,6 @@ use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::services::organising;
-use crate::store::Sight;
 use crate::store::posts::PostParent;
 use crate::store::series::{self, SeriesChanges, SeriesRow};
 
@@ -82,11 +81,8 @@ impl SeriesQuery {
     /// A series by its slug. One without a published post is shown to the owner and editors only.
     async fn series(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Series>, ApiError> {
         let request = ctx.request();
-        let mut conn = request.services.db.conn().await?;
-        let Some(row) = series::by_slugs(&mut conn, &[slug]).await?.pop() else { return Ok(None) };
-        let seen = request.sight() == Sight::Everything
-            || series::visible_ids(&mut conn, &[row.id], request.sight()).await?.contains(&row.id);
-        Ok(seen.then(|| Series(Arc::new(row))))
+        let row = series::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
+        Ok(row.map(|row| Series(Arc::new(row))))
     }
 
     /// All series, by slug. Those without a published post are shown to the owner and editors only.

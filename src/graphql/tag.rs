@@ -12,7 +12,6 @@ use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
 use crate::services::organising;
-use crate::store::Sight;
 use crate::store::posts::PostParent;
 use crate::store::tags::{self, TagChanges, TagRow};
 
@@ -77,11 +76,8 @@ impl TagQuery {
     /// A tag by its slug. One that no published post has is shown to the owner and editors only.
     async fn tag(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Tag>, ApiError> {
         let request = ctx.request();
-        let mut conn = request.services.db.conn().await?;
-        let Some(row) = tags::by_slugs(&mut conn, &[slug]).await?.pop() else { return Ok(None) };
-        let seen = request.sight() == Sight::Everything
-            || tags::visible_ids(&mut conn, &[row.id], request.sight()).await?.contains(&row.id);
-        Ok(seen.then(|| Tag(Arc::new(row))))
+        let row = tags::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
+        Ok(row.map(|row| Tag(Arc::new(row))))
     }
 
     /// All tags, by slug. Those that no published post has are shown to the owner and editors only.

@@ -9,7 +9,7 @@ use super::content_folder::{self, Document, SiteFiles};
 use super::{ServiceError, Services};
 use crate::store::posts::{self, PostFilter, PostOrder, PostRow, PostStatus};
 use crate::store::users::{self, UserRow};
-use crate::store::{Conn, Page, PageOf, Position, Sight, series, tags, translations};
+use crate::store::{Conn, Page, Position, Sight, series, tags, translations};
 
 mod surroundings;
 
@@ -65,7 +65,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
 async fn gather(services: &Services) -> Result<(Vec<Document>, SiteFiles), ServiceError> {
     let mut tx = services.db.snapshot().await?;
     let posts = all_posts(&mut tx).await?;
-    let users = all_users(&mut tx).await?;
+    let users = users::all(&mut tx).await?;
     let documents = documents(&mut tx, &posts, &users).await?;
     let files = surroundings::gather(&mut tx, &posts, &users).await?;
     tx.rollback().await?;
@@ -85,7 +85,8 @@ async fn all_posts(conn: &mut Conn) -> Result<Vec<PostRow>, ServiceError> {
     let order = PostOrder::OldestFirst;
     let mut all: Vec<PostRow> = Vec::new();
     loop {
-        let page = next_page(all.last().map(|row| Position { key: posts::key(row, order), id: row.id }));
+        let after = all.last().map(|row| Position { key: posts::key(row, order), id: row.id });
+        let page = Page { limit: BATCH, after, before: None, from_end: false };
         let found = posts::page(conn, &PostFilter::default(), order, &page, Sight::Everything).await?;
         let more = found.has_next;
         all.extend(found.rows);
@@ -93,22 +94,6 @@ async fn all_posts(conn: &mut Conn) -> Result<Vec<PostRow>, ServiceError> {
             return Ok(all);
         }
     }
-}
-
-async fn all_users(conn: &mut Conn) -> Result<Vec<UserRow>, ServiceError> {
-    let mut all: Vec<UserRow> = Vec::new();
-    loop {
-        let page = next_page(all.last().map(|row| Position { key: users::key(row), id: row.id }));
-        let PageOf { rows, has_next, .. } = users::page(conn, None, &page, Sight::Everything).await?;
-        all.extend(rows);
-        if !has_next {
-            return Ok(all);
-        }
-    }
-}
-
-fn next_page(after: Option<Position>) -> Page {
-    Page { limit: BATCH, after, before: None, from_end: false }
 }
 
 async fn documents(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Result<Vec<Document>, ServiceError> {

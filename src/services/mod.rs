@@ -77,6 +77,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Nobody in particular: what the command line does is done in no user's name.
+    pub fn unnamed(now: DateTime<Utc>) -> Self {
+        Self { viewer: Viewer::anonymous(), now }
+    }
+
     /// The signed-in user's id.
     ///
     /// Errors: `Unauthenticated` when nobody is signed in.

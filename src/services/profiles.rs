@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::accounts::{self, ACCESS_ENDED};
 use super::validate::Check;
 use super::{Actor, RefusalCode, ServiceError, Services};
-use crate::auth::{TokenHash, Viewer, password};
+use crate::auth::{TokenHash, password};
 use crate::store::users::{self, Role, UserChanges, UserRow};
 use crate::store::{Tx, identities, sessions};
 
@@ -89,7 +89,7 @@ pub async fn set_password(
     password: String,
     now: DateTime<Utc>,
 ) -> Result<(), ServiceError> {
-    let actor = Actor { viewer: Viewer::anonymous(), now };
+    let actor = Actor::unnamed(now);
     replace_password(services, &actor, user_id, password, None).await
 }
 

@@ -264,13 +264,7 @@ pub(super) async fn set_tags(
     names: &[String],
     now: DateTime<Utc>,
 ) -> Result<usize, ServiceError> {
-    let mut wanted: Vec<(String, &str)> = Vec::new();
-    for name in names.iter().map(|n| n.trim()) {
-        let slug = slugify(name);
-        if !slug.is_empty() && !wanted.iter().any(|(known, _)| *known == slug) {
-            wanted.push((slug, name));
-        }
-    }
+    let wanted = tags_named(names);
     let slugs: Vec<String> = wanted.iter().map(|(slug, _)| slug.clone()).collect();
     let missing: Vec<TagRow> = wanted
         .iter()
@@ -290,10 +284,20 @@ pub(super) async fn set_tags(
     Ok(made)
 }
 
+/// The tags that these names mean, each once: slug and name.
+pub(super) fn tags_named(names: &[String]) -> Vec<(String, &str)> {
+    let mut wanted: Vec<(String, &str)> = Vec::new();
+    for name in names.iter().map(|n| n.trim()) {
+        let slug = slugify(name);
+        if !slug.is_empty() && !wanted.iter().any(|(known, _)| *known == slug) {
+            wanted.push((slug, name));
+        }
+    }
+    wanted
+}
+
 /// Puts a post into a group of translations, which holds one post a language, or out of every one.
 pub(super) async fn set_translation(conn: &mut Conn, post: &PostRow, key: Option<&str>) -> Result<(), ServiceError> {
-    group_is_free(conn, key, &post.language, post.id).await?;
-    // Somebody else may have taken the place since.
     translations::set(conn, post.id, key).await.map_err(|error| match key {
         Some(key) if error.is_constraint(translations::ONE_A_LANGUAGE) => group_taken(key, &post.language),
         _ => gone(error, "id"),

@@ -57,6 +57,11 @@ pub struct CommentRow {
 }
 
 impl CommentRow {
+    /// What the comment is called in the files of an export, and of the import that it came with.
+    pub fn key_in_files(&self) -> String {
+        self.import_key.clone().unwrap_or_else(|| self.id.to_string())
+    }
+
     /// True if a comment may by itself be shown to somebody with this sight; to the public it is
     /// only shown if those above it may be, too ([`is_public`]). A deleted one is shown as a place
     /// holder, so that its replies keep their thread, unless it was never approved.

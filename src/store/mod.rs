@@ -124,13 +124,13 @@ impl Drop for Tx {
 impl std::ops::Deref for Tx {
     type Target = Conn;
     fn deref(&self) -> &Conn {
-        self.conn.as_ref().expect("taken only by commit and drop, which end the borrow")
+        self.conn.as_ref().expect("taken only by commit, rollback and drop, which end the borrow")
     }
 }
 
 impl std::ops::DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
-        self.conn.as_mut().expect("taken only by commit and drop, which end the borrow")
+        self.conn.as_mut().expect("taken only by commit, rollback and drop, which end the borrow")
     }
 }
 

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::page::Order;
 use super::schema::{posts, series};
-use super::sql::Sql;
+use super::sql::{self, Sql};
 use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
@@ -49,6 +49,13 @@ pub async fn by_slugs(conn: &mut Conn, slugs: &[String]) -> Result<Vec<SeriesRow
     Ok(series::table.filter(series::slug.eq_any(slugs)).select(SeriesRow::as_select()).load(conn).await?)
 }
 
+/// The series with this slug, if it may be seen.
+pub async fn by_slug(conn: &mut Conn, slug: String, sight: Sight) -> Result<Option<SeriesRow>, DbError> {
+    let sql = Sql::<SeriesColumns>::new("SELECT ").columns::<SeriesRow>().push(" FROM series WHERE series.slug = ");
+    let sql = sql.bind::<Text, _>(slug).push(" AND ").push(visible(sight));
+    Ok(sql.get_result(conn).await.optional()?)
+}
+
 /// One page of the series that may be seen, by slug.
 pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<SeriesRow>, DbError> {
     let sql = Sql::<SeriesColumns>::new("SELECT ").columns::<SeriesRow>();
@@ -58,11 +65,7 @@ pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<S
 
 /// Which of these series may be seen.
 pub async fn visible_ids(conn: &mut Conn, ids: &[Uuid], sight: Sight) -> Result<HashSet<Uuid>, DbError> {
-    let sql = Sql::<SqlUuid>::new("SELECT series.id FROM series WHERE series.id = ANY(")
-        .bind::<Array<SqlUuid>, _>(ids.to_vec())
-        .push(") AND ")
-        .push(visible(sight));
-    Ok(sql.load(conn).await?.into_iter().collect())
+    sql::ids_among(conn, "SELECT series.id FROM series WHERE series.id = ANY(", ids, visible(sight)).await
 }
 
 /// A series tells the public of its parts: without a published one it tells of drafts.

@@ -4,13 +4,18 @@
 //! Unlike `diesel::sql_query` it is kept as a prepared statement (the text is the key), and the
 //! result is read by position with the column types of `schema.rs`.
 
+use std::collections::HashSet;
 use std::marker::PhantomData;
 
 use diesel::expression::{AsExpression, Selectable};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types::SingleValue;
+use diesel::sql_types::{Array, SingleValue, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Conn, DbError};
 
 /// A statement whose rows have the SQL types `ST`.
 pub(super) struct Sql<ST> {
@@ -66,6 +71,17 @@ impl<ST> Sql<ST> {
             None => self,
         }
     }
+}
+
+/// Those of `ids` that fulfil a condition. `select` asks for ids and ends in `= ANY(`.
+pub(super) async fn ids_among(
+    conn: &mut Conn,
+    select: &'static str,
+    ids: &[Uuid],
+    condition: &'static str,
+) -> Result<HashSet<Uuid>, DbError> {
+    let sql = Sql::<SqlUuid>::new(select).bind::<Array<SqlUuid>, _>(ids.to_vec()).push(") AND ").push(condition);
+    Ok(sql.load(conn).await?.into_iter().collect())
 }
 
 impl<ST> QueryFragment<Pg> for Sql<ST> {

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::page::Order;
 use super::schema::{post_tags, tags};
-use super::sql::Sql;
+use super::sql::{self, Sql};
 use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
 #[derive(Clone, Debug, PartialEq, Queryable, Selectable, Insertable, Serialize, Deserialize)]
@@ -47,6 +47,13 @@ pub async fn by_slugs(conn: &mut Conn, slugs: &[String]) -> Result<Vec<TagRow>, 
     Ok(tags::table.filter(tags::slug.eq_any(slugs)).select(TagRow::as_select()).load(conn).await?)
 }
 
+/// The tag with this slug, if it may be seen.
+pub async fn by_slug(conn: &mut Conn, slug: String, sight: Sight) -> Result<Option<TagRow>, DbError> {
+    let sql = Sql::<TagColumns>::new("SELECT ").columns::<TagRow>().push(" FROM tags WHERE tags.slug = ");
+    let sql = sql.bind::<Text, _>(slug).push(" AND ").push(visible(sight));
+    Ok(sql.get_result(conn).await.optional()?)
+}
+
 /// One page of the tags that may be seen, by slug.
 pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<TagRow>, DbError> {
     let sql = Sql::<TagColumns>::new("SELECT ").columns::<TagRow>().push(" FROM tags WHERE ").push(visible(sight));
@@ -55,11 +62,7 @@ pub async fn page(conn: &mut Conn, page: &Page, sight: Sight) -> Result<PageOf<T
 
 /// Which of these tags may be seen.
 pub async fn visible_ids(conn: &mut Conn, ids: &[Uuid], sight: Sight) -> Result<HashSet<Uuid>, DbError> {
-    let sql = Sql::<SqlUuid>::new("SELECT tags.id FROM tags WHERE tags.id = ANY(")
-        .bind::<Array<SqlUuid>, _>(ids.to_vec())
-        .push(") AND ")
-        .push(visible(sight));
-    Ok(sql.load(conn).await?.into_iter().collect())
+    sql::ids_among(conn, "SELECT tags.id FROM tags WHERE tags.id = ANY(", ids, visible(sight)).await
 }
 
 /// A tag tells the public of the posts that carry it: without a published one it tells of drafts.

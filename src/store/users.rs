@@ -77,7 +77,7 @@ pub async fn page(conn: &mut Conn, role: Option<Role>, page: &Page, sight: Sight
     Ok(PageOf::new(BY_HANDLE.finish(listed(sql, role, sight), page).load(conn).await?, page))
 }
 
-/// Every user, by handle, for the command line.
+/// Every user, by handle, for the command line and for export.
 pub async fn all(conn: &mut Conn) -> Result<Vec<UserRow>, DbError> {
     Ok(users::table.order(users::handle).select(UserRow::as_select()).load(conn).await?)
 }

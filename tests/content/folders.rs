@@ -8,6 +8,8 @@ use inkstone::services::Services;
 use inkstone::services::importing::{self, ImportOptions, ImportReport};
 use inkstone::store::users::{self, UserRow};
 
+use crate::picture;
+
 /// A folder that is gone after the test.
 pub struct Folder(tempfile::TempDir);
 
@@ -104,6 +106,19 @@ pub async fn import(services: &Services, dir: &Path) -> ImportReport {
 
 pub async fn import_with(services: &Services, dir: &Path, options: &ImportOptions) -> ImportReport {
     importing::import(services, dir, options, |_, _| {}).await.expect("the import can begin")
+}
+
+/// A dry run, which must change nothing, and then the import, which must have the same problems:
+/// what each said.
+pub async fn rehearsed(services: &Services, dir: &Path) -> (ImportReport, ImportReport) {
+    let dry = ImportOptions { dry_run: true, ..options(services).await };
+    let (before, rows_before) = (picture::content(services).await, picture::rows(services).await);
+    let said = import_with(services, dir, &dry).await;
+    picture::assert_equal(&before, &picture::content(services).await, "a dry run should change nothing");
+    assert_eq!(picture::rows(services).await, rows_before, "a dry run should change nothing");
+    let done = import(services, dir).await;
+    assert_eq!(said.problems, done.problems);
+    (said, done)
 }
 
 /// Created, updated and unchanged.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{Batch, Source, grouped};
+use super::{Batch, Source, pages};
 use crate::services::ServiceError;
 use crate::store::api_keys::{self, ApiKeyRow};
 use crate::store::sessions::{self, SessionRow};
@@ -17,13 +17,10 @@ impl Batch for ApiKeysOfUser {
     type Value = PageOf<ApiKeyRow>;
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = api_keys::page_by_user(&mut conn, &ids, &page).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
-        }
-        Ok(found)
+        pages(keys, |ids, page| async move {
+            api_keys::page_by_user(&mut *source.services.db.conn().await?, &ids, &page).await
+        })
+        .await
     }
 }
 
@@ -34,12 +31,9 @@ impl Batch for SessionsOfUser {
     type Value = PageOf<SessionRow>;
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = sessions::page_by_user(&mut conn, &ids, &page, source.now).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
-        }
-        Ok(found)
+        pages(keys, |ids, page| async move {
+            sessions::page_by_user(&mut *source.services.db.conn().await?, &ids, &page, source.now).await
+        })
+        .await
     }
 }

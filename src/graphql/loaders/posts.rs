@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Batch, Source, grouped};
+use super::{Batch, Source, grouped, pages};
 use crate::services::{ServiceError, caching};
 use crate::store::posts::{self, Neighbours, PostBodyRow, PostParent, PostRow};
 use crate::store::revisions::{self, RevisionRow};
@@ -68,13 +68,10 @@ impl Batch for RevisionsOfPost {
     type Value = PageOf<RevisionRow>;
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
-        let mut found = HashMap::new();
-        for (page, ids) in grouped(keys, |(id, page)| (page.clone(), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = revisions::page_by_post(&mut conn, &ids, &page).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((id, page.clone()), rows)));
-        }
-        Ok(found)
+        pages(keys, |ids, page| async move {
+            revisions::page_by_post(&mut *source.services.db.conn().await?, &ids, &page).await
+        })
+        .await
     }
 }
 

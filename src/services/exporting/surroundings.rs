@@ -48,10 +48,10 @@ pub async fn gather(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Re
 }
 
 fn comment_tomls(rows: Vec<CommentRow>, slugs: &Names<'_>, handles: &Names<'_>) -> Vec<CommentToml> {
-    let keys: HashMap<Uuid, String> = rows.iter().map(|row| (row.id, key_of(row))).collect();
+    let keys: HashMap<Uuid, String> = rows.iter().map(|row| (row.id, row.key_in_files())).collect();
     let name = |names: &Names<'_>, id: &Uuid| names.get(id).copied().unwrap_or_default().to_owned();
     let toml = |row: CommentRow| CommentToml {
-        key: key_of(&row),
+        key: row.key_in_files(),
         post: name(slugs, &row.post_id),
         author: name(handles, &row.author_id),
         at: Moment(row.created_at),
@@ -71,10 +71,6 @@ fn comment_tomls(rows: Vec<CommentRow>, slugs: &Names<'_>, handles: &Names<'_>) 
         body: row.markdown,
     };
     rows.into_iter().map(toml).collect()
-}
-
-fn key_of(row: &CommentRow) -> String {
-    row.import_key.clone().unwrap_or_else(|| row.id.to_string())
 }
 
 /// One entry for each kind of reaction to a post.

@@ -94,8 +94,7 @@ async fn known(conn: &mut Conn, files: &SiteFiles) -> Result<HashMap<String, Com
     // A comment that was written here is exported under its id.
     let ids: Vec<Uuid> = keys.iter().filter_map(|key| key.parse().ok()).collect();
     known.extend(comments::by_ids(conn, &ids).await?);
-    let key = |row: &CommentRow| row.import_key.clone().unwrap_or_else(|| row.id.to_string());
-    Ok(known.into_iter().map(|row| (key(&row), row)).collect())
+    Ok(known.into_iter().map(|row| (row.key_in_files(), row)).collect())
 }
 
 /// The row of a new comment, without its HTML; or why there can be none.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::services::content_folder::Document;
 use crate::services::importing::{Authors, ImportOptions};
-use crate::services::publishing::check_group;
+use crate::services::publishing::{check_group, tags_named};
 use crate::services::slug::{MAX_SLUG_CHARS, slugify};
 use crate::services::validate::{Check, MAX_POST_BYTES};
 use crate::services::{RefusalCode, ServiceError};
@@ -133,12 +133,7 @@ pub async fn equal(conn: &mut Conn, wanted: &Wanted<'_>, before: &PostRow) -> Re
     }
     let key = translations::keys(conn, &[before.id]).await?.remove(&before.id);
     let tags = tags::by_posts(conn, &[before.id]).await?.remove(&before.id).unwrap_or_default();
-    let mut wanted_tags: Vec<String> = Vec::new();
-    for slug in document.tags.iter().map(|name| slugify(name)).filter(|slug| !slug.is_empty()) {
-        if !wanted_tags.contains(&slug) {
-            wanted_tags.push(slug);
-        }
-    }
-    let tags_are_equal = tags.iter().map(|tag| tag.slug.as_str()).eq(wanted_tags.iter().map(String::as_str));
+    let wanted_tags = tags_named(&document.tags);
+    let tags_are_equal = tags.iter().map(|tag| &tag.slug).eq(wanted_tags.iter().map(|(slug, _)| slug));
     Ok(key == document.translation_key && tags_are_equal)
 }
