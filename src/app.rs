@@ -322,20 +322,24 @@ fn wake_worker(due: Arc<Notify>) -> Observer {
     })
 }
 
-/// The files to serve https with, read once to see that they are what they have to be.
-pub fn tls_files(config: &Config) -> Result<Option<TlsFiles>> {
-    let files = match (&config.tls_certificate, &config.tls_key) {
-        (Some(certificate), Some(key)) => TlsFiles { certificate: certificate.clone(), key: key.clone() },
-        (None, None) => return Ok(None),
+/// True if https is served. Reads its files, so that what is wrong with them is told first of all.
+pub fn serves_https(config: &Config) -> Result<bool> {
+    let Some(files) = tls_files(config)? else { return Ok(false) };
+    http::server::load(&files).context("https cannot be served with tls_certificate and tls_key")?;
+    Ok(true)
+}
+
+fn tls_files(config: &Config) -> Result<Option<TlsFiles>> {
+    match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })),
+        (None, None) => Ok(None),
         (Some(_), None) => anyhow::bail!("tls_certificate is set and tls_key is not: https needs both, or neither"),
         (None, Some(_)) => anyhow::bail!("tls_key is set and tls_certificate is not: https needs both, or neither"),
-    };
-    http::server::load(&files).context("https cannot be served with tls_certificate and tls_key")?;
-    Ok(Some(files))
+    }
 }
 
 fn own_origins(config: &Config) -> Vec<String> {
-    let public = config.public_url.iter().map(|url| url.origin().to_owned());
+    let public = config.public_url.iter().map(|url| url.as_str().to_owned());
     public.chain(config.cors_origins.listed()).collect()
 }
 

@@ -8,7 +8,6 @@ use chrono::Utc;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use inkstone::app::{self, App, owner, people};
-use inkstone::auth::Viewer;
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
 use inkstone::services::accounts::{self, NewAccount};
@@ -81,7 +80,7 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
 
 async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {
     let stop = stop_signal()?;
-    let scheme = if app::tls_files(&config)?.is_some() { "https" } else { "http" };
+    let scheme = if app::serves_https(&config)? { "https" } else { "http" };
     // First of all, so that a port that is taken is told before anything is changed.
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}: is another program there? Choose another address with --listen", config.listen)
@@ -188,7 +187,7 @@ async fn user(app: &App, command: cli::User) -> Result<()> {
             let (password, made_up) = password(what.password_stdin)?;
             let name = what.name.unwrap_or_else(|| what.handle.clone());
             let account = NewAccount { handle: what.handle, name, email: what.email, password: password.clone() };
-            let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+            let actor = Actor::unnamed(Utc::now());
             let user = accounts::create_user(&app.services, &actor, account, what.role.into()).await?;
             println!("The account {:?} is there ({}).", user.handle, user.role.as_str().to_lowercase());
             tell(&password, made_up);
@@ -241,7 +240,7 @@ async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
     let user = people::find(&app.services, &what.user).await?;
     let now = Utc::now();
     let expires_at = what.expires_days.map(|days| now + chrono::Duration::days(days.into()));
-    let actor = Actor { viewer: Viewer::anonymous(), now };
+    let actor = Actor::unnamed(now);
     let key = accounts::create_key(&app.services, &actor, user.id, what.name, &what.scopes, expires_at).await?;
     println!("{}", key.expose());
     eprintln!("Keep it now: it cannot be read again. Send it as `Authorization: Bearer …`.");

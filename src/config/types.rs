@@ -32,12 +32,8 @@ pub trait Parse: Sized {
 pub struct Url(String);
 
 impl Url {
+    /// Scheme and authority: there is no more to it.
     pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Scheme and authority: a public address has no more.
-    pub fn origin(&self) -> &str {
         &self.0
     }
 
@@ -77,7 +73,7 @@ impl Origins {
     pub fn listed(&self) -> Vec<String> {
         match self {
             Self::Any => Vec::new(),
-            Self::Listed(urls) => urls.iter().map(|url| url.origin().to_owned()).collect(),
+            Self::Listed(urls) => urls.iter().map(|url| url.as_str().to_owned()).collect(),
         }
     }
 }
@@ -87,8 +83,7 @@ impl Parse for Origins {
         if text.trim() == "*" {
             return Some(Self::Any);
         }
-        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        entries.map(|entry| <Option<Url>>::parse(entry)?).collect::<Option<_>>().map(Self::Listed)
+        entries(text).map(|entry| <Option<Url>>::parse(entry)?).collect::<Option<_>>().map(Self::Listed)
     }
 
     fn show(&self) -> String {
@@ -111,14 +106,18 @@ impl Networks {
 
 impl Parse for Networks {
     fn parse(text: &str) -> Option<Self> {
-        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let network = |entry: &str| entry.parse().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from));
-        entries.map(network).collect::<Option<_>>().map(Self)
+        entries(text).map(network).collect::<Option<_>>().map(Self)
     }
 
     fn show(&self) -> String {
         self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The entries of a list with commas.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
 impl Parse for Option<PathBuf> {

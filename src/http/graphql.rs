@@ -116,10 +116,7 @@ async fn answer(
     let now = Utc::now();
     let admitted = match execute::admit(state, &mut request, request_id.as_str()) {
         Ok(admitted) => admitted,
-        Err(refused) => match state.rate.spend(&Viewer::anonymous(), address, 0).await {
-            Ok(_) => return respond(headers, &refused),
-            Err(overdrawn) => return overdrawn.respond(request_id),
-        },
+        Err(refused) => return at_a_price(state, address, request_id, respond(headers, &refused)).await,
     };
     match admitted.kind {
         OperationType::Subscription => {
@@ -138,10 +135,10 @@ async fn answer(
     }
     let viewer = match viewer::of_headers(state, headers, now).await {
         Ok(viewer) => viewer,
-        Err(error) => match state.rate.spend(&Viewer::anonymous(), address, 0).await {
-            Ok(_) => return refuse(&error, status_of(error.code), request_id),
-            Err(overdrawn) => return overdrawn.respond(request_id),
-        },
+        Err(error) => {
+            let refusal = refuse(&error, status_of(error.code), request_id);
+            return at_a_price(state, address, request_id, refusal).await;
+        }
     };
     let spent = match state.rate.spend(&viewer, address, admitted.cost).await {
         Ok(spent) => spent,
@@ -153,6 +150,20 @@ async fn answer(
     spent.tell(answer.headers_mut());
     add_context(&mut answer, state, &context, now);
     answer
+}
+
+/// The refusal of a request that comes to nothing, which is not free: another one when it cannot be
+/// paid for.
+async fn at_a_price(
+    state: &HttpState,
+    address: ClientAddress,
+    request_id: &RequestId,
+    refusal: response::Response,
+) -> response::Response {
+    match state.rate.spend(&Viewer::anonymous(), address, 0).await {
+        Ok(_) => refusal,
+        Err(overdrawn) => overdrawn.respond(request_id),
+    }
 }
 
 /// What the operation did besides answering: a session that began or ended, statements.

@@ -15,11 +15,10 @@ use chrono::Utc;
 use futures_util::{StreamExt, stream};
 use tokio::sync::oneshot;
 
-use super::HttpState;
 use super::execute::{self, Answer, Asking};
 use super::graphql::{parse_body, parse_query, refuse, status_of};
 use super::layers::{ClientAddress, RequestId};
-use super::viewer;
+use super::{HttpState, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;

@@ -16,48 +16,31 @@ use crate::services::accounts::ACCESS_ENDED;
 
 const SESSION_COOKIE: &str = "inkstone_session";
 
-/// What was sent to say who asks. `Debug` is left out: it holds a secret.
-pub enum Credential {
-    Nobody,
-    /// The value of an `Authorization` header, or of one in a `connection_init`.
-    Authorization(String),
-    Cookie(String),
-}
-
-impl Credential {
-    /// What these headers say. A header is stronger than a cookie.
-    pub fn of_headers(headers: &HeaderMap) -> Self {
-        if let Some(header) = headers.get(AUTHORIZATION) {
-            return Self::Authorization(header.to_str().unwrap_or_default().to_owned());
-        }
-        cookie(headers).map_or(Self::Nobody, |token| Self::Cookie(token.to_owned()))
-    }
-
-    /// The viewer that it names; nobody in particular when it names none.
-    ///
-    /// Errors: a bearer token that is not valid. A cookie that is not valid any more is ignored: the
-    /// browser would send it again and again.
-    pub async fn viewer(&self, state: &HttpState, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
-        match self {
-            Self::Nobody => Ok(Viewer::anonymous()),
-            Self::Authorization(header) => {
-                let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return Err(AuthError::InvalidToken.into());
-                }
-                Ok(state.authenticator.viewer(token.trim(), now).await?)
-            }
-            Self::Cookie(token) => match state.authenticator.viewer(token, now).await {
-                Err(AuthError::InvalidToken) => Ok(Viewer::anonymous()),
-                found => Ok(found?),
-            },
-        }
-    }
-}
-
-/// The viewer that these headers name; see [`Credential::viewer`].
+/// The viewer that these headers name; nobody in particular when they name none. A header is
+/// stronger than a cookie.
+///
+/// Errors: a bearer token that is not valid. A cookie that is not valid any more is ignored: the
+/// browser would send it again and again.
 pub async fn of_headers(state: &HttpState, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
-    Credential::of_headers(headers).viewer(state, now).await
+    if let Some(header) = headers.get(AUTHORIZATION) {
+        return of_authorization(state, header.to_str().unwrap_or_default(), now).await;
+    }
+    match cookie(headers) {
+        None => Ok(Viewer::anonymous()),
+        Some(token) => match state.authenticator.viewer(token, now).await {
+            Err(AuthError::InvalidToken) => Ok(Viewer::anonymous()),
+            found => Ok(found?),
+        },
+    }
+}
+
+/// The viewer of an `Authorization` value.
+pub async fn of_authorization(state: &HttpState, header: &str, now: DateTime<Utc>) -> Result<Viewer, ApiError> {
+    let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthError::InvalidToken.into());
+    }
+    Ok(state.authenticator.viewer(token.trim(), now).await?)
 }
 
 /// Waits until what the viewer signed in with is no good any more, or gives other rights: signed out,

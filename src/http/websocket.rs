@@ -21,11 +21,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::HttpState;
 use super::execute::{self, Answer, Asking};
 use super::graphql::refuse;
 use super::layers::{ClientAddress, RequestId};
-use super::viewer::{self, Credential};
+use super::{HttpState, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 
@@ -77,9 +76,8 @@ pub fn accept(
         let (sink, stream) = socket.split();
         let (outbox, outgoing) = mpsc::channel(OUTBOX);
         let running = HashMap::new();
-        let credential = Credential::of_headers(&headers);
         let connection =
-            Connection { state, credential, request_id, address, viewer: None, initialised: false, running, outbox };
+            Connection { state, headers, request_id, address, viewer: None, initialised: false, running, outbox };
         connection.run(sink, stream, outgoing, spoken).await;
         drop(permit);
     })
@@ -98,7 +96,7 @@ fn is_same_origin(headers: &HeaderMap, own_origins: &[String]) -> bool {
 
 struct Connection {
     state: Arc<HttpState>,
-    credential: Credential,
+    headers: HeaderMap,
     request_id: RequestId,
     address: ClientAddress,
     viewer: Option<Viewer>,
@@ -250,10 +248,11 @@ impl Connection {
         let header = text("authorization")
             .or_else(|| text("Authorization"))
             .or_else(|| text("token").map(|token| format!("Bearer {token}")));
-        if let Some(header) = header {
-            self.credential = Credential::Authorization(header);
-        }
-        match self.credential.viewer(&self.state, now).await {
+        let found = match header {
+            Some(header) => viewer::of_authorization(&self.state, &header, now).await,
+            None => viewer::of_headers(&self.state, &self.headers, now).await,
+        };
+        match found {
             Ok(viewer) => {
                 self.viewer = Some(viewer);
                 ControlFlow::Continue(Some(json!({ "type": "connection_ack" }).to_string()))
