@@ -3,11 +3,12 @@
 use chrono::Utc;
 use inkstone::events::{Cursor, EventFilter, EventKind, NewEvent};
 use inkstone::store;
+use inkstone::store::events::LogPosition;
 use serde_json::{Value, json};
 
 use crate::support::live::{Socket, Sse};
 use crate::support::{TestApp, code, on_real_servers};
-use crate::watch::{Watch, now};
+use crate::watch::{Watch, end, now};
 use crate::writing::{COMMENT_ADDED, comment, post_id, publish};
 
 fn text(event: &Value) -> &str {
@@ -126,9 +127,10 @@ async fn the_argument_counts_more_than_the_header() {
 
 /// Appends events that announce the last comment again, a hundred in each transaction.
 async fn announce(app: &TestApp, times: usize) {
+    let end = end(app).await;
     let mut conn = app.services.db.conn().await.expect("a connection");
     let added = EventFilter { kinds: vec![EventKind::CommentAdded], subject: None };
-    let rows = store::events::read(&mut conn, Default::default(), Default::default(), &added, 10_000).await;
+    let rows = store::events::read(&mut conn, LogPosition::default(), end, &added, 10_000).await;
     let rows = rows.expect("the log").rows;
     drop(conn);
     let original = rows.last().expect("a comment was added").clone();
@@ -186,7 +188,6 @@ async fn more_than_one_batch_is_read_out_of_the_log() {
     let post = post_id(&app).await;
     let start = now(&app).await;
     write(&app, &post, &["often"]).await;
-    // What has been told is settled: `announce` finds it at the end of the log.
     let mut first = Watch::sse(&app, None, COMMENT_ADDED, json!({ "post": post, "after": start })).await;
     assert_eq!(take(&mut first, 1).await.0, ["often"]);
     announce(&app, MISSED).await;

@@ -2,10 +2,11 @@
 
 use inkstone::events::Cursor;
 use inkstone::store;
+use inkstone::store::events::LogPosition;
 use serde_json::{Value, json};
 
 use crate::support::live::{Socket, Sse};
-use crate::support::{TestApp, data};
+use crate::support::{TestApp, data, on_real_servers};
 
 /// A subscription that is alone on its connection.
 pub enum Watch {
@@ -68,11 +69,22 @@ impl Watch {
     }
 }
 
-/// The end of the log now. A subscription from here on gets everything that happens later, also
+/// The end of the log now: what has been committed lies before it.
+pub async fn end(app: &TestApp) -> LogPosition {
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    // A snapshot's xmin is of all databases of a server, and other tests write in theirs.
+    let end = if on_real_servers() {
+        store::events::tail(&mut conn, LogPosition::default()).await.map(|tail| tail.settled)
+    } else {
+        store::events::settled_end(&mut conn).await
+    };
+    end.expect("the end of the log")
+}
+
+/// The cursor of the end. A subscription from here on gets everything that happens later, also
 /// what happens before it stands.
 pub async fn now(app: &TestApp) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    Cursor::at(store::events::settled_end(&mut conn).await.expect("the end of the log")).encode()
+    Cursor::at(end(app).await).encode()
 }
 
 /// Waits until somebody listens to `subjects` subjects: then the subscriptions that bring no

@@ -15,6 +15,12 @@ use super::TestApp;
 /// Longest that anything may take to arrive; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What arrives within [`PATIENCE`], however many pings and comments come before it.
+async fn in_time<T>(arriving: impl Future<Output = T>, what: &str) -> T {
+    let arrived = tokio::time::timeout(PATIENCE, arriving).await;
+    arrived.unwrap_or_else(|_| panic!("{what} should have come within {PATIENCE:?}"))
+}
+
 /// A WebSocket that speaks GraphQL.
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -52,13 +58,16 @@ impl Socket {
 
     /// The next message that is no ping.
     pub async fn receive(&mut self) -> Value {
-        loop {
-            match self.next().await {
-                Ok(message) if message["type"] == "ping" => self.send(json!({ "type": "pong" })).await,
-                Ok(message) => return message,
-                Err(close) => panic!("the server closed: {close:?}"),
+        let receiving = async {
+            loop {
+                match self.next().await {
+                    Ok(message) if message["type"] == "ping" => self.send(json!({ "type": "pong" })).await,
+                    Ok(message) => return message,
+                    Err(close) => panic!("the server closed: {close:?}"),
+                }
             }
-        }
+        };
+        in_time(receiving, "a message").await
     }
 
     /// The data of the next event of a subscription.
@@ -70,18 +79,19 @@ impl Socket {
 
     /// How the server closes.
     pub async fn closed(mut self) -> Option<CloseFrame> {
-        loop {
-            if let Err(close) = self.next().await {
-                return close;
+        let closing = async {
+            loop {
+                if let Err(close) = self.next().await {
+                    return close;
+                }
             }
-        }
+        };
+        in_time(closing, "the close").await
     }
 
     async fn next(&mut self) -> Result<Value, Option<CloseFrame>> {
         loop {
-            let message =
-                tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message should have come by now");
-            match message {
+            match self.0.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("a JSON message")),
                 Some(Ok(Message::Close(frame))) => return Err(frame),
                 Some(Ok(_)) => {}
@@ -131,6 +141,10 @@ impl Sse {
 
     /// The next event; `None` when the stream has ended.
     pub async fn next(&mut self) -> Option<SseEvent> {
+        in_time(self.read(), "an event").await
+    }
+
+    async fn read(&mut self) -> Option<SseEvent> {
         loop {
             if let Some(at) = self.buffer.find("\n\n") {
                 let block: String = self.buffer.drain(..at + 2).collect();
@@ -139,9 +153,7 @@ impl Sse {
                 }
                 continue;
             }
-            let chunk =
-                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("an event should have come by now");
-            match chunk {
+            match self.response.chunk().await {
                 Ok(Some(bytes)) => self.buffer.push_str(std::str::from_utf8(&bytes).expect("UTF-8")),
                 Ok(None) | Err(_) => return None,
             }

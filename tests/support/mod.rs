@@ -104,6 +104,11 @@ pub fn config(database: &[(&'static str, String)], own: &[(&'static str, &str)])
     Config::from_given(&given).expect("the settings are valid")
 }
 
+/// Gives up on a server that says nothing for longer than any test waits.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().read_timeout(live::PATIENCE).build().expect("a client")
+}
+
 /// A running server.
 pub struct TestApp {
     pub base: String,
@@ -148,7 +153,7 @@ impl TestApp {
             app.serve(listener, telemetry, stopped).await
         });
         let services = opened.await.expect("the server opens");
-        Self { base, http: reqwest::Client::new(), services, tokens, database, stop, serving: Some(serving) }
+        Self { base, http: client(), services, tokens, database, stop, serving: Some(serving) }
     }
 
     /// Asks as nobody in particular.
