@@ -18,6 +18,7 @@ use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::graphql::{self, Guard, QueryLimits};
 use crate::http::{self, HttpState, Limits};
 use crate::jobs;
+use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
 use crate::store::{Backend, Db, PoolSettings, migrations, users};
 use crate::telemetry::Telemetry;
@@ -191,6 +192,7 @@ impl App {
                 secure_cookies: config.public_url.as_ref().is_some_and(|url| url.is_https()),
                 statement_counts: config.statement_counts,
             },
+            addresses: addresses(config),
             stopping,
             subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
         }
@@ -319,6 +321,16 @@ fn cache_settings(config: &Config) -> CacheSettings {
         command_timeout: REDIS_COMMAND_TIMEOUT,
         load_timeout: LOAD_TIMEOUT,
         namespace: config.redis_namespace.clone(),
+    }
+}
+
+fn addresses(config: &Config) -> Addresses {
+    let public = config.public_url.as_ref().map(|url| url.origin().to_owned());
+    Addresses {
+        origin: public.unwrap_or_else(|| format!("http://{}", config.listen)),
+        post_path: config.post_path.clone(),
+        project_path: config.project_path.clone(),
+        page_path: config.page_path.clone(),
     }
 }
 

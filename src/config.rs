@@ -140,6 +140,12 @@ settings! {
     listen: SocketAddr = "127.0.0.1:4000", "an address with a port, such as 127.0.0.1:4000 or 0.0.0.0:80";
     /// The address of the site for its readers; cookies are marked Secure when it is https.
     public_url: Option<Url> = "", "an http or https URL without a path, such as https://example.org";
+    /// Where the front end shows an article or a note; feeds and the sitemap link there.
+    post_path: String = "/posts/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
+    /// Where the front end shows a project.
+    project_path: String = "/projects/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
+    /// Where the front end shows a page, such as the one about its author.
+    page_path: String = "/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
     /// Where the embedded database and the files live.
     data_dir: PathBuf = "./data", "a path";
     /// The Postgres to use, 15 or newer with pgvector; empty: the embedded one.

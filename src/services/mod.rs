@@ -24,6 +24,7 @@ pub mod content_folder;
 pub mod demo;
 mod error;
 pub mod exporting;
+pub mod feeds;
 pub mod importing;
 pub mod markdown;
 pub mod organising;

@@ -19,6 +19,10 @@ use super::sql::Sql;
 use super::text_enum::text_enum;
 use super::{Conn, DbError, Page, PageOf, Sight};
 
+mod published;
+
+pub use published::{PostAddress, addresses, newest};
+
 text_enum! {
     /// What a post is.
     PostKind { Article = "ARTICLE", Note = "NOTE", Page = "PAGE", Project = "PROJECT" }

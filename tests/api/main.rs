@@ -5,6 +5,7 @@ mod support;
 
 mod costs;
 mod examples;
+mod feeds;
 mod http;
 mod limits;
 mod pages;

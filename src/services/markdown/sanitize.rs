@@ -117,7 +117,9 @@ const COMMENT_TAGS: &[(&str, &[&str])] = &[
     ("ul", &[]),
 ];
 
-static POST: LazyLock<Builder<'static>> = LazyLock::new(|| {
+static POST: LazyLock<Builder<'static>> = LazyLock::new(post_builder);
+
+fn post_builder() -> Builder<'static> {
     let mut builder = builder(&[POST_TAGS, GENERATED]);
     builder.generic_attributes(POST_ANY.iter().copied().collect());
     // Task lists print the one control there is; whatever arrives as one leaves as a dead checkbox.
@@ -125,7 +127,7 @@ static POST: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder.set_tag_attribute_value("input", "disabled", "");
     builder.link_rel(None);
     builder
-});
+}
 
 static COMMENT: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = builder(&[COMMENT_TAGS]);
@@ -140,6 +142,13 @@ const MAX_PASSES: usize = 5;
 /// A post's HTML with nothing in it but the allow-list.
 pub(super) fn post(html: &str) -> String {
     settled(&POST, html)
+}
+
+/// The same, with its relative links and images resolved against `base`.
+pub(super) fn post_elsewhere(html: &str, base: &Url) -> String {
+    let mut builder = post_builder();
+    builder.url_relative(ammonia::UrlRelative::RewriteWithBase(base.clone()));
+    settled(&builder, html)
 }
 
 /// A comment's HTML with nothing in it but the allow-list, and `rel` on its links.
