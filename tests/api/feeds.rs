@@ -123,6 +123,31 @@ async fn a_feed_holds_thirty_posts_with_their_whole_text() {
 }
 
 #[tokio::test]
+async fn a_book_is_in_feeds_with_its_summary_only() {
+    let app = TestApp::start_with(&[SITE]).await;
+    for (title, paragraphs) in [("A book", 1400), ("A long post", 1200)] {
+        publish(
+            &app,
+            json!({ "title": title, "markdown": format!("{}\n\n", "Once upon a time. ".repeat(11)).repeat(paragraphs) }),
+        )
+        .await;
+    }
+    let feed: Value = serde_json::from_str(&text(&app, "/feed.json").await).expect("JSON");
+    let [post, book] = [&feed["items"][0], &feed["items"][1]];
+    assert!(post["content_html"].as_str().is_some_and(|html| html.len() > 200_000), "below 256 KiB the text is whole");
+    assert_eq!(book["content_html"], Value::Null, "above 256 KiB it is left out");
+    assert!(
+        book["content_text"].as_str().is_some_and(|text| text.starts_with("Once upon a time.") && text.len() < 1000)
+    );
+    let rss = text(&app, "/feed.xml").await;
+    assert_eq!(
+        rss.matches("<item>").count() - 1,
+        rss.matches("<content:encoded>").count(),
+        "only the book has no text"
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_published_is_nowhere() {
     let app = TestApp::start_with(&[SITE]).await;
     let query = "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id version } } }";

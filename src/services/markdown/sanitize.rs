@@ -305,6 +305,26 @@ mod tests {
     }
 
     #[test]
+    fn elsewhere_links_lead_where_they_did_and_nothing_else_changes() {
+        let page = Url::parse("https://a.b/posts/x?y").expect("a URL");
+        for (here, there) in [
+            ("<a href=\"/about\">x</a>", "<a href=\"https://a.b/about\">x</a>"),
+            ("<a href=\"other\">x</a>", "<a href=\"https://a.b/posts/other\">x</a>"),
+            ("<a id=\"fnref-1\" href=\"#fn-1\">x</a>", "<a id=\"fnref-1\" href=\"https://a.b/posts/x?y#fn-1\">x</a>"),
+            ("<img src=\"../墨.png\" alt=\"\">", "<img src=\"https://a.b/%E5%A2%A8.png\" alt=\"\">"),
+            ("<img src=\"//c.d/e.png\">", "<img src=\"https://c.d/e.png\">"),
+        ] {
+            assert_eq!(post_elsewhere(here, &page), there);
+        }
+        for same in [
+            "<a href=\"mailto:a@b.c\">x</a><a href=\"http://c.d/e?f&amp;g\">x</a>",
+            "<pre>\n\nx &lt; y</pre><code class=\"language-rust\"><span class=\"hl-a\">fn</span></code>",
+        ] {
+            assert_eq!(post_elsewhere(same, &page), same);
+        }
+    }
+
+    #[test]
     fn comment_links_are_marked() {
         assert_eq!(
             comment("<a href=\"https://a.b/\" rel=\"me\">x</a>"),
