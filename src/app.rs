@@ -19,6 +19,7 @@ use crate::graphql::{self, Guard, QueryLimits};
 use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, HttpState, Limits, RateLimit, Surroundings};
 use crate::jobs;
+use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
 use crate::store::{Backend, Db, PoolSettings, migrations, users};
 use crate::telemetry::Telemetry;
@@ -211,6 +212,7 @@ impl App {
                 statement_counts: config.statement_counts,
             },
             rate: RateLimit::new(self.limiter(), config.rate_limit_per_minute.get()),
+            addresses: addresses(config),
             stopping,
             subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
         }
@@ -360,6 +362,16 @@ fn cache_settings(config: &Config) -> CacheSettings {
         command_timeout: REDIS_COMMAND_TIMEOUT,
         load_timeout: LOAD_TIMEOUT,
         namespace: config.redis_namespace.clone(),
+    }
+}
+
+fn addresses(config: &Config) -> Addresses {
+    let public = config.public_url.as_ref().map(|url| url.as_str().to_owned());
+    Addresses {
+        origin: public.unwrap_or_else(|| format!("http://{}", config.listen)),
+        post_path: config.post_path.clone(),
+        project_path: config.project_path.clone(),
+        page_path: config.page_path.clone(),
     }
 }
 

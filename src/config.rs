@@ -152,6 +152,12 @@ settings! {
     header_timeout_ms: Bounded<100, 600_000> = "20000", "milliseconds";
     /// Most connections at the same time.
     max_connections: Bounded<1, 1_000_000> = "20000", "a number";
+    /// Where the front end shows an article or a note; feeds and the sitemap link there.
+    post_path: String = "/posts/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
+    /// Where the front end shows a project.
+    project_path: String = "/projects/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
+    /// Where the front end shows a page, such as the one about its author.
+    page_path: String = "/{slug}", "a path that begins with / and contains {slug}, and perhaps {language}, such as /posts/{slug}", checks::post_path;
     /// Where the embedded database and the files live.
     data_dir: PathBuf = "./data", "a path";
     /// The Postgres to use, 15 or newer with pgvector; empty: the embedded one.

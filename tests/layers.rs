@@ -60,6 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("comrak", &["services"]),
     ("ammonia", &["services"]),
     ("syntect", &["services"]),
+    ("quick_xml", &["services"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["main"]),
     ("anyhow", &["main", "app", "jobs"]),

@@ -25,6 +25,17 @@ pub(super) fn log_filter(text: &str) -> bool {
     EnvFilter::builder().parse(text).is_ok()
 }
 
+/// A path below the site's address, with a place for the slug.
+pub(super) fn post_path(text: &str) -> bool {
+    let fixed = text.replace("{slug}", "").replace("{language}", "");
+    let is_fine = |c: char| c.is_alphanumeric() || "/-_.~!$&'()*+,;=:@%?".contains(c);
+    text.contains("{slug}")
+        && text.starts_with('/')
+        && !text.starts_with("//")
+        && text.len() <= 200
+        && fixed.chars().all(is_fine)
+}
+
 /// An empty text means that there is none, which these settings allow.
 fn has_scheme(text: &str, allowed: &[&str]) -> bool {
     text.is_empty() || split_scheme(text).is_some_and(|(scheme, _)| allowed.contains(&scheme))

@@ -7,11 +7,13 @@
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+
+use super::conditional;
 
 /// A file of the explorer.
 struct File {
@@ -69,11 +71,9 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 
 /// The file, or 304 to who has it.
 fn answer(headers: &HeaderMap, file: &File, caching: HeaderValue) -> Response {
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut known = known.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
     let etag = HeaderValue::from_static(file.etag);
     let described = [(CACHE_CONTROL, caching), (ETAG, etag)];
-    if known.any(|tag| tag == file.etag || tag == "*") {
+    if conditional::knows_tag(headers, file.etag) {
         return (StatusCode::NOT_MODIFIED, described).into_response();
     }
     (described, [(CONTENT_TYPE, content_type(file.name))], file.content).into_response()

@@ -18,6 +18,7 @@ use super::{HttpState, viewer, websocket};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
+use crate::store::StatementCount;
 use crate::telemetry::metrics::OperationType;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -177,8 +178,13 @@ fn add_context(
     if let Some(cookie) = viewer::set_cookie(&context.session_change(), state.limits.secure_cookies, now) {
         headers.insert(SET_COOKIE, cookie);
     }
+    add_statement_count(headers, state, &context.statements);
+}
+
+/// Tells how many statements it took, where that is wanted.
+pub fn add_statement_count(headers: &mut HeaderMap, state: &HttpState, statements: &StatementCount) {
     if state.limits.statement_counts
-        && let Ok(value) = HeaderValue::from_str(&format!("sql;desc=\"{} statements\"", context.statements.get()))
+        && let Ok(value) = HeaderValue::from_str(&format!("sql;desc=\"{} statements\"", statements.get()))
     {
         headers.insert(SERVER_TIMING, value);
     }

@@ -1,8 +1,9 @@
 //! HTTP: routes, and how requests become GraphQL operations.
 //!
 //! `graphql.rs` answers single requests, `sse.rs` and `websocket.rs` carry subscriptions,
-//! `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer. Imports `graphql`, `services`,
-//! `auth`, `telemetry`; imported by `app`. To add a route: a handler in the file of its subject, a line in [`router`].
+//! `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs
+//! read. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
+//! handler in the file of its subject, a line in [`router`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,12 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::graphql::{ApiSchema, Guard};
 use crate::services::Services;
+use crate::services::feeds::Addresses;
 use crate::telemetry::Telemetry;
 
+mod conditional;
 mod execute;
+mod feeds;
 mod graphiql;
 mod graphql;
 mod health;
@@ -41,6 +45,8 @@ pub struct HttpState {
     pub telemetry: Telemetry,
     pub limits: Limits,
     pub rate: RateLimit,
+    /// What links in feeds are made from.
+    pub addresses: Addresses,
     /// Cancelled when the server stops: subscriptions end.
     pub stopping: CancellationToken,
     /// One permit a connection that subscribes.
@@ -68,6 +74,7 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
     let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let routes = Router::new()
         .merge(graphiql::routes())
+        .merge(feeds::routes())
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/graphql/stream", get(sse::get).post(sse::post))
         .route("/healthz", get(async || "ok"))

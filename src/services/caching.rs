@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::feeds::Document;
 use super::{ServiceError, Services, organising};
 use crate::cache::CacheKey;
 use crate::events::EventKind;
@@ -31,9 +32,32 @@ const USER: &str = "user";
 const TAG: &str = "tag";
 const SERIES: &str = "series";
 const SITE: &str = "site";
+const EDITION: &str = "feeds_edition";
+const DOCUMENT: &str = "feeds_document";
+
+/// The events that change what feeds and the sitemap say.
+pub const EDITION_KINDS: &[EventKind] = &[
+    EventKind::PostCreated,
+    EventKind::PostUpdated,
+    EventKind::PostPublished,
+    EventKind::PostUnpublished,
+    EventKind::PostScheduled,
+    EventKind::PostDeleted,
+    EventKind::TagChanged,
+    EventKind::SiteChanged,
+    EventKind::UserChanged,
+];
 
 /// The keys whose values an event makes stale.
 pub fn stale_keys(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Vec<CacheKey> {
+    let mut keys = stale_rows(kind, subject, payload);
+    if EDITION_KINDS.contains(&kind) {
+        keys.push(CacheKey::new(EDITION, ""));
+    }
+    keys
+}
+
+fn stale_rows(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Vec<CacheKey> {
     let text = |name: &str| payload.get(name).and_then(|v| v.as_str());
     match kind {
         EventKind::PostCreated
@@ -139,4 +163,22 @@ pub async fn site(services: &Services, now: chrono::DateTime<chrono::Utc>) -> Re
     let load = async { Ok::<_, ServiceError>(site::find(&mut *services.db.conn().await?).await?) };
     let found = services.cache.get_or_load(&CacheKey::new(SITE, ""), load).await?;
     Ok(found.unwrap_or_else(|| Arc::new(organising::undescribed(now))))
+}
+
+/// A feed or the sitemap under its name; `None` if there is none of this name.
+///
+/// A change may touch any number of documents, so none of them is dropped by itself: their keys
+/// hold the edition, a change drops that, and nobody asks for those of the last one any more.
+/// `make` has to read the database, not rows through this cache, and to read it when it is polled:
+/// then what belongs to an edition is never older than it.
+pub async fn document(
+    services: &Services,
+    name: &str,
+    make: impl Future<Output = Result<Option<Document>, ServiceError>> + Send,
+) -> Result<Option<Arc<Document>>, ServiceError> {
+    let begin = async { Ok::<_, ServiceError>(Some(Uuid::now_v7())) };
+    let edition = services.cache.get_or_load(&CacheKey::new(EDITION, ""), begin).await?;
+    // It is never absent; a new one would be right as well.
+    let edition = edition.map_or_else(Uuid::now_v7, |edition| *edition);
+    services.cache.get_or_load(&CacheKey::new(DOCUMENT, format!("{edition}:{name}")), make).await
 }

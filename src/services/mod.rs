@@ -25,6 +25,7 @@ pub mod dates;
 pub mod demo;
 mod error;
 pub mod exporting;
+pub mod feeds;
 pub mod importing;
 pub mod keys;
 pub mod markdown;

@@ -206,6 +206,17 @@ pub async fn reaches_back_to(conn: &mut Conn, position: LogPosition) -> Result<b
     Ok(sql.get_result(conn).await?)
 }
 
+/// When something of these kinds last happened, as far as the log reaches back.
+pub async fn last_at(conn: &mut Conn, kinds: &[EventKind]) -> Result<Option<DateTime<Utc>>, DbError> {
+    Ok(events::table
+        .filter(events::kind.eq_any(kinds))
+        .order(events::at.desc())
+        .select(events::at)
+        .first(conn)
+        .await
+        .optional()?)
+}
+
 /// Brings events home that came with a dump out of another Postgres cluster, where transactions
 /// had higher numbers: without this, whatever happens from now on would come before them and never
 /// be told. They become part of the settled log, in the order of their ids. Returns how many there

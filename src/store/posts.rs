@@ -20,8 +20,10 @@ use super::text_enum::text_enum;
 use super::{Conn, DbError, Page, PageOf, Sight};
 
 mod neighbours;
+mod published;
 
 pub use neighbours::{Neighbours, neighbours};
+pub use published::{PostAddress, addresses, newest};
 
 text_enum! {
     /// What a post is.

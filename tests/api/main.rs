@@ -6,6 +6,7 @@ mod support;
 mod connections;
 mod costs;
 mod examples;
+mod feeds;
 mod http;
 mod limits;
 mod pages;

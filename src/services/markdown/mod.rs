@@ -86,6 +86,22 @@ pub fn render_post(markdown: &str) -> Rendered {
     }
 }
 
+/// A rendered post for a place other than its page, such as a feed: links and images that are
+/// relative lead from `address`, the page's own, as they do on the page. Left as they are if that is no
+/// URL.
+pub fn for_elsewhere(html: &str, address: &str) -> String {
+    match ammonia::Url::parse(address) {
+        Ok(base) => sanitize::post_elsewhere(html, &base),
+        Err(_) => html.to_owned(),
+    }
+}
+
+/// Where a link on the page at `address` leads.
+pub fn resolved(link: &str, address: &str) -> String {
+    let base = ammonia::Url::parse(address);
+    base.and_then(|base| base.join(link)).map_or_else(|_| link.to_owned(), String::from)
+}
+
 /// A comment's Markdown: inline formatting, lists, quotes and code, safe to put into a page.
 ///
 /// Headings become paragraphs, images become links, raw HTML is shown as it was typed, and every link

@@ -117,7 +117,9 @@ const COMMENT_TAGS: &[(&str, &[&str])] = &[
     ("ul", &[]),
 ];
 
-static POST: LazyLock<Builder<'static>> = LazyLock::new(|| {
+static POST: LazyLock<Builder<'static>> = LazyLock::new(post_builder);
+
+fn post_builder() -> Builder<'static> {
     let mut builder = builder(&[POST_TAGS, GENERATED]);
     builder.generic_attributes(POST_ANY.iter().copied().collect());
     // Task lists print the one control there is; whatever arrives as one leaves as a dead checkbox.
@@ -125,7 +127,7 @@ static POST: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder.set_tag_attribute_value("input", "disabled", "");
     builder.link_rel(None);
     builder
-});
+}
 
 static COMMENT: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = builder(&[COMMENT_TAGS]);
@@ -140,6 +142,13 @@ const MAX_PASSES: usize = 5;
 /// A post's HTML with nothing in it but the allow-list.
 pub(super) fn post(html: &str) -> String {
     settled(&POST, html)
+}
+
+/// The same, with its relative links and images resolved against `base`.
+pub(super) fn post_elsewhere(html: &str, base: &Url) -> String {
+    let mut builder = post_builder();
+    builder.url_relative(ammonia::UrlRelative::RewriteWithBase(base.clone()));
+    settled(&builder, html)
 }
 
 /// A comment's HTML with nothing in it but the allow-list, and `rel` on its links.
@@ -293,6 +302,26 @@ mod tests {
         let input = post("<input type=text name=q value=1 autofocus>");
         assert!(!input.contains("text") && !input.contains("name"), "{input}");
         assert!(input.contains("disabled") && input.contains("checkbox"), "{input}");
+    }
+
+    #[test]
+    fn elsewhere_links_lead_where_they_did_and_nothing_else_changes() {
+        let page = Url::parse("https://a.b/posts/x?y").expect("a URL");
+        for (here, there) in [
+            ("<a href=\"/about\">x</a>", "<a href=\"https://a.b/about\">x</a>"),
+            ("<a href=\"other\">x</a>", "<a href=\"https://a.b/posts/other\">x</a>"),
+            ("<a id=\"fnref-1\" href=\"#fn-1\">x</a>", "<a id=\"fnref-1\" href=\"https://a.b/posts/x?y#fn-1\">x</a>"),
+            ("<img src=\"../墨.png\" alt=\"\">", "<img src=\"https://a.b/%E5%A2%A8.png\" alt=\"\">"),
+            ("<img src=\"//c.d/e.png\">", "<img src=\"https://c.d/e.png\">"),
+        ] {
+            assert_eq!(post_elsewhere(here, &page), there);
+        }
+        for same in [
+            "<a href=\"mailto:a@b.c\">x</a><a href=\"http://c.d/e?f&amp;g\">x</a>",
+            "<pre>\n\nx &lt; y</pre><code class=\"language-rust\"><span class=\"hl-a\">fn</span></code>",
+        ] {
+            assert_eq!(post_elsewhere(same, &page), same);
+        }
     }
 
     #[test]

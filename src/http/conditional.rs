@@ -1,0 +1,25 @@
+//! Conditional requests, RFC 9110 section 13: whether who asks has it already.
+
+use axum::http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName};
+use chrono::{DateTime, Utc};
+
+/// True if the client has the representation with this entity tag, which is quoted and strong. The
+/// comparison is the weak one: a proxy that packs the answer weakens its tag.
+pub fn knows_tag(headers: &HeaderMap, etag: &str) -> bool {
+    let mut known = texts(headers, IF_NONE_MATCH).flat_map(|value| value.split(',')).map(str::trim);
+    known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+/// The same by tag or by date: the date counts only where no tag is given (13.2.2).
+pub fn knows(headers: &HeaderMap, etag: &str, changed_at: DateTime<Utc>) -> bool {
+    if headers.contains_key(IF_NONE_MATCH) {
+        return knows_tag(headers, etag);
+    }
+    let since = texts(headers, IF_MODIFIED_SINCE).next().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    since.is_some_and(|since| since.timestamp() >= changed_at.timestamp())
+}
+
+fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}

@@ -1,0 +1,117 @@
+//! `/feed.xml`, `/atom.xml`, `/feed.json` of the site, of each tag and of each language,
+//! `/sitemap.xml` and `/robots.txt`; and 304 to who has the document already.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, FromRequestParts, Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::layers::RequestId;
+use super::{HttpState, conditional, graphql};
+use crate::error::{ApiError, Code};
+use crate::services::feeds::{self, Document, Format, Scope};
+use crate::services::{ServiceError, Services};
+use crate::store::StatementCount;
+
+/// How long caches between us and the reader may go without asking.
+const FIVE_MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// A change is dated when its request came, and seen when its transaction ends, which is over by then.
+const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(10);
+
+pub fn routes() -> Router<Arc<HttpState>> {
+    let formats = Format::ALL.into_iter().fold(Router::new(), |router, format| {
+        let of_site = async move |asked: Asked| asked.feed(Scope::Everything, format).await;
+        let of_tag = async move |Path(slug): Path<String>, asked: Asked| asked.feed(Scope::Tag(slug), format).await;
+        let of_language =
+            async move |Path(language): Path<String>, asked: Asked| asked.feed(Scope::Language(language), format).await;
+        let file = format.file();
+        router
+            .route(&format!("/{file}"), get(of_site))
+            .route(&format!("/tags/{{slug}}/{file}"), get(of_tag))
+            .route(&format!("/{{language}}/{file}"), get(of_language))
+    });
+    formats.route("/sitemap.xml", get(sitemap)).route("/robots.txt", get(robots))
+}
+
+/// A request for a document.
+#[derive(FromRequestParts)]
+#[from_request(state(Arc<HttpState>))]
+struct Asked {
+    #[from_request(via(State))]
+    state: Arc<HttpState>,
+    #[from_request(via(Extension))]
+    request_id: RequestId,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    async fn feed(self, scope: Scope, format: Format) -> Response {
+        let (services, statements) = self.counted();
+        let found = feeds::feed(&services, &self.state.addresses, &scope, format).await;
+        self.answer(found, &format!("{}; charset=utf-8", format.media_type()), &statements)
+    }
+
+    /// The services, and how many statements they send.
+    fn counted(&self) -> (Services, Arc<StatementCount>) {
+        let statements = Arc::new(StatementCount::default());
+        let services = &self.state.services;
+        (Services { db: services.db.counting(statements.clone()), ..services.clone() }, statements)
+    }
+
+    fn answer(
+        &self,
+        found: Result<Option<Arc<Document>>, ServiceError>,
+        content_type: &str,
+        statements: &StatementCount,
+    ) -> Response {
+        let refuse = |error: &ApiError| graphql::refuse(error, graphql::status_of(error.code), &self.request_id);
+        let mut response = match found {
+            Ok(Some(document)) => respond(&self.headers, &document, content_type, Utc::now()),
+            Ok(None) => refuse(&ApiError::new(Code::NotFound, "there is no feed here: no such tag or language")),
+            Err(error) => refuse(&error.into()),
+        };
+        graphql::add_statement_count(response.headers_mut(), &self.state, statements);
+        response
+    }
+}
+
+async fn sitemap(asked: Asked) -> Response {
+    let (services, statements) = asked.counted();
+    let found = feeds::sitemap(&services, &asked.state.addresses).await;
+    asked.answer(found, "application/xml; charset=utf-8", &statements)
+}
+
+async fn robots(State(state): State<Arc<HttpState>>) -> Response {
+    let described =
+        [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")), (CACHE_CONTROL, FIVE_MINUTES)];
+    (described, feeds::robots(&state.addresses)).into_response()
+}
+
+/// The document, or 304 to who has it.
+fn respond(headers: &HeaderMap, document: &Document, content_type: &str, now: DateTime<Utc>) -> Response {
+    let mut described = HeaderMap::from_iter([(CACHE_CONTROL, FIVE_MINUTES)]);
+    let told = last_modified(document.changed_at, now).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (name, value) in [(ETAG, document.etag.as_str()), (LAST_MODIFIED, &told), (CONTENT_TYPE, content_type)] {
+        described.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+    }
+    if conditional::knows(headers, &document.etag, document.changed_at) {
+        described.remove(CONTENT_TYPE);
+        return (StatusCode::NOT_MODIFIED, described).into_response();
+    }
+    (described, document.text.clone()).into_response()
+}
+
+/// The date of a change that is still fresh is told a second early: another may follow within the same
+/// second, and who only knows the date would never hear of it.
+fn last_modified(changed_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    if now - changed_at < SETTLED_AFTER { changed_at - TimeDelta::seconds(1) } else { changed_at }
+}
+
+#[cfg(test)]
+mod tests;
