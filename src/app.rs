@@ -7,33 +7,28 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::Utc;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Authenticator, Passwords};
-use crate::cache::{Cache, CacheSettings, Limiter, Remote};
-use crate::config::{CommentModeration, Config, Demo, SignUp};
+use crate::auth::Passwords;
+use crate::cache::{Cache, Remote};
+use crate::config::{Config, Demo};
 use crate::events::{Bus, EventKind, EventLog, Observer};
-use crate::graphql::{self, Guard, QueryLimits};
-use crate::http::server::{Serving, TlsFiles};
-use crate::http::{self, HttpState, Limits, RateLimit, Surroundings};
+use crate::http::{self, Surroundings};
 use crate::jobs;
-use crate::services::feeds::Addresses;
-use crate::services::{Moderation, Policy, Presence, Services, caching, demo};
-use crate::store::{Backend, Db, PoolSettings, migrations, users};
+use crate::services::{Presence, Services, Version, caching, demo};
+use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
 pub mod owner;
 pub mod people;
+mod settings;
 
-/// Longest that loading one thing into the cache may take.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+pub use settings::serves_https;
+
 /// Address space, not memory: a page is used when it is first touched.
 const STACK_BYTES: usize = 16 << 20;
-/// Directives of one operation: more than any front end writes.
-const MAX_DIRECTIVES: u64 = 50;
-const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The async runtime. Its stacks hold a query that nests as deep as allowed, also in a build
 /// without optimisation.
@@ -70,7 +65,7 @@ impl App {
 
     /// Connects without touching the schema, for `migrate`.
     pub async fn connect(config: Config) -> Result<Self> {
-        let settings = pool_settings(&config);
+        let settings = settings::pool(&config);
         #[cfg(feature = "embedded")]
         let (backend, embedded) = match &config.database_url {
             Some(url) => (Backend::Server { url: url.expose().to_owned() }, None),
@@ -90,14 +85,15 @@ impl App {
             Some(url) => Some(Remote::connect(url.expose()).await.context("Redis cannot be used")?),
             None => None,
         };
-        let cache = Cache::new(cache_settings(&config), redis.clone());
+        let cache = Cache::new(settings::cache(&config), redis.clone());
         let services = Services {
             events: EventLog::detached(db.clone()),
             db,
             cache,
             passwords: Passwords::new(),
             presence: Presence::default(),
-            policy: Arc::new(policy(&config)),
+            policy: Arc::new(settings::policy(&config)),
+            version: Version::default(),
         };
         Ok(Self {
             services,
@@ -130,9 +126,10 @@ impl App {
             origins: self.config.cors_origins.clone(),
             trusted_proxies: self.config.trusted_proxies.clone(),
         };
-        let router = http::router(Arc::new(self.http_state(telemetry, stop.clone())), &surroundings);
+        let router = http::router(Arc::new(settings::http_state(&self, telemetry, stop.clone())?), &surroundings);
         let grace = self.config.shutdown_grace_ms.millis();
-        let serving = tokio::spawn(http::server::serve(listener, router, self.serving()?, stop.clone()));
+        let serving =
+            tokio::spawn(http::server::serve(listener, router, settings::serving(&self.config)?, stop.clone()));
         let database_is_lost = tokio::select! {
             () = stop.cancelled() => false,
             () = self.database_lost() => true,
@@ -154,19 +151,6 @@ impl App {
         Ok(())
     }
 
-    fn limiter(&self) -> Limiter {
-        Limiter::new(self.redis.clone(), &self.config.redis_namespace, REDIS_COMMAND_TIMEOUT)
-    }
-
-    fn serving(&self) -> Result<Serving> {
-        Ok(Serving {
-            max_connections: self.config.max_connections.as_usize(),
-            head_timeout: self.config.header_timeout_ms.millis(),
-            grace: self.config.shutdown_grace_ms.millis(),
-            tls: tls_files(&self.config)?,
-        })
-    }
-
     /// Returns when the embedded database has given up for good, which a server never does.
     async fn database_lost(&self) {
         #[cfg(feature = "embedded")]
@@ -179,43 +163,11 @@ impl App {
     /// The tailer, the job worker, presence and housekeeping.
     fn start_background(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let due = Arc::new(Notify::new());
-        let observers = vec![invalidate(self.services.cache.clone()), wake_worker(due.clone())];
+        let observers = vec![invalidate(self.services.clone()), wake_worker(due.clone())];
         tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
         tasks.spawn(jobs::work(self.services.clone(), due, stop.clone()));
         tasks.spawn(jobs::keep_house(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
-    }
-
-    fn http_state(&self, telemetry: Telemetry, stopping: CancellationToken) -> HttpState {
-        let config = &self.config;
-        let limits = QueryLimits {
-            max_depth: config.max_query_depth.get(),
-            max_cost: config.max_query_cost.get(),
-            max_aliases: config.max_query_aliases.get(),
-            max_directives: MAX_DIRECTIVES,
-            max_tokens: config.max_query_tokens.as_usize(),
-        };
-        HttpState {
-            services: self.services.clone(),
-            authenticator: Authenticator::new(self.services.db.clone()),
-            schema: graphql::schema(),
-            guard: Guard::new(limits, &graphql::sdl()),
-            telemetry,
-            limits: Limits {
-                query_timeout: config.query_timeout_ms.millis(),
-                max_body_bytes: config.max_body_bytes.as_usize(),
-                max_subscriptions_per_socket: config.max_subscriptions_per_socket.as_usize(),
-                recheck: Duration::from_secs(config.session_recheck_seconds.get()),
-                own_origins: own_origins(config),
-                secure_cookies: config.tls_key.is_some()
-                    || config.public_url.as_ref().is_some_and(|url| url.is_https()),
-                statement_counts: config.statement_counts,
-            },
-            rate: RateLimit::new(self.limiter(), config.rate_limit_per_minute.get()),
-            addresses: addresses(config),
-            stopping,
-            subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
-        }
     }
 
     /// Loads the demo site if it is wanted, and sees to it that somebody can sign in as the owner.
@@ -307,10 +259,11 @@ impl Drop for Unpacked {
 }
 
 /// What an event made stale leaves the cache before any subscriber hears of the event.
-fn invalidate(cache: Cache) -> Observer {
+fn invalidate(services: Services) -> Observer {
     Box::new(move |event| {
         let keys = caching::stale_keys(event.kind, event.subject, &event.payload);
-        cache.invalidate_in_background(&keys);
+        services.cache.invalidate_in_background(&keys);
+        services.version.count(event.kind);
         Box::pin(async {})
     })
 }
@@ -322,67 +275,4 @@ fn wake_worker(due: Arc<Notify>) -> Observer {
         }
         Box::pin(async {})
     })
-}
-
-/// True if https is served. Reads its files, so that what is wrong with them is told first of all.
-pub fn serves_https(config: &Config) -> Result<bool> {
-    let Some(files) = tls_files(config)? else { return Ok(false) };
-    http::server::load(&files).context("https cannot be served with tls_certificate and tls_key")?;
-    Ok(true)
-}
-
-fn tls_files(config: &Config) -> Result<Option<TlsFiles>> {
-    match (&config.tls_certificate, &config.tls_key) {
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })),
-        (None, None) => Ok(None),
-        (Some(_), None) => anyhow::bail!("tls_certificate is set and tls_key is not: https needs both, or neither"),
-        (None, Some(_)) => anyhow::bail!("tls_key is set and tls_certificate is not: https needs both, or neither"),
-    }
-}
-
-fn own_origins(config: &Config) -> Vec<String> {
-    let public = config.public_url.iter().map(|url| url.as_str().to_owned());
-    public.chain(config.cors_origins.listed()).collect()
-}
-
-fn pool_settings(config: &Config) -> PoolSettings {
-    PoolSettings {
-        max_connections: u32::try_from(config.database_pool_size.get()).unwrap_or(u32::MAX),
-        acquire_timeout: config.database_acquire_timeout_ms.millis(),
-        statement_timeout: config.database_statement_timeout_ms.millis(),
-    }
-}
-
-fn cache_settings(config: &Config) -> CacheSettings {
-    let ttl = Duration::from_secs(config.cache_ttl_seconds.get());
-    CacheSettings {
-        local_capacity_bytes: config.cache_capacity_mb.get() * 1024 * 1024,
-        local_ttl: ttl,
-        remote_ttl: ttl * 10,
-        command_timeout: REDIS_COMMAND_TIMEOUT,
-        load_timeout: LOAD_TIMEOUT,
-        namespace: config.redis_namespace.clone(),
-    }
-}
-
-fn addresses(config: &Config) -> Addresses {
-    let public = config.public_url.as_ref().map(|url| url.as_str().to_owned());
-    Addresses {
-        origin: public.unwrap_or_else(|| format!("http://{}", config.listen)),
-        post_path: config.post_path.clone(),
-        project_path: config.project_path.clone(),
-        page_path: config.page_path.clone(),
-    }
-}
-
-fn policy(config: &Config) -> Policy {
-    Policy {
-        session_ttl: chrono::Duration::days(i64::try_from(config.session_ttl_days.get()).unwrap_or(30)),
-        sign_up_open: config.sign_up == SignUp::Open,
-        moderation: match config.comment_moderation {
-            CommentModeration::All => Moderation::All,
-            CommentModeration::First => Moderation::First,
-            CommentModeration::None => Moderation::None,
-        },
-    }
 }

@@ -23,7 +23,9 @@ mod types;
 pub use checks::Check;
 pub use mask::Secret;
 pub use sources::{Flags, Loaded, load};
-pub use types::{Bounded, CommentModeration, Demo, LogFormat, Networks, Origins, Parse, SignUp, Url};
+pub use types::{
+    Bounded, CommentModeration, Demo, Introspection, LogFormat, Networks, Origins, Parse, SignUp, Untrusted, Url,
+};
 
 /// One setting, as it is declared.
 pub struct Setting {
@@ -196,11 +198,24 @@ settings! {
     max_query_aliases: Bounded<0, 10_000> = "30", "a number";
     /// How many tokens a GraphQL document may have.
     max_query_tokens: Bounded<100, 1_000_000> = "10000", "a number";
+    /// How many operations one request may bring, as a list.
+    max_batch_size: Bounded<1, 1000> = "10", "a number";
+    /// The operations that are known beforehand: a persisted query manifest as Apollo, Relay or
+    /// GraphQL Code Generator write it.
+    trusted_documents: Option<PathBuf> = "", "a path";
+    /// Who may run operations that are not in `trusted_documents`; `staff` means the owner and editors.
+    untrusted_documents: Untrusted = "anybody", "anybody, signed_in or staff";
+    /// Who may ask for the schema; with `staff`, the owner and editors, errors suggest no names either.
+    introspection: Introspection = "anybody", "anybody or staff";
+    /// How long browsers and proxies may keep the answer to an anonymous GET of `/graphql`, in seconds.
+    public_max_age_seconds: Bounded<0, 86_400> = "10", "seconds";
     /// What one client may spend in a minute: the costs of its operations, and 10 for each request;
     /// 0 for no limit.
     rate_limit_per_minute: Bounded<0, 1_000_000_000_000> = "1000000", "a number";
     /// Largest request body, in bytes.
     max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
+    /// How long a request body may take to arrive, in milliseconds.
+    body_timeout_ms: Bounded<100, 600_000> = "30000", "milliseconds";
     /// Most connections that subscribe at the same time.
     max_subscribers: Bounded<1, 1_000_000> = "10000", "a number";
     /// Most subscriptions on one WebSocket.

@@ -17,6 +17,8 @@ pub enum Code {
     Unauthenticated,
     Forbidden,
     NotFound,
+    /// Apollo's name: nobody sent the text of this hash, or it was forgotten. Send it.
+    PersistedQueryNotFound,
     RateLimited,
     Overloaded,
     RequestTimeout,
@@ -30,6 +32,7 @@ impl Code {
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
@@ -72,6 +75,17 @@ impl ApiError {
     /// As one entry of a GraphQL response's `errors`, outside any field.
     pub fn to_json(&self, request_id: &str) -> serde_json::Value {
         json!({ "message": self.message, "extensions": { "code": self.code.as_str(), "requestId": request_id } })
+    }
+}
+
+impl ApiError {
+    /// As one of the errors of a GraphQL response, outside any field.
+    pub fn to_server_error(&self, request_id: &str) -> async_graphql::ServerError {
+        let mut error = async_graphql::ServerError::new(self.message.clone(), None);
+        let extensions = error.extensions.get_or_insert_default();
+        extensions.set("code", self.code.as_str());
+        extensions.set("requestId", request_id);
+        error
     }
 }
 

@@ -238,6 +238,27 @@ pub enum SignUp {
 
 words!(SignUp { Open = "open", Closed = "closed" });
 
+/// Who may run operations that are not on the list of trusted documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untrusted {
+    Anybody,
+    SignedIn,
+    /// The owner and editors.
+    Staff,
+}
+
+words!(Untrusted { Anybody = "anybody", SignedIn = "signed_in", Staff = "staff" });
+
+/// Who may ask for the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Introspection {
+    Anybody,
+    /// The owner and editors.
+    Staff,
+}
+
+words!(Introspection { Anybody = "anybody", Staff = "staff" });
+
 /// Which comments wait for an editor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommentModeration {

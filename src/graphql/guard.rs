@@ -67,6 +67,8 @@ pub struct Admitted {
     pub name: Option<String>,
     /// Without a unit: about one for each field that is answered.
     pub cost: u64,
+    /// It asks for `__schema` or `__type`.
+    pub looks_at_schema: bool,
 }
 
 impl Guard {
@@ -102,7 +104,7 @@ impl Guard {
             Parsed::Subscription => OperationType::Subscription,
         };
         let name = name.map(ToString::to_string);
-        let admitted = Admitted { kind, name, cost: measure.cost };
+        let admitted = Admitted { kind, name, cost: measure.cost, looks_at_schema: measure.schema_looks > 0 };
         request.set_parsed_query(ExecutableDocument::clone(&document));
         Ok(admitted)
     }

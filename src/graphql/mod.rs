@@ -65,9 +65,10 @@ pub struct Subscription(comment::CommentSubscription, post::PostSubscription, re
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
-/// The schema, ready to run what a [`Guard`] admitted.
-pub fn schema() -> ApiSchema {
-    builder().finish()
+/// The schema, ready to run what a [`Guard`] admitted. Its errors may suggest names that the client
+/// could have meant, which tells of fields that it could not look up.
+pub fn schema(suggestions: bool) -> ApiSchema {
+    if suggestions { builder().finish() } else { builder().disable_suggestions().finish() }
 }
 
 /// The schema in the GraphQL schema language.

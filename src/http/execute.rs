@@ -10,11 +10,15 @@ use futures_util::stream::{self, BoxStream};
 use serde::Serialize;
 
 use super::HttpState;
+use super::layers::ClientAddress;
+use super::rate::{Overdrawn, Spent};
 use crate::auth::Viewer;
-use crate::error::Code;
+use crate::config::Introspection;
+use crate::error::{ApiError, Code};
 use crate::events::Cursor;
 use crate::graphql::{Admitted, RequestContext};
 use crate::services::Actor;
+use crate::store::Sight;
 use crate::telemetry::metrics::{self, OperationType, Outcome};
 
 /// Who asks, when, and from where on in the event log.
@@ -32,16 +36,114 @@ impl Asking {
     }
 }
 
-/// Lets an operation in, or gives the answer that says why not.
-pub fn admit(state: &HttpState, request: &mut Request, request_id: &str) -> Result<Admitted, Box<Response>> {
+/// An operation that may run, and what is known of its document.
+pub struct Admission {
+    pub operation: Admitted,
+    /// It is on the owner's list of trusted documents.
+    trusted: bool,
+    keep_as: Option<String>,
+}
+
+/// Why an operation does not run.
+pub enum Refused {
+    /// Its document will not do.
+    Document(Box<Response>),
+    /// Not for who asks.
+    Forbidden(ApiError),
+    /// Not before some time has passed.
+    Overdrawn(Overdrawn),
+}
+
+impl Refused {
+    /// The same for a client that has a connection already.
+    pub fn errors(self, request_id: &str) -> Vec<ServerError> {
+        match self {
+            Self::Document(response) => response.errors,
+            Self::Forbidden(error) => vec![error.to_server_error(request_id)],
+            Self::Overdrawn(overdrawn) => vec![overdrawn.error().to_server_error(request_id)],
+        }
+    }
+}
+
+/// Finds the document, parses and measures it, or gives the answer that says what is wrong with it.
+pub async fn admit(state: &HttpState, request: &mut Request, request_id: &str) -> Result<Admission, Box<Response>> {
     // A client that sends an empty name means none.
     request.operation_name = request.operation_name.take().filter(|name| !name.is_empty());
-    state.guard.admit(request).map_err(|error| {
-        metrics::graphql_operation(OperationType::Query, None, Outcome::ClientError, None);
-        let mut response = Response::from_errors(vec![error]);
-        add_request_id(&mut response, request_id);
-        Box::new(response)
-    })
+    let admitted = match state.documents.find(request).await {
+        Ok(found) => state.guard.admit(request).map(|operation| (found, operation)),
+        Err(error) => Err(error.to_server_error(request_id)),
+    };
+    match admitted {
+        Ok((found, operation)) => Ok(Admission { operation, trusted: found.trusted, keep_as: found.keep_as }),
+        Err(error) => {
+            metrics::graphql_operation(OperationType::Query, None, Outcome::ClientError, None);
+            let mut response = Response::from_errors(vec![error]);
+            add_request_id(&mut response, request_id);
+            Err(Box::new(response))
+        }
+    }
+}
+
+/// Lets who asks run it, at the price of it. The document is kept for who will name it.
+pub async fn permit(
+    state: &HttpState,
+    viewer: &Viewer,
+    address: ClientAddress,
+    request: &Request,
+    admission: &mut Admission,
+) -> Result<Spent, Refused> {
+    let spent = state.rate.spend(viewer, address, admission.operation.cost).await.map_err(Refused::Overdrawn)?;
+    state.documents.permit(viewer, admission.trusted).map_err(Refused::Forbidden)?;
+    if admission.operation.looks_at_schema {
+        permit_introspection(state, viewer).map_err(Refused::Forbidden)?;
+    }
+    if let Some(id) = admission.keep_as.take() {
+        state.documents.keep(id, &request.query).await;
+    }
+    Ok(spent)
+}
+
+/// Errors: `FORBIDDEN` where only the site's own people may look at the schema.
+pub fn permit_introspection(state: &HttpState, viewer: &Viewer) -> Result<(), ApiError> {
+    if state.limits.introspection == Introspection::Anybody || viewer.sight() == Sight::Everything {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Forbidden,
+        "introspection is for the owner and editors of this site: sign in as one of them",
+    ))
+}
+
+/// [`admit`] and [`permit`] for who is known already. What was refused is not free.
+pub async fn enter(
+    state: &HttpState,
+    viewer: &Viewer,
+    address: ClientAddress,
+    request: &mut Request,
+    request_id: &str,
+) -> Result<(Admission, Spent), Refused> {
+    let admitted = admit(state, request, request_id).await;
+    enter_admitted(state, viewer, address, request, admitted).await
+}
+
+/// The same once [`admit`] has been asked.
+pub async fn enter_admitted(
+    state: &HttpState,
+    viewer: &Viewer,
+    address: ClientAddress,
+    request: &Request,
+    admitted: Result<Admission, Box<Response>>,
+) -> Result<(Admission, Spent), Refused> {
+    match admitted {
+        Ok(mut admission) => {
+            let spent = permit(state, viewer, address, request, &mut admission).await?;
+            Ok((admission, spent))
+        }
+        Err(refused) => {
+            state.rate.spend(viewer, address, 0).await.map_err(Refused::Overdrawn)?;
+            Err(Refused::Document(refused))
+        }
+    }
 }
 
 /// Answers a query or a mutation within the time limit.
@@ -49,8 +151,9 @@ pub async fn once(
     state: &HttpState,
     asking: &Asking,
     request: Request,
-    admitted: Admitted,
+    admission: Admission,
 ) -> (Response, Arc<RequestContext>) {
+    let admitted = admission.operation;
     let started = Instant::now();
     let wants_cost = request.extensions.get("cost") == Some(&Value::Boolean(true));
     let context = asking.context(state);
@@ -75,14 +178,14 @@ pub fn stream(
     state: Arc<HttpState>,
     asking: Asking,
     request: Request,
-    admitted: Admitted,
+    admission: Admission,
 ) -> BoxStream<'static, (Response, Option<Cursor>)> {
-    if admitted.kind != OperationType::Subscription {
-        let answer = async move { (once(&state, &asking, request, admitted).await.0, None) };
+    if admission.operation.kind != OperationType::Subscription {
+        let answer = async move { (once(&state, &asking, request, admission).await.0, None) };
         return stream::once(answer).boxed();
     }
     let context = asking.context(&state);
-    let mut watched = Watched::new(admitted.name);
+    let mut watched = Watched::new(admission.operation.name);
     let responses = state.schema.execute_stream(request.data(context.clone()));
     let responses = responses.map(move |mut response| {
         watched.saw(&response);

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use async_graphql::{Request, Response};
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, RawQuery, State, WebSocketUpgrade};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, SET_COOKIE};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
+use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::{Extension, response};
 use chrono::Utc;
+use futures_util::{StreamExt, stream};
 
-use super::execute::{self, Answer, Asking};
+use super::asked::{self, Asked};
+use super::execute::{self, Admission, Answer, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
-use super::{HttpState, viewer, websocket};
+use super::{HttpState, multipart, responses, viewer, websocket};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
@@ -24,147 +25,228 @@ use crate::telemetry::metrics::OperationType;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRAPHQL_JSON: HeaderValue = HeaderValue::from_static("application/graphql-response+json; charset=utf-8");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Operations of one batch that run at the same time.
+const BATCH_CONCURRENCY: usize = 2;
+
+/// What a handler of a request knows besides the operation.
+struct Call<'a> {
+    state: &'a Arc<HttpState>,
+    headers: &'a HeaderMap,
+    request_id: &'a RequestId,
+    address: ClientAddress,
+    /// The newer media type, with status codes that mean something.
+    modern: bool,
+}
 
 /// A query in the address, or the upgrade to a WebSocket.
 pub async fn get(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     Extension(address): Extension<ClientAddress>,
-    RawQuery(query): RawQuery,
     request: axum::extract::Request,
 ) -> response::Response {
     let (mut parts, _) = request.into_parts();
     if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         return websocket::accept(state, upgrade, parts.headers, request_id, address);
     }
-    let parsed = match parse_query(query.as_deref().unwrap_or_default()) {
-        Ok(parsed) => parsed,
-        Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
-    };
-    answer(&state, &parts.headers, parsed, &request_id, address, true).await
+    let call = Call::new(&state, &parts.headers, &request_id, address);
+    let key = responses::Key::of(call.headers, parts.uri.query(), call.modern);
+    if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
+        return call.at_a_price(kept).await;
+    }
+    match asked::from_address(&parts.uri) {
+        Ok(request) => call.get(request, key).await,
+        Err(error) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    }
 }
 
-/// An operation in the body.
+/// An operation in the body, or a list of them.
 pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> response::Response {
-    match parse_body(&state, &headers, body) {
-        Ok(request) => answer(&state, &headers, request, &request_id, address, false).await,
-        Err((status, error)) => refuse(&error, status, &request_id),
+    let call = Call::new(&state, &headers, &request_id, address);
+    match asked::from_body(&state.limits, &headers, body).await {
+        Ok(Asked::One(request)) => call.post(*request).await,
+        Ok(Asked::Several(requests)) => call.batch(requests).await,
+        Err((status, error)) => unread(&error, status, &request_id),
     }
 }
 
-/// An operation out of the query string of an address.
-pub fn parse_query(query: &str) -> Result<Request, ApiError> {
-    // The library calls this parameter by another name than the rest of the world.
-    let named = |pair: &str| match pair.strip_prefix("operationName=") {
-        Some(name) => format!("operation_name={name}"),
-        None => pair.to_owned(),
-    };
-    let query = query.split('&').map(named).collect::<Vec<_>>().join("&");
-    let parsed = async_graphql::http::parse_query_string(&query).map_err(|error| error.to_string());
-    parsed.and_then(with_query).map_err(|error| {
-        ApiError::bad_input(format!("the address holds no GraphQL request ({error}): expected ?query=… with optional operationName, variables and extensions"))
-    })
-}
-
-fn with_query(request: Request) -> Result<Request, String> {
-    if request.query.trim().is_empty() { Err("`query` is missing or empty".into()) } else { Ok(request) }
-}
-
-/// An operation out of a JSON body. Other media types are refused: a form of another site could
-/// send them with the reader's cookie.
-pub fn parse_body(
-    state: &HttpState,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Request, (StatusCode, ApiError)> {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
-    }
-    let body = body.map_err(|rejection| unread(state, &rejection))?;
-    serde_json::from_slice(&body).map_err(|error| error.to_string()).and_then(with_query).map_err(|error| {
-        let message =
-            format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
-        (StatusCode::BAD_REQUEST, ApiError::bad_input(message))
-    })
-}
-
-fn unread(state: &HttpState, rejection: &BytesRejection) -> (StatusCode, ApiError) {
-    let message = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            format!("the body is larger than {} bytes: send less at once", state.limits.max_body_bytes)
-        }
-        _ => "the body did not arrive whole: send it again".to_owned(),
-    };
-    (rejection.status(), ApiError::bad_input(message))
-}
-
-async fn answer(
-    state: &HttpState,
-    headers: &HeaderMap,
-    mut request: Request,
-    request_id: &RequestId,
-    address: ClientAddress,
-    by_get: bool,
+/// The schema in the GraphQL schema language.
+pub async fn sdl(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
 ) -> response::Response {
-    let now = Utc::now();
-    let admitted = match execute::admit(state, &mut request, request_id.as_str()) {
-        Ok(admitted) => admitted,
-        Err(refused) => return at_a_price(state, address, request_id, respond(headers, &refused)).await,
-    };
-    match admitted.kind {
-        OperationType::Subscription => {
-            let error = ApiError::bad_input(
-                "a subscription needs a stream: use /graphql/stream (SSE) or a WebSocket on /graphql",
-            );
-            return refuse(&error, StatusCode::BAD_REQUEST, request_id);
-        }
-        OperationType::Mutation if by_get => {
-            let error = ApiError::bad_input("GET is for queries: send mutations with POST");
-            let mut refusal = refuse(&error, StatusCode::METHOD_NOT_ALLOWED, request_id);
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return refusal;
-        }
-        _ => {}
+    let allowed = viewer::of_headers(&state, &headers, Utc::now()).await;
+    match allowed.and_then(|viewer| execute::permit_introspection(&state, &viewer)) {
+        Ok(()) => ([(CONTENT_TYPE, "application/graphql; charset=utf-8")], state.sdl.clone()).into_response(),
+        Err(error) => refuse(&error, status_of(error.code), &request_id),
     }
-    let viewer = match viewer::of_headers(state, headers, now).await {
-        Ok(viewer) => viewer,
-        Err(error) => {
-            let refusal = refuse(&error, status_of(error.code), request_id);
-            return at_a_price(state, address, request_id, refusal).await;
+}
+
+impl<'a> Call<'a> {
+    fn new(
+        state: &'a Arc<HttpState>,
+        headers: &'a HeaderMap,
+        request_id: &'a RequestId,
+        address: ClientAddress,
+    ) -> Self {
+        let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let modern = accepts.contains("application/graphql-response+json");
+        Self { state, headers, request_id, address, modern }
+    }
+
+    async fn get(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
+        let version = self.state.responses.version();
+        let (asking, admission, spent) = match self.enter(&mut request, true).await {
+            Ok(entered) => entered,
+            Err(refusal) => return no_cache(*refusal),
+        };
+        let (response, context) = execute::once(self.state, &asking, request, admission).await;
+        let answer = self.respond(&response);
+        let mut answer = match key.filter(|_| responses::is_for_all(&response, &answer)) {
+            Some(key) => {
+                let content_type = if self.modern { GRAPHQL_JSON } else { JSON };
+                self.state.responses.keep(key, version, self.headers, content_type, body(&response))
+            }
+            None => no_cache(answer),
+        };
+        spent.tell(answer.headers_mut());
+        add_context(&mut answer, self.state, &context, asking.now);
+        answer
+    }
+
+    async fn post(&self, mut request: Request) -> response::Response {
+        let (asking, admission, spent) = match self.enter(&mut request, false).await {
+            Ok(entered) => entered,
+            Err(refusal) => return *refusal,
+        };
+        if admission.operation.kind == OperationType::Subscription {
+            return multipart::open(self.state.clone(), asking, request, admission, self.request_id);
         }
-    };
-    let spent = match state.rate.spend(&viewer, address, admitted.cost).await {
-        Ok(spent) => spent,
-        Err(overdrawn) => return overdrawn.respond(request_id),
-    };
-    let asking = Asking { viewer, now, resume: None, request_id: request_id.as_str().to_owned() };
-    let (response, context) = execute::once(state, &asking, request, admitted).await;
-    let mut answer = respond(headers, &response);
-    spent.tell(answer.headers_mut());
-    add_context(&mut answer, state, &context, now);
+        let (response, context) = execute::once(self.state, &asking, request, admission).await;
+        let mut answer = self.respond(&response);
+        spent.tell(answer.headers_mut());
+        add_context(&mut answer, self.state, &context, asking.now);
+        answer
+    }
+
+    /// Answers a list with a list. Each is an operation of its own, which may be refused; only what
+    /// concerns the request as a whole is told as one.
+    async fn batch(&self, requests: Vec<Request>) -> response::Response {
+        let now = Utc::now();
+        let viewer = match viewer::of_headers(self.state, self.headers, now).await {
+            Ok(viewer) => viewer,
+            Err(error) => return self.at_a_price(refuse(&error, status_of(error.code), self.request_id)).await,
+        };
+        let asking = Asking { viewer, now, resume: None, request_id: self.request_id.as_str().to_owned() };
+        let answers: Vec<_> = stream::iter(requests)
+            .map(|request| self.one_of_batch(&asking, request))
+            .buffered(BATCH_CONCURRENCY)
+            .collect()
+            .await;
+        let whole = answers.iter().map(|(response, _)| Answer::from(response)).collect::<Vec<_>>();
+        let mut answer = (StatusCode::OK, [(CONTENT_TYPE, JSON)], to_json(&whole)).into_response();
+        for context in answers.iter().filter_map(|(_, context)| context.as_ref()) {
+            add_context(&mut answer, self.state, context, now);
+        }
+        answer
+    }
+
+    async fn one_of_batch(&self, asking: &Asking, mut request: Request) -> (Response, Option<Arc<RequestContext>>) {
+        let id = &asking.request_id;
+        let entered = execute::enter(self.state, &asking.viewer, self.address, &mut request, id).await;
+        match entered {
+            Ok((admission, _)) if admission.operation.kind == OperationType::Subscription => {
+                let error = ApiError::bad_input("a subscription cannot be part of a list: open a stream for it");
+                (Response::from_errors(vec![error.to_server_error(id)]), None)
+            }
+            Ok((admission, _)) => {
+                let (response, context) = execute::once(self.state, asking, request, admission).await;
+                (response, Some(context))
+            }
+            Err(refused) => (Response::from_errors(refused.errors(id)), None),
+        }
+    }
+
+    /// Who asks, for what, and what is left to spend; or the answer that says why not.
+    async fn enter(
+        &self,
+        request: &mut Request,
+        by_get: bool,
+    ) -> Result<(Asking, Admission, super::rate::Spent), Box<response::Response>> {
+        let now = Utc::now();
+        let id = self.request_id.as_str();
+        let mut admission = match execute::admit(self.state, request, id).await {
+            Ok(admission) => admission,
+            Err(refused) => return Err(Box::new(self.at_a_price(self.respond(&refused)).await)),
+        };
+        if let Some(refusal) = self.refuse_kind(admission.operation.kind, by_get) {
+            return Err(Box::new(self.at_a_price(refusal).await));
+        }
+        let viewer = match viewer::of_headers(self.state, self.headers, now).await {
+            Ok(viewer) => viewer,
+            Err(error) => {
+                let refusal = refuse(&error, status_of(error.code), self.request_id);
+                return Err(Box::new(self.at_a_price(refusal).await));
+            }
+        };
+        match execute::permit(self.state, &viewer, self.address, request, &mut admission).await {
+            Ok(spent) => Ok((Asking { viewer, now, resume: None, request_id: id.to_owned() }, admission, spent)),
+            Err(refused) => Err(Box::new(match refused {
+                Refused::Document(response) => self.respond(&response),
+                Refused::Forbidden(error) => refuse(&error, status_of(error.code), self.request_id),
+                Refused::Overdrawn(overdrawn) => overdrawn.respond(self.request_id),
+            })),
+        }
+    }
+
+    fn refuse_kind(&self, kind: OperationType, by_get: bool) -> Option<response::Response> {
+        match kind {
+            OperationType::Subscription if by_get || !multipart::is_wanted(self.headers) => {
+                let error = ApiError::bad_input(
+                    "a subscription needs a stream: use /graphql/stream (SSE), a WebSocket on /graphql, or POST with Accept: multipart/mixed;subscriptionSpec=1.0",
+                );
+                Some(refuse(&error, StatusCode::BAD_REQUEST, self.request_id))
+            }
+            OperationType::Mutation if by_get => {
+                let error = ApiError::bad_input("GET is for queries: send mutations with POST");
+                let mut refusal = refuse(&error, StatusCode::METHOD_NOT_ALLOWED, self.request_id);
+                refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                Some(refusal)
+            }
+            _ => None,
+        }
+    }
+
+    /// What comes to no operation is not free: another answer when it cannot be paid for.
+    async fn at_a_price(&self, answer: response::Response) -> response::Response {
+        match self.state.rate.spend(&Viewer::anonymous(), self.address, 0).await {
+            Ok(_) => answer,
+            Err(overdrawn) => overdrawn.respond(self.request_id),
+        }
+    }
+
+    fn respond(&self, response: &Response) -> response::Response {
+        // What did not begin is somebody's error; the older media type knows only 200.
+        let status = match execute::server_error(response) {
+            _ if !self.modern || !execute::never_ran(response) => StatusCode::OK,
+            Some(code) => status_of(code),
+            None => StatusCode::BAD_REQUEST,
+        };
+        let media_type = if self.modern { GRAPHQL_JSON } else { JSON };
+        (status, [(CONTENT_TYPE, media_type)], body(response)).into_response()
+    }
+}
+
+fn no_cache(mut answer: response::Response) -> response::Response {
+    responses::keep_out(&mut answer);
     answer
-}
-
-/// The refusal of a request that comes to nothing, which is not free: another one when it cannot be
-/// paid for.
-async fn at_a_price(
-    state: &HttpState,
-    address: ClientAddress,
-    request_id: &RequestId,
-    refusal: response::Response,
-) -> response::Response {
-    match state.rate.spend(&Viewer::anonymous(), address, 0).await {
-        Ok(_) => refusal,
-        Err(overdrawn) => overdrawn.respond(request_id),
-    }
 }
 
 /// What the operation did besides answering: a session that began or ended, statements.
@@ -190,24 +272,17 @@ pub fn add_statement_count(headers: &mut HeaderMap, state: &HttpState, statement
     }
 }
 
-fn respond(headers: &HeaderMap, response: &Response) -> response::Response {
-    let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let modern = accepts.contains("application/graphql-response+json");
-    // What did not begin is somebody's error; the older media type knows only 200.
-    let status = match execute::server_error(response) {
-        _ if !modern || !execute::never_ran(response) => StatusCode::OK,
-        Some(code) => status_of(code),
-        None => StatusCode::BAD_REQUEST,
-    };
-    let body = match serde_json::to_vec(&Answer::from(response)) {
-        Ok(body) => body,
-        Err(error) => {
-            ApiError::internal(&error);
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    };
-    let media_type = if modern { GRAPHQL_JSON } else { JSON };
-    (status, [(CONTENT_TYPE, media_type)], body).into_response()
+fn body(response: &Response) -> Bytes {
+    to_json(&Answer::from(response))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Bytes {
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_else(|error| {
+        ApiError::internal(&error);
+        Bytes::from_static(
+            br#"{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#,
+        )
+    })
 }
 
 /// An answer to a request that did not get as far as an operation.
@@ -216,10 +291,19 @@ pub fn refuse(error: &ApiError, status: StatusCode, request_id: &RequestId) -> r
     (status, axum::Json(body)).into_response()
 }
 
+/// The same for a body that was not read to its end, after which a connection is of no use.
+pub fn unread(error: &ApiError, status: StatusCode, request_id: &RequestId) -> response::Response {
+    let mut refusal = refuse(error, status, request_id);
+    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
+}
+
 /// The status of a request that failed before its operation.
 pub fn status_of(code: Code) -> StatusCode {
     match code {
-        Code::BadUserInput => StatusCode::BAD_REQUEST,
+        Code::BadUserInput | Code::PersistedQueryNotFound => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,

@@ -1,7 +1,8 @@
 //! HTTP: routes, and how requests become GraphQL operations.
 //!
-//! `graphql.rs` answers single requests, `sse.rs` and `websocket.rs` carry subscriptions,
-//! `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs
+//! `asked.rs` reads requests, `documents.rs` finds what they name, `graphql.rs` answers them,
+//! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
+//! subscriptions, `operations.rs` those of one connection, `execute.rs` runs each. `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs
 //! read. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
 
@@ -9,39 +10,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
+use crate::config::Introspection;
 use crate::graphql::{ApiSchema, Guard};
 use crate::services::Services;
 use crate::services::feeds::Addresses;
 use crate::telemetry::Telemetry;
 
+mod asked;
 mod conditional;
+mod documents;
 mod execute;
 mod feeds;
 mod graphiql;
 mod graphql;
 mod health;
 mod layers;
+mod multipart;
+mod operations;
 mod rate;
+mod responses;
 pub mod server;
 mod sse;
 mod viewer;
 mod websocket;
 
+pub use documents::{Documents, Trusted};
 pub use layers::Surroundings;
 pub use rate::RateLimit;
+pub use responses::Responses;
+pub use sse::Streams;
 
 /// What handlers work with.
 pub struct HttpState {
     pub services: Services,
     pub authenticator: Authenticator,
     pub schema: ApiSchema,
+    /// It in the schema language.
+    pub sdl: String,
     pub guard: Guard,
+    pub documents: Documents,
+    pub responses: Responses,
     pub telemetry: Telemetry,
     pub limits: Limits,
     pub rate: RateLimit,
@@ -51,6 +64,8 @@ pub struct HttpState {
     pub stopping: CancellationToken,
     /// One permit a connection that subscribes.
     pub subscribers: Arc<Semaphore>,
+    /// SSE streams of many operations.
+    pub streams: Streams,
 }
 
 /// Bounds of requests and connections.
@@ -58,6 +73,12 @@ pub struct HttpState {
 pub struct Limits {
     pub query_timeout: Duration,
     pub max_body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Operations in one request.
+    pub max_batch: usize,
+    /// Who may look at the schema.
+    pub introspection: Introspection,
     pub max_subscriptions_per_socket: usize,
     /// How often a connection that stays open is asked for its rights again.
     pub recheck: Duration,
@@ -71,16 +92,15 @@ pub struct Limits {
 
 /// All routes, with the layers around them.
 pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
-    let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let routes = Router::new()
         .merge(graphiql::routes())
         .merge(feeds::routes())
         .route("/graphql", get(graphql::get).post(graphql::post))
-        .route("/graphql/stream", get(sse::get).post(sse::post))
+        .route("/graphql/stream", get(sse::get).post(sse::post).put(sse::put).delete(sse::delete))
+        .route("/schema.graphql", get(graphql::sdl))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .layer(body_limit)
         .with_state(state);
     layers::with_layers(routes, surroundings)
 }

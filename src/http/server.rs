@@ -64,10 +64,38 @@ pub enum TlsError {
     Pair(#[source] rustls::Error),
 }
 
+/// Files besides the connections: the database, Redis, TLS, logs, the embedded database's own.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 512;
+
+/// Lets the process have a file open for each connection, as far as the system allows; many allow
+/// 1,024 unless asked.
+#[cfg(unix)]
+fn allow_files(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = OTHER_FILES + connections as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
+    if raised.is_err() || allowed < wanted {
+        let open_files = current.filter(|_| raised.is_err()).unwrap_or(allowed);
+        tracing::warn!(
+            open_files,
+            wanted,
+            "the system allows fewer open files than max_connections needs: raise `ulimit -n`"
+        );
+    }
+}
+
 /// Serves until `stop`, then lets running requests finish.
 ///
 /// Errors: the files of TLS, at the beginning; the socket.
 pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: CancellationToken) -> io::Result<()> {
+    #[cfg(unix)]
+    allow_files(how.max_connections);
     let bounded = Bounded(Arc::new(Semaphore::new(how.max_connections)));
     let server = axum_server::from_tcp(listener.into_std()?)?;
     match &how.tls {

@@ -1,55 +1,96 @@
-//! `/graphql/stream`: GraphQL over Server-Sent Events, one operation a connection.
+//! `/graphql/stream`: GraphQL over Server-Sent Events, one operation a connection, or many on a
+//! stream that was reserved for them (`single.rs`).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
 use tokio::sync::oneshot;
 
-use super::execute::{self, Answer, Asking};
-use super::graphql::{parse_body, parse_query, refuse, status_of};
+use super::execute::{self, Asking, Refused};
+use super::graphql::{refuse, status_of, unread};
 use super::layers::{ClientAddress, RequestId};
-use super::{HttpState, viewer};
+use super::operations::answer;
+use super::{HttpState, asked, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;
 use crate::telemetry::metrics::OperationType;
 
+mod single;
+
+pub use single::Streams;
+
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// A subscription in the address; or the opening of a stream that was reserved.
 pub async fn get(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     Extension(address): Extension<ClientAddress>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let request = match parse_query(query.as_deref().unwrap_or_default()) {
-        Ok(request) => request,
-        Err(error) => return refuse(&error, StatusCode::BAD_REQUEST, &request_id),
-    };
-    open(state, headers, request, request_id, address, true).await
+    if let Some(token) = single::token(&headers, &uri) {
+        return single::open(&state, token, &request_id);
+    }
+    match asked::from_address(&uri) {
+        Ok(request) => open(state, headers, request, request_id, address, true).await,
+        Err(error) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    }
 }
 
+/// An operation in the body, with a stream of its own or on one that was reserved.
 pub async fn post(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
     Extension(address): Extension<ClientAddress>,
+    uri: Uri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
-    match parse_body(&state, &headers, body) {
-        Ok(request) => open(state, headers, request, request_id, address, false).await,
-        Err((status, error)) => refuse(&error, status, &request_id),
+    let request = match asked::one_from_body(&state.limits, &headers, body).await {
+        Ok(request) => request,
+        Err((status, error)) => return unread(&error, status, &request_id),
+    };
+    match single::token(&headers, &uri) {
+        Some(token) => single::begin(state, headers, request, token, request_id, address).await,
+        None => open(state, headers, request, request_id, address, false).await,
+    }
+}
+
+/// Reserves a stream for many operations.
+pub async fn put(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
+    headers: HeaderMap,
+) -> Response {
+    single::reserve(state, headers, request_id, address).await
+}
+
+/// Ends an operation on a reserved stream.
+pub async fn delete(
+    State(state): State<Arc<HttpState>>,
+    Extension(request_id): Extension<RequestId>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match single::token(&headers, &uri) {
+        Some(token) => single::end(&state, &token, &uri, &request_id),
+        None => {
+            let error = ApiError::bad_input("the stream's token is missing: send it as x-graphql-event-stream-token");
+            refuse(&error, StatusCode::BAD_REQUEST, &request_id)
+        }
     }
 }
 
@@ -61,12 +102,9 @@ async fn open(
     address: ClientAddress,
     by_get: bool,
 ) -> Response {
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
-        let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
-        return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
-    };
-    let admitted = execute::admit(&state, &mut request, request_id.as_str());
-    if by_get && admitted.as_ref().is_ok_and(|admitted| admitted.kind == OperationType::Mutation) {
+    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else { return overloaded(&request_id) };
+    let admitted = execute::admit(&state, &mut request, request_id.as_str()).await;
+    if by_get && admitted.as_ref().is_ok_and(|admission| admission.operation.kind == OperationType::Mutation) {
         let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
         return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
     }
@@ -74,14 +112,17 @@ async fn open(
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
-    let cost = admitted.as_ref().map_or(0, |admitted| admitted.cost);
-    if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
-        return overdrawn.respond(&request_id);
-    }
+    let entered = execute::enter_admitted(&state, &asking.viewer, address, &request, admitted).await;
+    let entered = match entered {
+        Err(Refused::Overdrawn(overdrawn)) => return overdrawn.respond(&request_id),
+        Err(Refused::Forbidden(error)) => return refuse(&error, status_of(error.code), &request_id),
+        Err(Refused::Document(refused)) => Err(refused),
+        Ok((admission, _)) => Ok(admission),
+    };
     let (told, hear) = oneshot::channel();
-    let ends = ends(state.clone(), asking.viewer.clone(), told);
-    let responses = match admitted {
-        Ok(admitted) => execute::stream(state, asking, request, admitted),
+    let ends = ends_telling(state.clone(), asking.viewer.clone(), told);
+    let responses = match entered {
+        Ok(admission) => execute::stream(state, asking, request, admission),
         Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
     };
     let events = responses
@@ -99,19 +140,36 @@ async fn open(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// Until the server stops, or who asked has not the same rights any more, which is told to `farewell`.
-async fn ends(state: Arc<HttpState>, viewer: Viewer, farewell: oneshot::Sender<()>) {
+/// Until the server stops, or who asked has not the same rights any more.
+async fn ends(state: Arc<HttpState>, viewer: Viewer) -> bool {
     tokio::select! {
-        () = state.stopping.cancelled() => {}
-        () = viewer::rights_end(state.clone(), viewer) => drop(farewell.send(())),
+        () = state.stopping.cancelled() => false,
+        () = viewer::rights_end(state.clone(), viewer) => true,
+    }
+}
+
+/// The same; the end of the rights is told to `farewell`.
+async fn ends_telling(state: Arc<HttpState>, viewer: Viewer, farewell: oneshot::Sender<()>) {
+    if ends(state, viewer).await {
+        // Nobody hears it when the client is gone.
+        let _ = farewell.send(());
     }
 }
 
 /// What is told last to whose rights have ended.
 fn farewell(request_id: &RequestId) -> Event {
-    let message = "what you signed in with has ended, or your rights have changed: sign in or connect again";
-    let error = ApiError::new(Code::Unauthenticated, message).to_json(request_id.as_str());
+    let error = viewer::rights_ended().to_json(request_id.as_str());
     Event::default().event("next").data(serde_json::json!({ "errors": [error] }).to_string())
+}
+
+fn overloaded(request_id: &RequestId) -> Response {
+    let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
+    refuse(&error, StatusCode::SERVICE_UNAVAILABLE, request_id)
+}
+
+fn query_parameter(address: &Uri, name: &str) -> Option<String> {
+    let Query(mut parameters) = Query::<HashMap<String, String>>::try_from_uri(address).ok()?;
+    parameters.remove(name)
 }
 
 async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {
@@ -126,11 +184,7 @@ async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) 
 
 /// The event's id is its cursor: a browser sends it back as `Last-Event-ID` by itself.
 fn next(response: &async_graphql::Response, cursor: Option<Cursor>) -> Event {
-    let data = serde_json::to_string(&Answer::from(response)).unwrap_or_else(|error| {
-        ApiError::internal(&error);
-        r#"{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#.to_owned()
-    });
-    let event = Event::default().event("next").data(data);
+    let event = Event::default().event("next").data(answer(response));
     match cursor {
         Some(cursor) => event.id(cursor.encode()),
         None => event,

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::HttpState;
 use crate::auth::{AuthError, Viewer};
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::events::{EventFilter, EventKind};
 use crate::graphql::SessionChange;
 use crate::services::accounts::ACCESS_ENDED;
@@ -70,6 +70,12 @@ pub async fn rights_end(state: Arc<HttpState>, viewer: Viewer) {
         };
         let _ = tokio::time::timeout(state.limits.recheck, told).await;
     }
+}
+
+/// What is told to whose rights have ended.
+pub fn rights_ended() -> ApiError {
+    let message = "what you signed in with has ended, or your rights have changed: sign in or connect again";
+    ApiError::new(Code::Unauthenticated, message)
 }
 
 /// True if only the cookie says who asks, so that another site could have made the browser ask.

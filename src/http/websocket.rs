@@ -3,7 +3,6 @@
 //! Source: the PROTOCOL.md of the `graphql-ws` package; the close codes are its own. One task per
 //! connection; what a slow client has not read holds its subscriptions back, nothing piles up.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +18,12 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
-use super::execute::{self, Answer, Asking};
+use super::asked::Wire;
+use super::execute::Asking;
 use super::graphql::refuse;
 use super::layers::{ClientAddress, RequestId};
+use super::operations::{NotBegun, Operations, Said, What};
 use super::{HttpState, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
@@ -34,15 +34,13 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 /// A client that reads nothing for this long is let go.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// Responses on their way to the socket; a full queue holds the subscriptions back.
-const OUTBOX: usize = 16;
 
 /// What clients send.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Incoming {
     ConnectionInit { payload: Option<serde_json::Value> },
-    Subscribe { id: String, payload: Box<Request> },
+    Subscribe { id: String, payload: Box<Wire> },
     Complete { id: String },
     Ping { payload: Option<serde_json::Value> },
     Pong {},
@@ -74,11 +72,10 @@ pub fn accept(
     upgrade.on_upgrade(move |socket| async move {
         let spoken = socket.protocol().is_some_and(|protocol| protocol == PROTOCOL);
         let (sink, stream) = socket.split();
-        let (outbox, outgoing) = mpsc::channel(OUTBOX);
-        let running = HashMap::new();
+        let (operations, said) = Operations::new(state.limits.max_subscriptions_per_socket);
         let connection =
-            Connection { state, headers, request_id, address, viewer: None, initialised: false, running, outbox };
-        connection.run(sink, stream, outgoing, spoken).await;
+            Connection { state, headers, request_id, address, viewer: None, initialised: false, operations };
+        connection.run(sink, stream, said, spoken).await;
         drop(permit);
     })
 }
@@ -101,22 +98,7 @@ struct Connection {
     address: ClientAddress,
     viewer: Option<Viewer>,
     initialised: bool,
-    running: HashMap<String, AbortHandle>,
-    outbox: mpsc::Sender<Outgoing>,
-}
-
-/// A message for the client; `ends` names the operation that is over with it.
-struct Outgoing {
-    text: String,
-    ends: Option<String>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        for task in self.running.values() {
-            task.abort();
-        }
-    }
+    operations: Operations,
 }
 
 impl Connection {
@@ -124,11 +106,11 @@ impl Connection {
         mut self,
         mut sink: SplitSink<WebSocket, Message>,
         mut stream: SplitStream<WebSocket>,
-        mut outgoing: mpsc::Receiver<Outgoing>,
+        mut said: mpsc::Receiver<Said>,
         spoken: bool,
     ) {
         let close = if spoken {
-            self.talk(&mut sink, &mut stream, &mut outgoing).await
+            self.talk(&mut sink, &mut stream, &mut said).await
         } else {
             Some(Close(4406, format!("Subprotocol not acceptable: use {PROTOCOL}")))
         };
@@ -153,7 +135,7 @@ impl Connection {
         &mut self,
         sink: &mut SplitSink<WebSocket, Message>,
         stream: &mut SplitStream<WebSocket>,
-        outgoing: &mut mpsc::Receiver<Outgoing>,
+        said: &mut mpsc::Receiver<Said>,
     ) -> Option<Close> {
         let stopping = self.state.stopping.clone();
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
@@ -186,11 +168,11 @@ impl Connection {
                         None => return None,
                     }
                 }
-                Some(message) = outgoing.recv() => {
-                    if let Some(id) = &message.ends {
-                        self.running.remove(id);
+                Some(said) = said.recv() => {
+                    if said.ends() {
+                        self.operations.ended(&said.id);
                     }
-                    send(sink, message.text).await?;
+                    send(sink, spell(said)).await?;
                 }
                 () = &mut rights_end => {
                     return Some(Close(4403, "Forbidden: the session has ended, or its rights have changed: connect again".into()));
@@ -221,11 +203,9 @@ impl Connection {
         };
         match incoming {
             Incoming::ConnectionInit { payload } => self.initialise(payload).await,
-            Incoming::Subscribe { id, payload } => self.subscribe(id, *payload),
+            Incoming::Subscribe { id, payload } => self.subscribe(id, Request::from(*payload)),
             Incoming::Complete { id } => {
-                if let Some(task) = self.running.remove(&id) {
-                    task.abort();
-                }
+                self.operations.stop(&id);
                 ControlFlow::Continue(None)
             }
             Incoming::Ping { payload } => {
@@ -271,79 +251,27 @@ impl Connection {
                 "Unauthorized: send connection_init and wait for connection_ack".into(),
             )));
         };
-        if self.running.contains_key(&id) {
-            return ControlFlow::Break(Some(Close(4409, format!("Subscriber for {id} already exists"))));
-        }
-        let limit = self.state.limits.max_subscriptions_per_socket;
-        if self.running.len() >= limit || id.len() > 128 {
-            let error = ApiError::new(
-                Code::RateLimited,
-                format!("at most {limit} operations at a time on one connection, with ids of at most 128 bytes"),
-            );
-            return ControlFlow::Continue(Some(
-                json!({ "type": "error", "id": id, "payload": [error.to_json(self.request_id.as_str())] }).to_string(),
-            ));
-        }
         let asking = Asking { viewer, now: Utc::now(), resume: None, request_id: self.request_id.as_str().to_owned() };
-        let task = tokio::spawn(run_operation(
-            self.state.clone(),
-            asking,
-            self.address,
-            request,
-            id.clone(),
-            self.outbox.clone(),
-        ));
-        self.running.insert(id, task.abort_handle());
-        ControlFlow::Continue(None)
+        match self.operations.begin(&self.state, asking, self.address, request, id.clone()) {
+            Ok(()) => ControlFlow::Continue(None),
+            Err(NotBegun::InUse) => {
+                ControlFlow::Break(Some(Close(4409, format!("Subscriber for {id} already exists"))))
+            }
+            Err(NotBegun::TooMany(error)) => ControlFlow::Continue(Some(
+                json!({ "type": "error", "id": id, "payload": [error.to_json(self.request_id.as_str())] }).to_string(),
+            )),
+        }
     }
 }
 
-/// Runs one operation and puts its responses into the outbox.
-async fn run_operation(
-    state: Arc<HttpState>,
-    asking: Asking,
-    address: ClientAddress,
-    mut request: Request,
-    id: String,
-    outbox: mpsc::Sender<Outgoing>,
-) {
-    let admitted = execute::admit(&state, &mut request, &asking.request_id);
-    let cost = admitted.as_ref().map_or(0, |admitted| admitted.cost);
-    if let Err(overdrawn) = state.rate.spend(&asking.viewer, address, cost).await {
-        let errors = [overdrawn.error().to_json(&asking.request_id)];
-        let text = json!({ "type": "error", "id": id, "payload": errors }).to_string();
-        let _ = outbox.send(Outgoing { text, ends: Some(id) }).await;
-        return;
+/// A message in the protocol's words. The payload is JSON already.
+fn spell(said: Said) -> String {
+    let id = serde_json::Value::from(said.id);
+    match said.what {
+        What::Next(payload, _) => format!(r#"{{"type":"next","id":{id},"payload":{payload}}}"#),
+        What::Refused(payload) => format!(r#"{{"type":"error","id":{id},"payload":{payload}}}"#),
+        What::Complete => format!(r#"{{"type":"complete","id":{id}}}"#),
     }
-    let admitted = match admitted {
-        Ok(admitted) => admitted,
-        Err(refused) => {
-            let _ = outbox.send(failed(&id, &refused)).await;
-            return;
-        }
-    };
-    let mut responses = execute::stream(state, asking, request, admitted);
-    let mut first = true;
-    while let Some((response, _)) = responses.next().await {
-        // An operation that could not begin is told with `error`, which also ends it.
-        let refused = first && response.data == async_graphql::Value::Null && response.is_err();
-        first = false;
-        let message = if refused {
-            failed(&id, &response)
-        } else {
-            let text = json!({ "type": "next", "id": id, "payload": Answer::from(&response) }).to_string();
-            Outgoing { text, ends: None }
-        };
-        if outbox.send(message).await.is_err() || refused {
-            return;
-        }
-    }
-    let _ = outbox.send(Outgoing { text: json!({ "type": "complete", "id": id }).to_string(), ends: Some(id) }).await;
-}
-
-fn failed(id: &str, response: &async_graphql::Response) -> Outgoing {
-    let text = json!({ "type": "error", "id": id, "payload": response.errors }).to_string();
-    Outgoing { text, ends: Some(id.to_owned()) }
 }
 
 /// `None` when the client does not take it: then it is gone, or too slow to be served.

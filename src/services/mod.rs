@@ -8,13 +8,14 @@
 //! input struct, and returns a row or a [`ServiceError`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::auth::{Passwords, Viewer};
 use crate::cache::Cache;
-use crate::events::{EventLog, NewEvent};
+use crate::events::{EventKind, EventLog, NewEvent};
 use crate::store::{Db, DbError, Tx};
 
 pub mod accounts;
@@ -50,6 +51,26 @@ pub struct Services {
     pub passwords: Passwords,
     pub presence: Presence,
     pub policy: Arc<Policy>,
+    pub version: Version,
+}
+
+/// Counts what has happened to the content, as far as this process knows: what was made of it is
+/// as it is now while the count is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Version(Arc<AtomicU64>);
+
+impl Version {
+    pub fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// To be called when the cache has let go of what the event made stale.
+    pub fn count(&self, kind: EventKind) {
+        // Who is looking is no content, and changes all the time.
+        if kind != EventKind::ViewersChanged {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 /// What the owner has decided about accounts and comments.
@@ -107,6 +128,7 @@ impl Services {
         tx.commit().await?;
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();
         self.cache.invalidate(&keys).await;
+        events.iter().for_each(|event| self.version.count(event.kind));
         self.events.announce();
         Ok(())
     }

@@ -3,8 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
+mod bodies;
 mod connections;
 mod costs;
+mod documents;
 mod examples;
 mod feeds;
 mod http;

@@ -4,10 +4,12 @@
 mod support;
 
 mod log;
+mod multipart;
 mod protocol;
 mod replicas;
 mod resuming;
 mod rights;
+mod single;
 mod stopping;
 mod subscriptions;
 mod upgrade;

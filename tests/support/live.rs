@@ -136,6 +136,11 @@ impl Sse {
         }
         let response = request.send().await.expect("the server answers");
         assert_eq!(response.status(), 200, "expected a stream");
+        Self::of(response)
+    }
+
+    /// The stream that an answer is.
+    pub fn of(response: reqwest::Response) -> Self {
         Self { response, buffer: String::new() }
     }
 

@@ -33,6 +33,8 @@ pub struct Measure {
     pub lists: u64,
     /// Mutations and introspection at the root.
     pub heavy_roots: u64,
+    /// Introspection at the root.
+    pub schema_looks: u64,
     /// Fields at the root of a subscription.
     pub streams: u64,
 }
@@ -46,6 +48,7 @@ impl Measure {
         self.directives = self.directives.saturating_add(other.directives);
         self.lists = self.lists.max(other.lists);
         self.heavy_roots = self.heavy_roots.saturating_add(other.heavy_roots);
+        self.schema_looks = self.schema_looks.saturating_add(other.schema_looks);
         self.streams = self.streams.saturating_add(other.streams);
     }
 }
@@ -171,6 +174,7 @@ impl<'a> Walk<'a> {
         sum.depth = below.depth + 1;
         sum.lists += u64::from(place.introspection && is_introspection_list(name));
         sum.heavy_roots = u64::from(place.mutations || looks_at_schema);
+        sum.schema_looks = u64::from(looks_at_schema);
         Ok(sum)
     }
 

@@ -1,0 +1,152 @@
+//! What the settings mean to each room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::auth::Authenticator;
+use crate::cache::{CacheSettings, Limiter};
+use crate::config::{CommentModeration, Config, Introspection, SignUp};
+use crate::graphql::{self, Guard, QueryLimits};
+use crate::http::server::{Serving, TlsFiles};
+use crate::http::{self, Documents, HttpState, Limits, RateLimit, Responses, Streams, Trusted};
+use crate::services::feeds::Addresses;
+use crate::services::{Moderation, Policy};
+use crate::store::PoolSettings;
+use crate::telemetry::Telemetry;
+
+/// Longest that loading one thing into the cache may take.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Directives of one operation: more than any front end writes.
+const MAX_DIRECTIVES: u64 = 50;
+const REDIS_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// What the routes work with.
+pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: CancellationToken) -> Result<HttpState> {
+    let config = &app.config;
+    let limits = QueryLimits {
+        max_depth: config.max_query_depth.get(),
+        max_cost: config.max_query_cost.get(),
+        max_aliases: config.max_query_aliases.get(),
+        max_directives: MAX_DIRECTIVES,
+        max_tokens: config.max_query_tokens.as_usize(),
+    };
+    let limiter = Limiter::new(app.redis.clone(), &config.redis_namespace, REDIS_COMMAND_TIMEOUT);
+    let sdl = graphql::sdl();
+    let services = &app.services;
+    Ok(HttpState {
+        services: services.clone(),
+        authenticator: Authenticator::new(services.db.clone()),
+        schema: graphql::schema(config.introspection == Introspection::Anybody),
+        guard: Guard::new(limits, &sdl),
+        sdl,
+        documents: Documents::new(trusted(config)?, config.untrusted_documents, services.cache.clone()),
+        responses: Responses::new(
+            services.clone(),
+            Duration::from_secs(config.public_max_age_seconds.get()),
+            Duration::from_secs(config.cache_ttl_seconds.get()),
+        ),
+        telemetry,
+        limits: Limits {
+            query_timeout: config.query_timeout_ms.millis(),
+            max_body_bytes: config.max_body_bytes.as_usize(),
+            body_timeout: config.body_timeout_ms.millis(),
+            max_batch: config.max_batch_size.as_usize(),
+            introspection: config.introspection,
+            max_subscriptions_per_socket: config.max_subscriptions_per_socket.as_usize(),
+            recheck: Duration::from_secs(config.session_recheck_seconds.get()),
+            own_origins: own_origins(config),
+            secure_cookies: config.tls_key.is_some() || config.public_url.as_ref().is_some_and(|url| url.is_https()),
+            statement_counts: config.statement_counts,
+        },
+        rate: RateLimit::new(limiter, config.rate_limit_per_minute.get()),
+        addresses: addresses(config),
+        stopping,
+        subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
+        streams: Streams::default(),
+    })
+}
+
+/// How to serve.
+pub(super) fn serving(config: &Config) -> Result<Serving> {
+    Ok(Serving {
+        max_connections: config.max_connections.as_usize(),
+        head_timeout: config.header_timeout_ms.millis(),
+        grace: config.shutdown_grace_ms.millis(),
+        tls: tls_files(config)?,
+    })
+}
+
+/// True if https is served. Reads all files that the settings name, so that what is wrong with them
+/// is told first of all.
+pub fn serves_https(config: &Config) -> Result<bool> {
+    trusted(config)?;
+    let Some(files) = tls_files(config)? else { return Ok(false) };
+    http::server::load(&files).context("https cannot be served with tls_certificate and tls_key")?;
+    Ok(true)
+}
+
+fn tls_files(config: &Config) -> Result<Option<TlsFiles>> {
+    match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() })),
+        (None, None) => Ok(None),
+        (Some(_), None) => anyhow::bail!("tls_certificate is set and tls_key is not: https needs both, or neither"),
+        (None, Some(_)) => anyhow::bail!("tls_key is set and tls_certificate is not: https needs both, or neither"),
+    }
+}
+
+fn own_origins(config: &Config) -> Vec<String> {
+    let public = config.public_url.iter().map(|url| url.as_str().to_owned());
+    public.chain(config.cors_origins.listed()).collect()
+}
+
+pub(super) fn pool(config: &Config) -> PoolSettings {
+    PoolSettings {
+        max_connections: u32::try_from(config.database_pool_size.get()).unwrap_or(u32::MAX),
+        acquire_timeout: config.database_acquire_timeout_ms.millis(),
+        statement_timeout: config.database_statement_timeout_ms.millis(),
+    }
+}
+
+pub(super) fn cache(config: &Config) -> CacheSettings {
+    let ttl = Duration::from_secs(config.cache_ttl_seconds.get());
+    CacheSettings {
+        local_capacity_bytes: config.cache_capacity_mb.get() * 1024 * 1024,
+        local_ttl: ttl,
+        remote_ttl: ttl * 10,
+        command_timeout: REDIS_COMMAND_TIMEOUT,
+        load_timeout: LOAD_TIMEOUT,
+        namespace: config.redis_namespace.clone(),
+    }
+}
+
+fn trusted(config: &Config) -> Result<Trusted> {
+    let Some(path) = &config.trusted_documents else { return Ok(Trusted::default()) };
+    Trusted::read(path).with_context(|| format!("trusted_documents ({}) cannot be used", path.display()))
+}
+
+fn addresses(config: &Config) -> Addresses {
+    let public = config.public_url.as_ref().map(|url| url.as_str().to_owned());
+    Addresses {
+        origin: public.unwrap_or_else(|| format!("http://{}", config.listen)),
+        post_path: config.post_path.clone(),
+        project_path: config.project_path.clone(),
+        page_path: config.page_path.clone(),
+    }
+}
+
+pub(super) fn policy(config: &Config) -> Policy {
+    Policy {
+        session_ttl: chrono::Duration::days(i64::try_from(config.session_ttl_days.get()).unwrap_or(30)),
+        sign_up_open: config.sign_up == SignUp::Open,
+        moderation: match config.comment_moderation {
+            CommentModeration::All => Moderation::All,
+            CommentModeration::First => Moderation::First,
+            CommentModeration::None => Moderation::None,
+        },
+    }
+}

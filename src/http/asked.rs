@@ -1,0 +1,197 @@
+//! What clients send: a GraphQL request out of a JSON body or out of an address.
+//!
+//! Source: the GraphQL over HTTP specification; `extensions.persistedQuery` is Apollo's, and
+//! `documentId` that specification's appendix on persisted documents. Both come out of here as the
+//! former.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_graphql::{Request, Value, Variables, value};
+use axum::body::{Body, Bytes};
+use axum::extract::Query;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use futures_util::StreamExt;
+use serde::Deserialize;
+
+use super::Limits;
+use super::documents::PERSISTED;
+use crate::error::ApiError;
+
+/// What of a body that is too large is still read, so that the client gets to read why it was
+/// refused: one that only writes would see a broken connection.
+const DISCARD_BYTES: usize = 32 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// A request as it is spelled in JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object with `query`")]
+pub struct Wire {
+    query: Option<String>,
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: Variables,
+    extensions: Option<HashMap<String, Value>>,
+    document_id: Option<String>,
+}
+
+impl From<Wire> for Request {
+    fn from(wire: Wire) -> Self {
+        let mut request = Self::new(wire.query.unwrap_or_default()).variables(wire.variables);
+        request.operation_name = wire.operation_name;
+        request.extensions.extend(wire.extensions.unwrap_or_default());
+        if let Some(id) = wire.document_id {
+            let id = id.strip_prefix("sha256:").unwrap_or(&id);
+            request.extensions.entry(PERSISTED.into()).or_insert_with(|| value!({ "version": 1, "sha256Hash": id }));
+        }
+        request
+    }
+}
+
+/// Errors: there is neither a document nor the name of one.
+fn with_document(wire: Wire) -> Result<Request, String> {
+    let request = Request::from(wire);
+    if request.query.trim().is_empty() && !request.extensions.contains_key(PERSISTED) {
+        return Err("`query` is missing or empty".into());
+    }
+    Ok(request)
+}
+
+/// One request, or several that are answered together.
+pub enum Asked {
+    One(Box<Request>),
+    Several(Vec<Request>),
+}
+
+/// Operations out of a JSON body. Other media types are refused: a form of another site could
+/// send them with the reader's cookie.
+pub async fn from_body(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Asked, (StatusCode, ApiError)> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
+    }
+    let body = read(limits, body).await?;
+    let refuse = |error: String| {
+        let message =
+            format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
+        (StatusCode::BAD_REQUEST, ApiError::bad_input(message))
+    };
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        let wire: Wire = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+        return with_document(wire).map(|request| Asked::One(Box::new(request))).map_err(refuse);
+    }
+    let several: Vec<Wire> = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+    match several.len() {
+        0 => Err(refuse("the list is empty".into())),
+        sent if sent > limits.max_batch => {
+            let most = limits.max_batch;
+            let message =
+                format!("the list holds {sent} operations, and at most {most} are allowed: send fewer at once");
+            Err((StatusCode::BAD_REQUEST, ApiError::bad_input(message)))
+        }
+        _ => several.into_iter().map(with_document).collect::<Result<_, _>>().map(Asked::Several).map_err(refuse),
+    }
+}
+
+/// The same where only one will do.
+pub async fn one_from_body(
+    limits: &Limits,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Request, (StatusCode, ApiError)> {
+    match from_body(limits, headers, body).await? {
+        Asked::One(request) => Ok(*request),
+        Asked::Several(_) => {
+            let message = "the body is a list: a stream takes one operation, so open one for each";
+            Err((StatusCode::BAD_REQUEST, ApiError::bad_input(message)))
+        }
+    }
+}
+
+async fn read(limits: &Limits, body: Body) -> Result<Bytes, (StatusCode, ApiError)> {
+    let reading = collect(body, limits.max_body_bytes);
+    let refuse = |status, message: String| Err((status, ApiError::bad_input(message)));
+    match tokio::time::timeout(limits.body_timeout, reading).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => {
+            let most = limits.max_body_bytes;
+            let message = format!("the body is larger than {most} bytes: send less at once");
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a body broke off");
+            refuse(StatusCode::BAD_REQUEST, "the body did not arrive whole: send it again".into())
+        }
+        Err(_) => {
+            let wait = limits.body_timeout.as_millis();
+            refuse(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {wait} ms: send it again"))
+        }
+    }
+}
+
+/// `None` if there is more than `most` bytes.
+async fn collect(body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut parts = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(part) = parts.next().await {
+        let part = part?;
+        if whole.len() + part.len() > most {
+            let mut discarded = part.len();
+            let discarding = async {
+                while let Some(Ok(part)) = parts.next().await {
+                    discarded += part.len();
+                    if discarded > DISCARD_BYTES {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(DISCARD_TIME, discarding).await;
+            return Ok(None);
+        }
+        whole.extend_from_slice(&part);
+    }
+    Ok(Some(whole.into()))
+}
+
+/// An operation out of the query string of an address.
+pub fn from_address(address: &Uri) -> Result<Request, ApiError> {
+    let refuse = |error: String| {
+        ApiError::bad_input(format!(
+            "the address holds no GraphQL request ({error}): expected ?query=… with optional operationName, variables and extensions"
+        ))
+    };
+    let Query(wire) = Query::<Address>::try_from_uri(address).map_err(|error| refuse(error.body_text()))?;
+    let json = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
+        Some(text) => {
+            serde_json::from_str::<serde_json::Value>(&text).map_err(|error| refuse(format!("{name}: {error}")))
+        }
+        None => Ok(serde_json::Value::Null),
+    };
+    let variables = match json("variables", wire.variables)? {
+        variables @ (serde_json::Value::Object(_) | serde_json::Value::Null) => Variables::from_json(variables),
+        _ => return Err(refuse("variables: expected an object".into())),
+    };
+    let extensions = serde_json::from_value(json("extensions", wire.extensions)?)
+        .map_err(|error| refuse(format!("extensions: {error}")))?;
+    let wire = Wire {
+        query: wire.query,
+        operation_name: wire.operation_name,
+        variables,
+        extensions,
+        document_id: wire.document_id,
+    };
+    with_document(wire).map_err(refuse)
+}
+
+/// The parameters of an address that are ours; others are nobody's business.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Address {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+    document_id: Option<String>,
+}

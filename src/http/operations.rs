@@ -1,0 +1,155 @@
+//! The operations of one connection that carries several: a WebSocket, or an SSE stream in
+//! single-connection mode.
+//!
+//! Each runs in a task of its own and puts what it has to say into the connection's outbox, whose
+//! bound holds it back when the client is slow.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::{Request, Response, Value};
+use futures_util::StreamExt;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::execute::{self, Answer, Asking};
+use super::{HttpState, layers::ClientAddress};
+use crate::error::{ApiError, Code};
+use crate::events::Cursor;
+
+/// Messages on their way to the client.
+const OUTBOX: usize = 16;
+const MAX_ID_BYTES: usize = 128;
+
+/// What an operation has to say.
+pub struct Said {
+    /// The client's name for the operation.
+    pub id: String,
+    pub what: What,
+}
+
+pub enum What {
+    /// An answer, in JSON, with the cursor of its event.
+    Next(String, Option<Cursor>),
+    /// It did not begin: the errors, in JSON. Nothing more comes.
+    Refused(String),
+    /// Nothing more comes.
+    Complete,
+}
+
+impl Said {
+    /// True for an operation's last word.
+    pub fn ends(&self) -> bool {
+        !matches!(self.what, What::Next(..))
+    }
+}
+
+/// Why an operation was not begun.
+pub enum NotBegun {
+    InUse,
+    TooMany(ApiError),
+}
+
+/// What runs on one connection; what still does ends with it.
+pub struct Operations {
+    running: HashMap<String, AbortHandle>,
+    outbox: mpsc::Sender<Said>,
+    most: usize,
+}
+
+impl Drop for Operations {
+    fn drop(&mut self) {
+        for task in self.running.values() {
+            task.abort();
+        }
+    }
+}
+
+impl Operations {
+    /// None yet, at most `most` at a time, and where they will speak.
+    pub fn new(most: usize) -> (Self, mpsc::Receiver<Said>) {
+        let (outbox, said) = mpsc::channel(OUTBOX);
+        (Self { running: HashMap::new(), outbox, most }, said)
+    }
+
+    /// Begins an operation under a name that no other has at the moment.
+    pub fn begin(
+        &mut self,
+        state: &Arc<HttpState>,
+        asking: Asking,
+        address: ClientAddress,
+        request: Request,
+        id: String,
+    ) -> Result<(), NotBegun> {
+        if self.running.contains_key(&id) {
+            return Err(NotBegun::InUse);
+        }
+        let most = self.most;
+        if self.running.len() >= most || id.len() > MAX_ID_BYTES {
+            let message = format!(
+                "at most {most} operations at a time on one connection, with ids of at most {MAX_ID_BYTES} bytes"
+            );
+            return Err(NotBegun::TooMany(ApiError::new(Code::RateLimited, message)));
+        }
+        let task = tokio::spawn(run(state.clone(), asking, address, request, id.clone(), self.outbox.clone()));
+        self.running.insert(id, task.abort_handle());
+        Ok(())
+    }
+
+    /// Forgets an operation that has said its last word.
+    pub fn ended(&mut self, id: &str) {
+        self.running.remove(id);
+    }
+
+    /// Ends an operation; false if there is none of this name.
+    pub fn stop(&mut self, id: &str) -> bool {
+        let task = self.running.remove(id);
+        task.inspect(AbortHandle::abort).is_some()
+    }
+}
+
+async fn run(
+    state: Arc<HttpState>,
+    asking: Asking,
+    address: ClientAddress,
+    mut request: Request,
+    id: String,
+    outbox: mpsc::Sender<Said>,
+) {
+    let say = async |what| outbox.send(Said { id: id.clone(), what }).await.is_ok();
+    let request_id = asking.request_id.clone();
+    let admission = match execute::enter(&state, &asking.viewer, address, &mut request, &request_id).await {
+        Ok((admission, _)) => admission,
+        Err(refused) => {
+            say(What::Refused(json(&refused.errors(&request_id)))).await;
+            return;
+        }
+    };
+    let mut responses = execute::stream(state, asking, request, admission);
+    let mut first = true;
+    while let Some((response, cursor)) = responses.next().await {
+        // An operation that could not begin is told with its errors only, which also ends it.
+        if std::mem::take(&mut first) && response.data == Value::Null && response.is_err() {
+            say(What::Refused(json(&response.errors))).await;
+            return;
+        }
+        if !say(What::Next(answer(&response), cursor)).await {
+            return;
+        }
+    }
+    say(What::Complete).await;
+}
+
+/// An answer in JSON.
+pub fn answer(response: &Response) -> String {
+    json(&Answer::from(response))
+}
+
+/// The errors of an answer in JSON.
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| {
+        ApiError::internal(&error);
+        "null".to_owned()
+    })
+}

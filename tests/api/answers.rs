@@ -1,0 +1,117 @@
+//! Answers to anonymous GET requests: kept, revalidated, and never older than what they tell of.
+
+use reqwest::header::{CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, VARY};
+use reqwest::{Response, Url};
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, data, on_real_servers};
+
+const POST: &str = "query($slug: String!) { post(slug: $slug) { id title version } }";
+
+fn address(app: &TestApp, query: &str) -> Url {
+    let parameters = [("query", query), ("variables", r#"{"slug":"about"}"#)];
+    Url::parse_with_params(&format!("{}/graphql", app.base), parameters).expect("an address")
+}
+
+async fn get(app: &TestApp, query: &str) -> Response {
+    app.http.get(address(app, query)).send().await.expect("the server answers")
+}
+
+fn header<'a>(response: &'a Response, name: &reqwest::header::HeaderName) -> &'a str {
+    response.headers().get(name).map(|v| v.to_str().expect("text")).unwrap_or_default()
+}
+
+fn statements(response: &Response) -> String {
+    let timing = response.headers().get("server-timing");
+    timing.map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
+}
+
+async fn rename(app: &TestApp, title: &str) {
+    let post = data(get(app, POST).await.json().await.expect("JSON"))["post"].take();
+    let input = json!({ "id": post["id"], "basedOnVersion": post["version"], "title": title });
+    let renamed = app
+        .own(
+            "mutation($input: UpdatePostInput!) { updatePost(input: $input) { userErrors { message } } }",
+            json!({ "input": input }),
+        )
+        .await;
+    assert_eq!(renamed["updatePost"]["userErrors"], json!([]));
+}
+
+#[tokio::test]
+async fn who_has_the_answer_is_told_so_until_it_changes() {
+    let app = TestApp::start().await;
+    let first = get(&app, POST).await;
+    let etag = header(&first, &ETAG).to_owned();
+    assert_eq!(header(&first, &CACHE_CONTROL), "public, max-age=10");
+    assert!(header(&first, &VARY).contains("authorization"), "{}", header(&first, &VARY));
+    assert!(etag.len() > 10, "{etag}");
+    let again = app.http.get(address(&app, POST)).header(IF_NONE_MATCH, &etag).send().await.expect("an answer");
+    assert_eq!(again.status(), 304);
+    assert_eq!(again.bytes().await.expect("nothing").len(), 0);
+
+    rename(&app, "Another title").await;
+    let changed = app.http.get(address(&app, POST)).header(IF_NONE_MATCH, &etag).send().await.expect("an answer");
+    assert_eq!(changed.status(), 200, "who wrote it reads it at once");
+    assert_ne!(header(&changed, &ETAG), etag);
+    assert_eq!(data(changed.json().await.expect("JSON"))["post"]["title"], "Another title");
+}
+
+#[tokio::test]
+async fn an_answer_is_made_once() {
+    let app = TestApp::start().await;
+    let query = "query($slug: String!) { post(slug: $slug) { comments(first: 2) { totalCount } } }";
+    assert!(!statements(&get(&app, query).await).is_empty(), "the first answer took statements");
+    let kept = get(&app, query).await;
+    assert_eq!(statements(&kept), "", "the second was not made at all");
+    assert_eq!(kept.status(), 200);
+    let bare = app.http.get(address(&app, query)).header("accept", "application/graphql-response+json");
+    let bare = bare.send().await.expect("an answer");
+    assert!(!statements(&bare).is_empty(), "another media type is another answer");
+    assert!(header(&bare, &reqwest::header::CONTENT_TYPE).starts_with("application/graphql-response+json"));
+}
+
+#[tokio::test]
+async fn what_somebody_in_particular_is_told_is_nobody_elses() {
+    let app = TestApp::start().await;
+    let query = "query($slug: String!) { viewer { handle } post(slug: $slug) { id } }";
+    let of_reader = app.http.get(address(&app, query)).bearer_auth(&app.tokens.reader).send().await.expect("an answer");
+    assert_eq!(header(&of_reader, &CACHE_CONTROL), "private, no-store");
+    assert_eq!(of_reader.headers().get(ETAG), None);
+    assert_eq!(data(of_reader.json().await.expect("JSON"))["viewer"]["handle"], "rita");
+    assert_eq!(data(get(&app, query).await.json().await.expect("JSON"))["viewer"], Value::Null);
+    let cookie = format!("inkstone_session={}", app.tokens.editor);
+    let of_editor = app.http.get(address(&app, query)).header(COOKIE, cookie).send().await.expect("an answer");
+    assert_eq!(header(&of_editor, &CACHE_CONTROL), "private, no-store");
+    assert_eq!(data(of_editor.json().await.expect("JSON"))["viewer"]["handle"], "edgar");
+}
+
+#[tokio::test]
+async fn what_failed_is_not_kept() {
+    let app = TestApp::start().await;
+    for query in ["{ nothing }", "{ posts(first: 0) { nodes { id } } }", "query {"] {
+        let failed = get(&app, query).await;
+        assert_eq!(header(&failed, &CACHE_CONTROL), "private, no-store", "{query}");
+        assert_eq!(failed.headers().get(ETAG), None, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn another_replica_drops_its_answer_when_it_reads_the_event() {
+    if !on_real_servers() {
+        return;
+    }
+    let one = TestApp::start().await;
+    let other = TestApp::replica_of(&one, &[]).await;
+    get(&other, POST).await;
+    rename(&one, "Changed elsewhere").await;
+    let mut title = String::new();
+    for _ in 0..100 {
+        title = data(get(&other, POST).await.json().await.expect("JSON"))["post"]["title"].to_string();
+        if title == "\"Changed elsewhere\"" {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the other replica still tells {title} after 5 s");
+}
