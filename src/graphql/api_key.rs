@@ -71,8 +71,8 @@ impl ApiKey {
     }
 
     /// Whose it is.
-    async fn user(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        Ok(ctx.loaders().user.load(self.0.user_id).await?.map(User))
+    async fn user(&self, ctx: &Context<'_>) -> Option<Result<User, ApiError>> {
+        Some(ctx.loaders().user.load(self.0.user_id).await.transpose()?.map(User))
     }
 }
 

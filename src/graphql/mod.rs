@@ -4,6 +4,9 @@
 //! here is the API's documentation: it is written for who builds a front end. Imports `services`
 //! and, for rows and pages, `store`; imported by `http` and `app`.
 //!
+//! A field that may be null says `Option<Result<T, ApiError>>`: then it is null where it fails, and
+//! the rest of the answer stands. `Result<Option<T>, ApiError>` would take its parent with it.
+//!
 //! To add a type: a file with the object around its row, a loader in `loaders.rs` if others refer
 //! to it, its queries and mutations in the merged roots below, an arm in `node.rs` if it has an
 //! id; then `cargo run -- schema > schema.graphql`.

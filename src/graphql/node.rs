@@ -102,12 +102,12 @@ pub struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// Any object by its global id; null if it does not exist, or not for you.
-    async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>, ApiError> {
-        find(ctx, &id).await
+    async fn node(&self, ctx: &Context<'_>, id: ID) -> Option<Result<Node, ApiError>> {
+        find(ctx, &id).await.transpose()
     }
 
     /// Several objects by their global ids, at most 100, in the same order.
-    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Result<Vec<Option<Node>>, ApiError> {
+    async fn nodes(&self, ctx: &Context<'_>, ids: Vec<ID>) -> Result<Vec<Option<Result<Node, ApiError>>>, ApiError> {
         if ids.len() > page::MAX as usize {
             return Err(ApiError::bad_input(format!(
                 "{} ids were asked for: at most {} are allowed",
@@ -115,7 +115,8 @@ impl NodeQuery {
                 page::MAX
             )));
         }
-        futures_util::future::try_join_all(ids.iter().map(|id| find(ctx, id))).await
+        let found = futures_util::future::join_all(ids.iter().map(|id| find(ctx, id))).await;
+        Ok(found.into_iter().map(Result::transpose).collect())
     }
 }
 

@@ -79,10 +79,13 @@ pub struct SeriesQuery;
 #[Object]
 impl SeriesQuery {
     /// A series by its slug. One without a published post is shown to the owner and editors only.
-    async fn series(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Series>, ApiError> {
-        let request = ctx.request();
-        let row = series::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
-        Ok(row.map(|row| Series(Arc::new(row))))
+    async fn series(&self, ctx: &Context<'_>, slug: String) -> Option<Result<Series, ApiError>> {
+        let find = async {
+            let request = ctx.request();
+            let row = series::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
+            Ok(row.map(|row| Series(Arc::new(row))))
+        };
+        find.await.transpose()
     }
 
     /// All series, by slug. Those without a published post are shown to the owner and editors only.

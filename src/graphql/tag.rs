@@ -74,10 +74,13 @@ pub struct TagQuery;
 #[Object]
 impl TagQuery {
     /// A tag by its slug. One that no published post has is shown to the owner and editors only.
-    async fn tag(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Tag>, ApiError> {
-        let request = ctx.request();
-        let row = tags::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
-        Ok(row.map(|row| Tag(Arc::new(row))))
+    async fn tag(&self, ctx: &Context<'_>, slug: String) -> Option<Result<Tag, ApiError>> {
+        let find = async {
+            let request = ctx.request();
+            let row = tags::by_slug(&mut *request.services.db.conn().await?, slug, request.sight()).await?;
+            Ok(row.map(|row| Tag(Arc::new(row))))
+        };
+        find.await.transpose()
     }
 
     /// All tags, by slug. Those that no published post has are shown to the owner and editors only.

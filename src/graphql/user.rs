@@ -146,11 +146,14 @@ impl UserQuery {
     }
 
     /// A person by handle.
-    async fn user(&self, ctx: &Context<'_>, handle: String) -> Result<Option<User>, ApiError> {
-        let request = ctx.request();
-        let row = users::by_handle(&mut *request.services.db.conn().await?, &handle).await?.map(Arc::new);
-        request.loaders().user.prime(row.as_slice(), |row| row.id).await;
-        Ok(row.map(User))
+    async fn user(&self, ctx: &Context<'_>, handle: String) -> Option<Result<User, ApiError>> {
+        let find = async {
+            let request = ctx.request();
+            let row = users::by_handle(&mut *request.services.db.conn().await?, &handle).await?.map(Arc::new);
+            request.loaders().user.prime(row.as_slice(), |row| row.id).await;
+            Ok(row.map(User))
+        };
+        find.await.transpose()
     }
 
     /// Who writes here, by handle; for the owner and editors also the readers.

@@ -132,7 +132,7 @@ async fn open(
         .chain(
             stream::once(hear).filter_map(move |heard| std::future::ready(heard.ok().map(|()| farewell(&request_id)))),
         )
-        .chain(stream::once(async { Event::default().event("complete").data("") }))
+        .chain(stream::once(async { complete() }))
         .map(move |event| {
             let _held = &permit;
             Ok::<_, Infallible>(event)
@@ -154,6 +154,12 @@ async fn ends_telling(state: Arc<HttpState>, viewer: Viewer, farewell: oneshot::
         // Nobody hears it when the client is gone.
         let _ = farewell.send(());
     }
+}
+
+/// The end. It needs a line of data, or browsers do not tell of it and connect again; nothing at all
+/// makes no line, an empty line does.
+fn complete() -> Event {
+    Event::default().event("complete").data("\n")
 }
 
 /// What is told last to whose rights have ended.

@@ -239,3 +239,11 @@ async fn a_query_over_sse_is_answered_and_complete() {
     assert_eq!(sse.next().await.expect("an end").event, "complete");
     assert_eq!(sse.next().await, None, "nothing comes behind the end");
 }
+
+#[tokio::test]
+async fn a_browser_hears_that_a_stream_is_complete() {
+    let app = TestApp::start().await;
+    let address = format!("{}/graphql/stream?query=%7B__typename%7D", app.base);
+    let text = app.http.get(address).send().await.expect("an answer").text().await.expect("text");
+    assert!(text.contains("event: complete\ndata:"), "without data an EventSource says nothing of it: {text:?}");
+}

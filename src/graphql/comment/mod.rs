@@ -90,22 +90,21 @@ impl Comment {
     }
 
     /// Who wrote it; null when it was deleted.
-    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
+    async fn author(&self, ctx: &Context<'_>) -> Option<Result<User, ApiError>> {
         if self.0.status == comments::CommentStatus::Deleted {
-            return Ok(None);
+            return None;
         }
-        Ok(ctx.loaders().user.load(self.0.author_id).await?.map(User))
+        Some(ctx.loaders().user.load(self.0.author_id).await.transpose()?.map(User))
     }
 
     /// The post that it is about.
-    async fn post(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        Ok(ctx.loaders().post.load(self.0.post_id).await?.map(Post))
+    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post, ApiError>> {
+        Some(ctx.loaders().post.load(self.0.post_id).await.transpose()?.map(Post))
     }
 
     /// The comment that it answers.
-    async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Comment>, ApiError> {
-        let Some(parent) = self.0.parent_id else { return Ok(None) };
-        Ok(ctx.loaders().comment.load(parent).await?.map(Comment))
+    async fn parent(&self, ctx: &Context<'_>) -> Option<Result<Comment, ApiError>> {
+        Some(ctx.loaders().comment.load(self.0.parent_id?).await.transpose()?.map(Comment))
     }
 
     /// The answers to it.

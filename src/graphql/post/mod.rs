@@ -176,8 +176,8 @@ impl Post {
     }
 
     /// Who wrote it.
-    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        Ok(ctx.loaders().user.load(self.0.author_id).await?.map(User))
+    async fn author(&self, ctx: &Context<'_>) -> Option<Result<User, ApiError>> {
+        Some(ctx.loaders().user.load(self.0.author_id).await.transpose()?.map(User))
     }
 
     /// In the order its author gave them.
@@ -187,9 +187,8 @@ impl Post {
     }
 
     /// The series that it is a part of.
-    async fn series(&self, ctx: &Context<'_>) -> Result<Option<Series>, ApiError> {
-        let Some(id) = self.0.series_id else { return Ok(None) };
-        Ok(ctx.loaders().series_of_post.load(id).await?.map(Series))
+    async fn series(&self, ctx: &Context<'_>) -> Option<Result<Series, ApiError>> {
+        Some(ctx.loaders().series_of_post.load(self.0.series_id?).await.transpose()?.map(Series))
     }
 
     /// Which part of the series it is.
@@ -206,13 +205,13 @@ impl Post {
     }
 
     /// The one before it: same kind, same language, by date.
-    async fn previous(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        self.neighbour(ctx, |both| both.previous).await
+    async fn previous(&self, ctx: &Context<'_>) -> Option<Result<Post, ApiError>> {
+        self.neighbour(ctx, |both| both.previous).await.transpose()
     }
 
     /// The one after it: same kind, same language, by date.
-    async fn next(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        self.neighbour(ctx, |both| both.next).await
+    async fn next(&self, ctx: &Context<'_>) -> Option<Result<Post, ApiError>> {
+        self.neighbour(ctx, |both| both.next).await.transpose()
     }
 
     /// The threads below it; each comment holds its `replies`.

@@ -95,14 +95,8 @@ pub struct PostQuery;
 #[Object]
 impl PostQuery {
     /// A post by its slug or its id: give one of them.
-    async fn post(&self, ctx: &Context<'_>, slug: Option<String>, id: Option<ID>) -> Result<Option<Post>, ApiError> {
-        let id = match (slug, id) {
-            (Some(slug), None) => caching::post_id(&ctx.request().services, &slug).await?,
-            (None, Some(id)) => Some(NodeType::Post.row_id(&id)?),
-            _ => return Err(ApiError::bad_input("`post` takes either `slug` or `id`: give one of them")),
-        };
-        let Some(id) = id else { return Ok(None) };
-        Ok(ctx.loaders().post.load(id).await?.map(Post))
+    async fn post(&self, ctx: &Context<'_>, slug: Option<String>, id: Option<ID>) -> Option<Result<Post, ApiError>> {
+        find(ctx, slug, id).await.transpose()
     }
 
     /// Posts that match, newest first unless asked otherwise.
@@ -132,4 +126,14 @@ impl PostQuery {
         let key = |row: &Arc<PostRow>| (posts::key(row, order), row.id);
         Ok(page::connection(list, rows, PostTotals::Matching(filter), key, Post))
     }
+}
+
+async fn find(ctx: &Context<'_>, slug: Option<String>, id: Option<ID>) -> Result<Option<Post>, ApiError> {
+    let id = match (slug, id) {
+        (Some(slug), None) => caching::post_id(&ctx.request().services, &slug).await?,
+        (None, Some(id)) => Some(NodeType::Post.row_id(&id)?),
+        _ => return Err(ApiError::bad_input("`post` takes either `slug` or `id`: give one of them")),
+    };
+    let Some(id) = id else { return Ok(None) };
+    Ok(ctx.loaders().post.load(id).await?.map(Post))
 }

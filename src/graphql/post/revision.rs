@@ -46,14 +46,13 @@ impl Revision {
     }
 
     /// Who replaced it.
-    async fn editor(&self, ctx: &Context<'_>) -> Result<Option<User>, ApiError> {
-        let Some(id) = self.0.editor_id else { return Ok(None) };
-        Ok(ctx.loaders().user.load(id).await?.map(User))
+    async fn editor(&self, ctx: &Context<'_>) -> Option<Result<User, ApiError>> {
+        Some(ctx.loaders().user.load(self.0.editor_id?).await.transpose()?.map(User))
     }
 
     /// The post that said this.
-    async fn post(&self, ctx: &Context<'_>) -> Result<Option<Post>, ApiError> {
-        Ok(ctx.loaders().post.load(self.0.post_id).await?.map(Post))
+    async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post, ApiError>> {
+        Some(ctx.loaders().post.load(self.0.post_id).await.transpose()?.map(Post))
     }
 }
 
