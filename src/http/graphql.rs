@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
 use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::{Extension, response};
 use chrono::Utc;
@@ -15,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use super::asked::{self, Asked};
 use super::execute::{self, Admission, Answer, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
-use super::{HttpState, multipart, responses, viewer, websocket};
+use super::{HttpState, multipart, responses, sse, viewer, websocket};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
@@ -96,9 +97,7 @@ impl<'a> Call<'a> {
         request_id: &'a RequestId,
         address: ClientAddress,
     ) -> Self {
-        let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let modern = accepts.contains("application/graphql-response+json");
-        Self { state, headers, request_id, address, modern }
+        Self { state, headers, request_id, address, modern: takes_modern(headers) }
     }
 
     async fn get(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
@@ -127,7 +126,8 @@ impl<'a> Call<'a> {
             Err(refusal) => return *refusal,
         };
         if admission.operation.kind == OperationType::Subscription {
-            return multipart::open(self.state.clone(), asking, request, admission, self.request_id);
+            let open = if multipart::is_wanted(self.headers) { multipart::open } else { sse::answer_with_events };
+            return open(self.state.clone(), asking, request, admission, self.request_id);
         }
         let (response, context) = execute::once(self.state, &asking, request, admission).await;
         let mut answer = self.respond(&response);
@@ -208,9 +208,11 @@ impl<'a> Call<'a> {
 
     fn refuse_kind(&self, kind: OperationType, by_get: bool) -> Option<response::Response> {
         match kind {
-            OperationType::Subscription if by_get || !multipart::is_wanted(self.headers) => {
+            OperationType::Subscription
+                if by_get || !(multipart::is_wanted(self.headers) || sse::is_wanted(self.headers)) =>
+            {
                 let error = ApiError::bad_input(
-                    "a subscription needs a stream: use /graphql/stream (SSE), a WebSocket on /graphql, or POST with Accept: multipart/mixed;subscriptionSpec=1.0",
+                    "a subscription needs a stream: use /graphql/stream (SSE), a WebSocket on /graphql, or POST with Accept: text/event-stream or multipart/mixed;subscriptionSpec=1.0",
                 );
                 Some(refuse(&error, StatusCode::BAD_REQUEST, self.request_id))
             }
@@ -247,6 +249,22 @@ impl<'a> Call<'a> {
 fn no_cache(mut answer: response::Response) -> response::Response {
     responses::keep_out(&mut answer);
     answer
+}
+
+/// A refusal is a GraphQL answer too, and clients of the newer media type believe it by that name
+/// only: plain JSON with such a status could be of any machine on the way.
+pub async fn say_what_it_is(request: axum::extract::Request, next: Next) -> response::Response {
+    let modern = takes_modern(request.headers());
+    let mut answer = next.run(request).await;
+    if modern && !answer.status().is_success() && answer.headers().get(CONTENT_TYPE) == Some(&JSON) {
+        answer.headers_mut().insert(CONTENT_TYPE, GRAPHQL_JSON);
+    }
+    answer
+}
+
+fn takes_modern(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    accepts.contains("application/graphql-response+json")
 }
 
 /// What the operation did besides answering: a session that began or ended, statements.

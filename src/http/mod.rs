@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -95,8 +96,12 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
     let routes = Router::new()
         .merge(graphiql::routes())
         .merge(feeds::routes())
-        .route("/graphql", get(graphql::get).post(graphql::post))
-        .route("/graphql/stream", get(sse::get).post(sse::post).put(sse::put).delete(sse::delete))
+        .merge(
+            Router::new()
+                .route("/graphql", get(graphql::get).post(graphql::post))
+                .route("/graphql/stream", get(sse::get).post(sse::post).put(sse::put).delete(sse::delete))
+                .route_layer(from_fn(graphql::say_what_it_is)),
+        )
         .route("/schema.graphql", get(graphql::sdl))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(health::ready))

@@ -9,14 +9,16 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
+use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use futures_util::{StreamExt, stream};
-use tokio::sync::oneshot;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::execute::{self, Asking, Refused};
+use super::execute::{self, Admission, Asking, Refused};
 use super::graphql::{refuse, status_of, unread};
 use super::layers::{ClientAddress, RequestId};
 use super::operations::answer;
@@ -119,12 +121,45 @@ async fn open(
         Err(Refused::Document(refused)) => Err(refused),
         Ok((admission, _)) => Ok(admission),
     };
-    let (told, hear) = oneshot::channel();
-    let ends = ends_telling(state.clone(), asking.viewer.clone(), told);
+    let viewer = asking.viewer.clone();
     let responses = match entered {
-        Ok(admission) => execute::stream(state, asking, request, admission),
+        Ok(admission) => execute::stream(state.clone(), asking, request, admission),
         Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
     };
+    events(state, viewer, responses, permit, request_id)
+}
+
+/// True if the client takes server-sent events as an answer.
+pub fn is_wanted(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    types.any(|media_type| media_type.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Answers a subscription that was let in already.
+pub fn answer_with_events(
+    state: Arc<HttpState>,
+    asking: Asking,
+    request: async_graphql::Request,
+    admission: Admission,
+    request_id: &RequestId,
+) -> Response {
+    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else { return overloaded(request_id) };
+    let viewer = asking.viewer.clone();
+    let responses = execute::stream(state.clone(), asking, request, admission);
+    events(state, viewer, responses, permit, request_id.clone())
+}
+
+/// The responses as events, with the end of them.
+fn events(
+    state: Arc<HttpState>,
+    viewer: Viewer,
+    responses: BoxStream<'static, (async_graphql::Response, Option<Cursor>)>,
+    permit: OwnedSemaphorePermit,
+    request_id: RequestId,
+) -> Response {
+    let (told, hear) = oneshot::channel();
+    let ends = ends_telling(state, viewer, told);
     let events = responses
         .map(|(response, cursor)| next(&response, cursor))
         .take_until(ends)

@@ -117,6 +117,23 @@ async fn get_is_for_queries() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_a_graphql_answer_too() {
+    let app = TestApp::start().await;
+    let query = json!({ "query": "{ viewer { handle } }" });
+    let modern = "application/graphql-response+json,application/json;q=0.9";
+    for (accept, wanted) in [(modern, "application/graphql-response+json; charset=utf-8"), ("*/*", "application/json")]
+    {
+        for request in
+            [post(&app).bearer_auth("wrong").json(&query), post(&app).json(&json!({})), get(&app, "/graphql")]
+        {
+            let refused = send(request.header("accept", accept)).await;
+            assert!(refused.status().is_client_error());
+            assert_eq!(header(&refused, "content-type"), wanted, "{}", refused.status());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_needs_a_stream() {
     let app = TestApp::start().await;
     let query = "subscription { postPublished { cursor } }";

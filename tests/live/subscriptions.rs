@@ -247,3 +247,18 @@ async fn a_browser_hears_that_a_stream_is_complete() {
     let text = app.http.get(address).send().await.expect("an answer").text().await.expect("text");
     assert!(text.contains("event: complete\ndata:"), "without data an EventSource says nothing of it: {text:?}");
 }
+
+#[tokio::test]
+async fn a_subscription_at_the_common_address_is_answered_with_events() {
+    let app = TestApp::start().await;
+    let post = post_id(&app).await;
+    let request = app.http.post(format!("{}/graphql", app.base)).header(
+        "accept",
+        "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+    );
+    let body = json!({ "query": COMMENT_ADDED, "variables": { "post": post, "after": now(&app).await } });
+    let mut sse = Sse::of(request.json(&body).send().await.expect("an answer"));
+    comment(&app, &app.tokens.editor, &post, "one").await;
+    let event = sse.next().await.expect("an event");
+    assert_eq!(event.data["data"]["commentAdded"]["comment"]["markdown"], "one", "as urql asks: {event:?}");
+}
