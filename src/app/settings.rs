@@ -11,7 +11,7 @@ use super::App;
 use crate::auth::Authenticator;
 use crate::cache::{CacheSettings, Limiter};
 use crate::config::{CommentModeration, Config, Introspection, SignUp};
-use crate::graphql::{self, Guard, QueryLimits};
+use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, Documents, HttpState, Limits, RateLimit, Responses, Streams, Trusted};
 use crate::services::feeds::Addresses;
@@ -41,7 +41,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
     Ok(HttpState {
         services: services.clone(),
         authenticator: Authenticator::new(services.db.clone()),
-        schema: graphql::schema(config.introspection == Introspection::Anybody),
+        schemas: Schemas::new(config.introspection == Introspection::Anybody),
         guard: Guard::new(limits, &sdl),
         sdl,
         documents: Documents::new(trusted(config)?, config.untrusted_documents, services.cache.clone()),

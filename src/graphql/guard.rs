@@ -8,7 +8,7 @@
 //! To add a limit: a field of [`QueryLimits`], what it counts in `Measure`, a line in
 //! [`Guard::refusal`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType as Parsed,
@@ -22,9 +22,11 @@ use crate::telemetry::metrics::OperationType;
 mod measure;
 mod shape;
 mod syntax;
+mod variables;
 
 use measure::Measure;
 use shape::Shape;
+use variables::Inputs;
 
 /// Memory for parsed documents, counted as a multiple of their text.
 const DOCUMENTS_BYTES: u64 = 16 << 20;
@@ -56,11 +58,19 @@ const MAX_INTROSPECTION_LISTS: u64 = 3;
 pub struct Guard {
     limits: QueryLimits,
     shape: Shape,
-    documents: Cache<Arc<str>, Arc<ExecutableDocument>>,
+    inputs: Inputs,
+    documents: Cache<Arc<str>, Arc<Document>>,
+}
+
+/// A parsed document, and which of its operations were found valid.
+#[derive(Debug)]
+struct Document {
+    parsed: ExecutableDocument,
+    valid: Mutex<Vec<Option<String>>>,
 }
 
 /// An operation that may run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Admitted {
     pub kind: OperationType,
     /// As the document calls it.
@@ -69,6 +79,19 @@ pub struct Admitted {
     pub cost: u64,
     /// It asks for `__schema` or `__type`.
     pub looks_at_schema: bool,
+    /// It was validated before, and its variables are of the types that it declares.
+    pub valid: bool,
+    document: Arc<Document>,
+}
+
+impl Admitted {
+    /// Notes that the operation was found valid.
+    pub fn found_valid(&self) {
+        let mut valid = self.document.valid.lock().unwrap_or_else(PoisonError::into_inner);
+        if !valid.contains(&self.name) {
+            valid.push(self.name.clone());
+        }
+    }
 }
 
 impl Guard {
@@ -78,7 +101,7 @@ impl Guard {
             .max_capacity(DOCUMENTS_BYTES)
             .weigher(|text: &Arc<str>, _| u32::try_from(text.len()).unwrap_or(u32::MAX).saturating_mul(PARSED_RATIO))
             .build();
-        Self { limits, shape: Shape::of(sdl), documents }
+        Self { limits, shape: Shape::of(sdl), inputs: Inputs::of(sdl), documents }
     }
 
     /// The bounds in force.
@@ -92,11 +115,15 @@ impl Guard {
     /// message tells the number and the limit.
     pub fn admit(&self, request: &mut Request) -> Result<Admitted, ServerError> {
         let document = self.document(&request.query)?;
-        let (name, operation) = chosen(&document, request.operation_name.as_deref())?;
-        let measure = measure::measure(&document, operation, &request.variables, &self.shape)
+        let parsed = &document.parsed;
+        let (name, operation) = chosen(parsed, request.operation_name.as_deref())?;
+        let measure = measure::measure(parsed, operation, &request.variables, &self.shape)
             .map_err(|too_much| refused(too_much.into()))?;
         if let Some(message) = self.refusal(&measure) {
             return Err(refused(message));
+        }
+        if let Some((variable, ty)) = variables::missing(operation, &request.variables) {
+            return Err(refused(format!("the variable ${variable} of type {ty} has no value: give it one")));
         }
         let kind = match operation.ty {
             Parsed::Query => OperationType::Query,
@@ -104,22 +131,23 @@ impl Guard {
             Parsed::Subscription => OperationType::Subscription,
         };
         let name = name.map(ToString::to_string);
-        let admitted = Admitted { kind, name, cost: measure.cost, looks_at_schema: measure.schema_looks > 0 };
-        request.set_parsed_query(ExecutableDocument::clone(&document));
-        Ok(admitted)
+        let validated = document.valid.lock().unwrap_or_else(PoisonError::into_inner).contains(&name);
+        let valid = validated && self.inputs.fit(operation, &request.variables);
+        request.set_parsed_query(parsed.clone());
+        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema: measure.schema_looks > 0, valid, document })
     }
 
-    fn document(&self, text: &str) -> Result<Arc<ExecutableDocument>, ServerError> {
+    fn document(&self, text: &str) -> Result<Arc<Document>, ServerError> {
         if let Some(document) = self.documents.get(text) {
             return Ok(document);
         }
         syntax::check(text, self.limits.max_tokens).map_err(refused)?;
-        let document = async_graphql::parser::parse_query(text).map_err(|error| {
+        let parsed = async_graphql::parser::parse_query(text).map_err(|error| {
             let mut error = ServerError::from(error);
             error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE_BYTES));
             coded(error)
         })?;
-        let document = Arc::new(document);
+        let document = Arc::new(Document { parsed, valid: Mutex::default() });
         self.documents.insert(text.into(), document.clone());
         Ok(document)
     }

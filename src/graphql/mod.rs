@@ -11,7 +11,7 @@
 //! to it, its queries and mutations in the merged roots below, an arm in `node.rs` if it has an
 //! id; then `cargo run -- schema > schema.graphql`.
 
-use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, ValidationMode};
 
 mod account;
 mod api_key;
@@ -68,10 +68,26 @@ pub struct Subscription(comment::CommentSubscription, post::PostSubscription, re
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
-/// The schema, ready to run what a [`Guard`] admitted. Its errors may suggest names that the client
-/// could have meant, which tells of fields that it could not look up.
-pub fn schema(suggestions: bool) -> ApiSchema {
-    if suggestions { builder().finish() } else { builder().disable_suggestions().finish() }
+/// The schema, ready to run what a [`Guard`] admitted.
+pub struct Schemas {
+    /// Validates each operation first.
+    strict: ApiSchema,
+    /// Takes it for valid.
+    fast: ApiSchema,
+}
+
+impl Schemas {
+    /// Errors may suggest names that the client could have meant, which tells of fields that it
+    /// could not look up: not without `suggestions`.
+    pub fn new(suggestions: bool) -> Self {
+        let build = || if suggestions { builder() } else { builder().disable_suggestions() };
+        Self { strict: build().finish(), fast: build().validation_mode(ValidationMode::Fast).finish() }
+    }
+
+    /// The one to run an operation on.
+    pub fn of(&self, admitted: &Admitted) -> &ApiSchema {
+        if admitted.valid { &self.fast } else { &self.strict }
+    }
 }
 
 /// The schema in the GraphQL schema language.

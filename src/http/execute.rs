@@ -157,9 +157,12 @@ pub async fn once(
     let started = Instant::now();
     let wants_cost = request.extensions.get("cost") == Some(&Value::Boolean(true));
     let context = asking.context(state);
-    let work = state.schema.execute(request.data(context.clone()));
+    let work = state.schemas.of(&admitted).execute(request.data(context.clone()));
     let mut response =
         tokio::time::timeout(state.limits.query_timeout, work).await.unwrap_or_else(|_| timed_out(state));
+    if !admitted.valid && !never_ran(&response) {
+        admitted.found_valid();
+    }
     let outcome = outcome(&response);
     // What did not validate may carry any name; see `metrics::graphql_operation`.
     let name = admitted.name.filter(|_| !(never_ran(&response) && outcome == Outcome::ClientError));
@@ -185,8 +188,8 @@ pub fn stream(
         return stream::once(answer).boxed();
     }
     let context = asking.context(&state);
+    let responses = state.schemas.of(&admission.operation).execute_stream(request.data(context.clone()));
     let mut watched = Watched::new(admission.operation.name);
-    let responses = state.schema.execute_stream(request.data(context.clone()));
     let responses = responses.map(move |mut response| {
         watched.saw(&response);
         add_request_id(&mut response, &asking.request_id);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
 use crate::config::Introspection;
-use crate::graphql::{ApiSchema, Guard};
+use crate::graphql::{Guard, Schemas};
 use crate::services::Services;
 use crate::services::feeds::Addresses;
 use crate::telemetry::Telemetry;
@@ -50,7 +50,7 @@ pub use sse::Streams;
 pub struct HttpState {
     pub services: Services,
     pub authenticator: Authenticator,
-    pub schema: ApiSchema,
+    pub schemas: Schemas,
     /// It in the schema language.
     pub sdl: String,
     pub guard: Guard,

@@ -91,6 +91,22 @@ async fn a_document_that_cannot_run_is_the_clients_error() {
 }
 
 #[tokio::test]
+async fn a_document_that_was_validated_before_is_held_to_its_variables() {
+    let app = TestApp::start().await;
+    let query = "query($slug: String!, $n: Int) { post(slug: $slug) { slug comments(first: $n) { nodes { id } } } }";
+    let first = app.ask(query, json!({ "slug": "about", "n": 2 })).await;
+    for _ in 0..2 {
+        assert_eq!(app.ask(query, json!({ "slug": "about", "n": 2 })).await, first);
+        for wrong in [json!({}), json!({ "slug": null }), json!({ "slug": 7 }), json!({ "slug": "about", "n": "two" })]
+        {
+            let refused = app.ask(query, wrong.clone()).await;
+            assert_eq!(code(&refused), "BAD_USER_INPUT", "{wrong}");
+            assert_eq!(refused.get("data"), None, "nothing has run: {wrong} {refused:#}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn get_is_for_queries() {
     let app = TestApp::start().await;
     let response = send(ask_by_get(

@@ -131,9 +131,27 @@ fn a_tools_look_at_the_whole_schema_is_let_in() {
 fn a_document_is_parsed_once() {
     let guard = guard();
     let ask = || guard.admit(&mut Request::new("{ site { title } }"));
-    assert_eq!(ask().expect("admitted"), ask().expect("admitted again"));
+    assert_eq!(ask().expect("admitted").cost, ask().expect("admitted again").cost);
     guard.documents.run_pending_tasks();
     assert_eq!(guard.documents.entry_count(), 1);
     let error = guard.admit(&mut Request::new(format!("{{ {} }} }}", "a ".repeat(3000)))).expect_err("no document");
     assert!(error.message.len() <= MAX_MESSAGE_BYTES, "a parser's message is cut: {}", error.message.len());
+}
+
+#[test]
+fn an_operation_that_was_found_valid_is_not_validated_again_unless_its_variables_are_wrong() {
+    let guard = guard();
+    let text = "query A($n: Int!) { posts(first: $n) { nodes { id } } } query B { site { title } }";
+    let ask = |name: &str, variables: serde_json::Value| {
+        let request = Request::new(text).operation_name(name).variables(Variables::from_json(variables));
+        guard.admit(&mut { request }).expect("admitted")
+    };
+    let first = ask("A", json!({ "n": 3 }));
+    assert!(!first.valid, "nobody has validated it yet");
+    first.found_valid();
+    assert!(ask("A", json!({ "n": 4 })).valid, "the document is known");
+    assert!(!ask("A", json!({ "n": "four" })).valid, "full validation says what is wrong with a variable");
+    let missing = guard.admit(&mut Request::new(text).operation_name("A")).expect_err("a variable is missing");
+    assert!(missing.message.contains("$n of type Int!"), "{}", missing.message);
+    assert!(!ask("B", json!({})).valid, "the library does not look at all of an operation that is not run");
 }
