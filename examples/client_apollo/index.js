@@ -66,7 +66,7 @@ if (newest) {
   console.log(`Waiting for a comment on "${newest.title}" …`);
   // In React: useSubscription(COMMENT_ADDED, { variables: { postId } }).
   await new Promise((resolve, reject) => {
-    const patience = setTimeout(resolve, 30_000);
+    const patience = setTimeout(() => resolve(console.log("Nobody commented within half a minute.")), 30_000);
     client.subscribe({ query: COMMENT_ADDED, variables: { postId: newest.id } }).subscribe({
       next({ data, error }) {
         if (error) return reject(error);

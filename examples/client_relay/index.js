@@ -31,7 +31,7 @@ if (newest) {
   console.log(`Waiting for a comment on "${newest.title}" …`);
   // In React: useSubscription(config), with the same object.
   await new Promise((resolve, reject) => {
-    const patience = setTimeout(resolve, 30_000);
+    const patience = setTimeout(() => resolve(console.log("Nobody commented within half a minute.")), 30_000);
     relay.requestSubscription(environment, {
       subscription: commentAddedSubscription,
       variables: { postId: newest.id },

@@ -61,7 +61,7 @@ if (newest) {
   console.log(`Waiting for a comment on "${newest.title}" …`);
   // In React: useSubscription({ query: COMMENT_ADDED, variables: { postId } }).
   await new Promise((resolve, reject) => {
-    const patience = setTimeout(resolve, 30_000);
+    const patience = setTimeout(() => resolve(console.log("Nobody commented within half a minute.")), 30_000);
     const { unsubscribe } = client.subscription(COMMENT_ADDED, { postId: newest.id }).subscribe(({ data, error }) => {
       if (error) return reject(error);
       const { author, markdown } = data.commentAdded.comment;
