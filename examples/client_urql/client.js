@@ -36,13 +36,8 @@ export function connect(address, token) {
  */
 function resuming(stream, { query, variables }) {
   let after;
-  const request = {
-    query,
-    // Read again each time that the connection is made.
-    get variables() {
-      return { ...variables, after: after ?? variables.after };
-    },
-  };
+  // Asked for its JSON each time that it is sent, also when a client has copied the request.
+  const request = { query, variables: { toJSON: () => ({ ...variables, after: after ?? variables.after }) } };
   const remember = ({ data }) => {
     const [event] = Object.values(data ?? {});
     after = event?.cursor ?? after;
@@ -60,6 +55,7 @@ function resuming(stream, { query, variables }) {
   };
 }
 
+/** Browsers have this on https and on localhost only. */
 async function sha256(text) {
   const digest = await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");

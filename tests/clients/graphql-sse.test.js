@@ -85,16 +85,9 @@ for (const singleConnection of [false, true]) {
         retry: () => thread.write(),
         on: { connected: () => connections++ },
       });
-      const request = {
-        query: COMMENT_ADDED,
-        // Read again with each connection.
-        get variables() {
-          return { postId: thread.post.id, after: seen.cursor };
-        },
-      };
-      // In single connection mode the client copies the request once, and the cursor with it.
-      const again = singleConnection ? { ...request, variables: { postId: thread.post.id, toJSON: () => request.variables } } : request;
-      client.subscribe(again, sink(seen));
+      // Asked for its JSON each time that it is sent: in single connection mode the client copies the request.
+      const variables = { toJSON: () => ({ postId: thread.post.id, after: seen.cursor }) };
+      client.subscribe({ query: COMMENT_ADDED, variables }, sink(seen));
       await thread.writeUntil(seen);
       await thread.writeThrough(proxy, seen);
       assert.equal(connections, 2, "the client connected again");

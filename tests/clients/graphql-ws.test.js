@@ -88,16 +88,9 @@ suite("a subscription", () => {
       retryWait: () => thread.write(),
       on: { connected: () => connections++ },
     });
-    client.subscribe(
-      {
-        query: COMMENT_ADDED,
-        // Read again with each connection.
-        get variables() {
-          return { postId: thread.post.id, after: seen.cursor };
-        },
-      },
-      { next: (result) => seen.push(result), error: (error) => seen.fail(error), complete() {} },
-    );
+    // Asked for its JSON each time that it is sent.
+    const variables = { toJSON: () => ({ postId: thread.post.id, after: seen.cursor }) };
+    client.subscribe({ query: COMMENT_ADDED, variables }, { next: (result) => seen.push(result), error: (error) => seen.fail(error), complete() {} });
     await thread.writeUntil(seen);
     for (const expected of [2, 3]) {
       await thread.writeThrough(proxy, seen);
