@@ -98,8 +98,8 @@ function get({ query, hash, variables }, headers) {
 }
 
 /** The hash of a query that the server has been told. */
-async function persisted(query) {
-  const answer = await post({ query, extensions: extensions(sha256(query)) });
+async function persisted(query, variables) {
+  const answer = await post({ query, variables, extensions: extensions(sha256(query)) });
   assert.equal(answer.status, 200);
   return sha256(query);
 }
@@ -170,7 +170,7 @@ suite("what caches on the way may keep", () => {
 
   test("the answer to anybody's persisted GET has a tag, and is 304 as long as it is the same", async () => {
     const { id, slug } = await publishPost();
-    const request = { hash: await persisted(QUERY), variables: { slug } };
+    const request = { hash: await persisted(QUERY, { slug }), variables: { slug } };
     const first = await get(request);
     const tag = first.headers.get("etag");
     assert.match(tag ?? "", /^(W\/)?"[^"]+"$/);
@@ -217,7 +217,7 @@ suite("what caches on the way may keep", () => {
     const token = await ownerToken();
     const input = { title: unique("A draft"), markdown: "Soon.", kind: "NOTE" };
     const draft = (await mutate("createPost", "CreatePostInput", "post { id slug }", input, token)).post;
-    const request = { hash: await persisted(QUERY), variables: { slug: draft.slug } };
+    const request = { hash: await persisted(QUERY, { slug: draft.slug }), variables: { slug: draft.slug } };
     const before = await get(request);
     assert.equal((await before.json()).data.post, null);
     await mutate("publishPost", "PostIdInput", "post { id }", { id: draft.id }, token);
