@@ -8,7 +8,7 @@ import { suite, test } from "node:test";
 import { parseFeed } from "feedsmith";
 import { ErrorLevel, parseSitemap } from "sitemap";
 
-import { graphql, mutate, origin, ownerToken, publishPost, unique } from "./support/server.js";
+import { assertFitEachCoding, graphql, mutate, origin, ownerToken, publishPost, unique } from "./support/server.js";
 
 const FORMATS = {
   "feed.xml": { format: "rss", mediaType: "application/rss+xml" },
@@ -136,6 +136,17 @@ for (const file of Object.keys(FORMATS)) {
       const changed = await fetch(address, { headers: { "if-none-match": etag } });
       assert.equal(changed.status, 200);
       assert.match(await changed.text(), new RegExp(title));
+    });
+
+    test("has no strong tag that is the same for packed and plain text", async () => {
+      const tags = [];
+      for (const coding of ["identity", "gzip", "br"]) {
+        const answer = await fetch(`${origin}/${file}`, { headers: { "accept-encoding": coding } });
+        assert.equal(answer.headers.get("content-encoding") ?? "identity", coding);
+        assert.match(answer.headers.get("vary"), /accept-encoding/i);
+        tags.push(answer.headers.get("etag"));
+      }
+      assertFitEachCoding(tags);
     });
 
     test("of no tag and no language is 404", async () => {
