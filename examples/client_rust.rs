@@ -50,7 +50,7 @@ async fn main() -> Result<()> {
 
     let posts = newest_posts(address, 6).await?;
     for post in &posts {
-        println!("{}, by {}", post.title, post.author.as_ref().map_or("nobody", |author| &author.name));
+        println!("{}, by {}", post.title, post.author.as_ref().map_or("nobody", |author| author.name.as_str()));
     }
 
     let Some(newest) = posts.first() else { return Ok(()) };

@@ -8,7 +8,7 @@ import { suite, test } from "node:test";
 import { parseFeed } from "feedsmith";
 import { ErrorLevel, parseSitemap } from "sitemap";
 
-import { graphql, mutate, origin, ownerToken, publishPost, unique } from "./support/server.js";
+import { assertFitEachCoding, graphql, mutate, origin, ownerToken, publishPost, unique } from "./support/server.js";
 
 const FORMATS = {
   "feed.xml": { format: "rss", mediaType: "application/rss+xml" },
@@ -95,7 +95,9 @@ for (const file of Object.keys(FORMATS)) {
       assert.equal(told.language, "zh");
     });
 
-    test("of the site describes it and has at most 30", async () => {
+    test("of the site describes it and has the 30 newest", async () => {
+      const { posts } = await graphql("{ posts(first: 1, filter: { kind: [ARTICLE, NOTE] }) { totalCount } }");
+      for (let count = posts.totalCount; count < 31; count++) await publishPost();
       const { site } = await graphql("{ site { title description language } }");
       const { title, link, description, language, items } = await read("/", file);
       assert.deepEqual({ title, description, language }, site);
@@ -134,6 +136,17 @@ for (const file of Object.keys(FORMATS)) {
       const changed = await fetch(address, { headers: { "if-none-match": etag } });
       assert.equal(changed.status, 200);
       assert.match(await changed.text(), new RegExp(title));
+    });
+
+    test("has no strong tag that is the same for packed and plain text", async () => {
+      const tags = [];
+      for (const coding of ["identity", "gzip", "br"]) {
+        const answer = await fetch(`${origin}/${file}`, { headers: { "accept-encoding": coding } });
+        assert.equal(answer.headers.get("content-encoding") ?? "identity", coding);
+        assert.match(answer.headers.get("vary"), /accept-encoding/i);
+        tags.push(answer.headers.get("etag"));
+      }
+      assertFitEachCoding(tags);
     });
 
     test("of no tag and no language is 404", async () => {

@@ -212,6 +212,30 @@ suite("the server closes", () => {
   });
 });
 
+suite("the server answers a close", () => {
+  test("of a client that is done, with the same code", async (t) => {
+    const raw = await Raw.initialised(t);
+    raw.socket.close(1000, "done");
+    await raw.expectClose(1000, /^/);
+  });
+
+  test("while operations run", async (t) => {
+    const raw = await Raw.initialised(t);
+    raw.send(SUBSCRIBE);
+    raw.socket.close(1000);
+    await raw.expectClose(1000, /^/);
+  });
+
+  test("of graphql-ws when its last operation has ended", async (t) => {
+    let tell;
+    const closed = new Promise((resolve) => (tell = resolve));
+    const client = open(t, { on: { closed: tell } });
+    await results(client, { query: "{ site { language } }" });
+    const { code, wasClean } = await inTime(closed, "the close");
+    assert.deepEqual({ code, wasClean }, { code: 1000, wasClean: true });
+  });
+});
+
 test("an upgrade by a page of another site cannot use this site's cookie", async (t) => {
   const socket = new WebSocket(socketUrl, "graphql-transport-ws", {
     headers: { origin: "https://elsewhere.example", cookie: `inkstone_session=${await ownerToken()}` },

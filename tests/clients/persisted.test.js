@@ -10,7 +10,7 @@ import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { Client, fetchExchange, gql as document } from "@urql/core";
 import { persistedExchange } from "@urql/exchange-persisted";
 
-import { addComment, bearer, graphqlUrl, mutate, ownerToken, publishPost, unique } from "./support/server.js";
+import { addComment, assertFitEachCoding, bearer, graphqlUrl, mutate, ownerToken, publishPost, unique } from "./support/server.js";
 
 const GRAPHQL_JSON = "application/graphql-response+json";
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
@@ -191,6 +191,17 @@ suite("what caches on the way may keep", () => {
     assert.equal(changed.status, 200, "a comment changes the answer");
     assert.notEqual(changed.headers.get("etag"), tag);
     assert.equal((await changed.json()).data.post.comments.totalCount, 1);
+  });
+
+  test("the tag of a packed answer is weak, or another", async () => {
+    const hash = await persisted("{ posts(first: 20) { nodes { title html } } }");
+    const tags = [];
+    for (const coding of ["identity", "gzip", "br"]) {
+      const answer = await get({ hash }, { "accept-encoding": coding });
+      assert.equal(answer.headers.get("content-encoding") ?? "identity", coding);
+      tags.push(answer.headers.get("etag"));
+    }
+    assertFitEachCoding(tags);
   });
 
   test("the answer to who is signed in is nobody else's", async () => {

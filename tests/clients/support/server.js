@@ -85,3 +85,9 @@ export async function addComment(postId, markdown, parentId) {
   const { comment } = await mutate("addComment", "AddCommentInput", "comment { id }", input, await ownerToken());
   return comment;
 }
+
+/** RFC 9110, 8.8.3.3: representations of different content codings have different tags, or weak ones. */
+export function assertFitEachCoding(tags) {
+  const strong = tags.filter((tag) => !tag.startsWith("W/"));
+  assert.equal(new Set(strong).size, strong.length, `strong tags of different codings: ${tags}`);
+}
