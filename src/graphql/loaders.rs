@@ -81,7 +81,9 @@ impl<B: Batch> By<B> {
 
     /// The value of a key; `None` if there is none, or none for this viewer.
     pub async fn load(&self, key: B::Key) -> Result<Option<B::Value>, ApiError> {
-        let answer = self.0.try_load(key).await.map_err(|error| ApiError::internal(&error))?;
+        // On the heap, because the future holds the whole way to the database (9 KB), and what a
+        // resolver holds is room that each field of its object takes.
+        let answer = Box::pin(self.0.try_load(key)).await.map_err(|error| ApiError::internal(&error))?;
         Ok(answer?)
     }
 

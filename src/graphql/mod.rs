@@ -7,6 +7,9 @@
 //! A field that may be null says `Option<Result<T, ApiError>>`: then it is null where it fails, and
 //! the rest of the answer stands. `Result<Option<T>, ApiError>` would take its parent with it.
 //!
+//! What a resolver awaits is room that each field of its object takes, also one that only reads a
+//! column: a statement or a page is awaited on the heap, with `Box::pin`, as the loaders do it.
+//!
 //! To add a type: a file with the object around its row, a loader in `loaders.rs` if others refer
 //! to it, its queries and mutations in the merged roots below, an arm in `node.rs` if it has an
 //! id; then `cargo run -- schema > schema.graphql`.

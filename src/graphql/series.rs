@@ -69,7 +69,7 @@ impl SeriesTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
         let request = ctx.request();
-        Ok(series::count(&mut *request.services.db.conn().await?, request.sight()).await?)
+        Ok(Box::pin(series::count(&mut *request.services.db.conn().await?, request.sight())).await?)
     }
 }
 

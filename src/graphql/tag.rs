@@ -64,7 +64,7 @@ impl TagTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
         let request = ctx.request();
-        Ok(tags::count(&mut *request.services.db.conn().await?, request.sight()).await?)
+        Ok(Box::pin(tags::count(&mut *request.services.db.conn().await?, request.sight())).await?)
     }
 }
 

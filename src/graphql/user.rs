@@ -105,7 +105,7 @@ impl User {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<Connection<String, ApiKey>, ApiError> {
-        api_key::of_user(ctx, self.0.id, Args { first, after, last, before }).await
+        Box::pin(api_key::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 
     /// Where this person is signed in, newest first. For the person and the owner, signed in with a
@@ -118,7 +118,7 @@ impl User {
         last: Option<i32>,
         before: Option<String>,
     ) -> Result<Connection<String, Session>, ApiError> {
-        session::of_user(ctx, self.0.id, Args { first, after, last, before }).await
+        Box::pin(session::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 }
 
@@ -131,7 +131,7 @@ impl UserTotals {
     /// How many there are in all; computed only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64, ApiError> {
         let request = ctx.request();
-        Ok(users::count(&mut *request.services.db.conn().await?, self.0, request.sight()).await?)
+        Ok(Box::pin(users::count(&mut *request.services.db.conn().await?, self.0, request.sight())).await?)
     }
 }
 

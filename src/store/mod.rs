@@ -209,7 +209,7 @@ impl Db {
             None => None,
         };
         let asked = Instant::now();
-        let mut conn = self.pool.get_owned().await?;
+        let mut conn = Box::pin(self.pool.get_owned()).await?;
         metrics::db_connection_wait(asked.elapsed());
         let count = self.operation.as_ref().map(|operation| operation.statements.clone());
         conn.set_instrumentation(Meter { count, started: None });

@@ -137,7 +137,7 @@ impl CommentTotals {
             Self::Under(parent, id) => Ok(ctx.loaders().comment_count_under.load((*parent, *id)).await?.unwrap_or(0)),
             Self::OfSite(status) => {
                 let request = ctx.request();
-                Ok(comments::count(&mut *request.services.db.conn().await?, *status, request.sight()).await?)
+                Ok(Box::pin(comments::count(&mut *request.services.db.conn().await?, *status, request.sight())).await?)
             }
         }
     }

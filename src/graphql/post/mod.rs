@@ -285,7 +285,7 @@ impl PostTotals {
             Self::Under(parent, id) => Ok(ctx.loaders().post_count_under.load((*parent, *id)).await?.unwrap_or(0)),
             Self::Matching(filter) => {
                 let request = ctx.request();
-                Ok(posts::count(&mut *request.services.db.conn().await?, filter, request.sight()).await?)
+                Ok(Box::pin(posts::count(&mut *request.services.db.conn().await?, filter, request.sight())).await?)
             }
         }
     }
