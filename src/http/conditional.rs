@@ -4,11 +4,12 @@ use axum::http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, Utc};
 
-/// True if the client has the representation with this entity tag, which is quoted and strong. The
-/// comparison is the weak one: a proxy that packs the answer weakens its tag.
+/// True if the client has the representation with this entity tag, in the weak comparison. What is
+/// packed on its way has a weak tag: packed otherwise it is not the same to the byte (8.8.3.3).
 pub fn knows_tag(headers: &HeaderMap, etag: &str) -> bool {
     let mut known = texts(headers, IF_NONE_MATCH).flat_map(|value| value.split(',')).map(str::trim);
-    known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    let own = etag.trim_start_matches("W/");
+    known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == own)
 }
 
 /// The same by tag or by date: the date counts only where no tag is given (13.2.2).

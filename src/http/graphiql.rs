@@ -50,6 +50,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 async fn page(headers: HeaderMap) -> Response {
     let mut response = answer(&headers, &PAGE, ASK_EACH_TIME);
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+    // It may be packed on its way, so its tag is a weak one.
+    if let Ok(weak) = HeaderValue::from_str(&format!("W/{}", PAGE.etag)) {
+        response.headers_mut().insert(ETAG, weak);
+    }
     response
 }
 

@@ -90,10 +90,11 @@ impl Responses {
         content_type: HeaderValue,
         body: Bytes,
     ) -> response::Response {
+        // Weak, because the answer may be packed on its way, each time in another way.
         let mut hash = Sha256::new_with_prefix(content_type.as_bytes());
         hash.update(&body);
         let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        let etag = HeaderValue::from_str(&format!("\"{digits}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        let etag = HeaderValue::from_str(&format!("W/\"{digits}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
         let kept = Arc::new(Kept { version, etag, content_type, body });
         if kept.body.len() <= MAX_ANSWER_BYTES {
             self.kept.insert(key, kept.clone());

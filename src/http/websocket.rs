@@ -33,6 +33,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A client that reads nothing for this long is let go.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of a connection may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// What clients send.
@@ -126,7 +128,10 @@ impl Connection {
                 {
                 }
             };
-            let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        } else {
+            // What answers the client's own close frame is queued: it has to be sent.
+            let _ = tokio::time::timeout(GOODBYE, sink.close()).await;
         }
     }
 

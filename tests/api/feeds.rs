@@ -218,7 +218,7 @@ async fn who_has_it_gets_nothing_and_head_has_no_body() {
     for path in ["/feed.xml", "/atom.xml", "/feed.json", "/zh/feed.xml", "/tags/ink/atom.xml", "/sitemap.xml"] {
         let whole = get(&app, path, &[]).await;
         let etag = header(&whole, "etag");
-        assert!(etag.starts_with('"'), "a strong tag: {etag}");
+        assert!(etag.starts_with("W/\""), "a weak tag, because the text may be packed: {etag}");
         assert_eq!(header(&whole, "cache-control"), "public, max-age=300");
         let length = header(&whole, "content-length");
         let now = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();

@@ -119,7 +119,8 @@ async fn who_has_a_file_already_does_not_get_it_again() {
     for path in ["/".to_owned(), path_of(".js"), "/assets/licenses.txt".to_owned()] {
         let first = fetch(&path, &[]).await;
         let etag = header(&first, "etag").to_owned();
-        assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() == 18, "{path}: {etag}");
+        let quoted = etag.trim_start_matches("W/");
+        assert!(quoted.starts_with('"') && quoted.ends_with('"') && quoted.len() == 18, "{path}: {etag}");
         for known in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
             let again = fetch(&path, &[("if-none-match", &known)]).await;
             assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{path} with {known}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -12,19 +12,24 @@ use crate::config::Origins;
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// Headers that clients of GraphQL send and a page may not send without being allowed to.
-const ASKED: [HeaderName; 8] = [
+const ASKED: [HeaderName; 12] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_TYPE,
+    IF_NONE_MATCH,
     HeaderName::from_static("apollo-require-preflight"),
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("apollographql-client-version"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-apollo-operation-name"),
     HeaderName::from_static("x-graphql-event-stream-token"),
     HeaderName::from_static("x-request-id"),
 ];
 
 /// Headers of answers that a page may read.
-const TOLD: [HeaderName; 5] = [
+const TOLD: [HeaderName; 6] = [
+    ETAG,
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("retry-after"),

@@ -41,7 +41,7 @@ const GENERATOR_VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     pub text: String,
-    /// Quoted, made from the text.
+    /// Weak and quoted, made from the text.
     pub etag: String,
     /// When something changed that documents are made of: not before this text came to be.
     pub changed_at: DateTime<Utc>,
@@ -51,7 +51,7 @@ impl Document {
     fn new(text: String, changed_at: DateTime<Utc>) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { text, etag: format!("\"{digits}\""), changed_at }
+        Self { text, etag: format!("W/\"{digits}\""), changed_at }
     }
 }
 

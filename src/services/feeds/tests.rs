@@ -160,7 +160,7 @@ fn the_etag_is_of_the_text() {
     let mut edited = content();
     edited.posts[1].0.title.push('。');
     assert_ne!(etag, of(&edited, Format::Rss), "an edit should change the tag");
-    assert!(etag.len() == 34 && etag.starts_with('"') && etag.ends_with('"'), "strong and quoted: {etag}");
+    assert!(etag.len() == 36 && etag.starts_with("W/\"") && etag.ends_with('"'), "weak and quoted: {etag}");
 }
 
 fn address(kind: PostKind, slug: &str, language: &str, group_key: Option<&str>) -> PostAddress {
