@@ -35,6 +35,9 @@ use self::posts::{
 
 /// Most keys that are asked for in one statement.
 const MAX_BATCH: usize = 1000;
+/// How often a key waits for others before it is asked for. All fields of a level are polled before
+/// the first of them is polled again, unless there are hundreds; each time costs a pass over them all.
+const YIELDS: usize = 3;
 
 /// How one kind of thing is loaded, many at a time.
 pub trait Batch: Send + Sync + 'static {
@@ -76,7 +79,7 @@ impl<B: Batch> BatchFn<B::Key, Result<Option<B::Value>, ServiceError>> for Batch
 
 impl<B: Batch> By<B> {
     fn new(source: &Source) -> Self {
-        Self(Loader::new(Batcher(source.clone(), PhantomData)).with_max_batch_size(MAX_BATCH))
+        Self(Loader::new(Batcher(source.clone(), PhantomData)).with_max_batch_size(MAX_BATCH).with_yield_count(YIELDS))
     }
 
     /// The value of a key; `None` if there is none, or none for this viewer.
