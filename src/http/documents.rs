@@ -102,25 +102,22 @@ impl Documents {
 
     async fn kept(&self, id: &str) -> Result<Arc<str>, ApiError> {
         let is_hash = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if let Some(text) = self.local.get(id).filter(|_| is_hash) {
+        let unknown = || ApiError::new(Code::PersistedQueryNotFound, "PersistedQueryNotFound");
+        if !is_hash {
+            return Err(unknown());
+        }
+        if let Some(text) = self.local.get(id) {
             return Ok(text);
         }
         let key = CacheKey::new(KIND, id);
-        let elsewhere = async {
-            if is_hash {
-                self.shared.get_or_load::<String, _, _>(&key, async { Err(Unknown) }).await
-            } else {
-                Err(Unknown)
-            }
-        };
-        match elsewhere.await {
+        match self.shared.get_or_load::<String, _, _>(&key, async { Err(Unknown) }).await {
             // Redis is not ours alone: what comes out of it is believed because of its hash.
             Ok(Some(text)) if hash(&text) == id => {
                 let text: Arc<str> = text.as_str().into();
                 self.local.insert(id.to_owned(), text.clone());
                 Ok(text)
             }
-            _ => Err(ApiError::new(Code::PersistedQueryNotFound, "PersistedQueryNotFound")),
+            _ => Err(unknown()),
         }
     }
 

@@ -12,11 +12,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
 use crate::config::Introspection;
+use crate::error::{ApiError, Code};
 use crate::graphql::{Guard, Schemas};
 use crate::services::Services;
 use crate::services::feeds::Addresses;
@@ -67,6 +68,18 @@ pub struct HttpState {
     pub subscribers: Arc<Semaphore>,
     /// SSE streams of many operations.
     pub streams: Streams,
+}
+
+impl HttpState {
+    /// A place among those who subscribe, for as long as it is held.
+    ///
+    /// Errors: `OVERLOADED` when all are taken.
+    pub fn subscriber(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.subscribers
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later"))
+    }
 }
 
 /// Bounds of requests and connections.

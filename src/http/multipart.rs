@@ -15,11 +15,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, interval_at};
 
+use super::HttpState;
 use super::execute::{self, Admission, Asking};
 use super::graphql::{refuse, status_of};
 use super::layers::RequestId;
 use super::operations::answer;
-use super::{HttpState, viewer};
+use super::viewer::{self, StreamEnd};
 use crate::error::{ApiError, Code};
 
 /// The protocol's own interval: a client that hears nothing for longer may give up.
@@ -44,9 +45,9 @@ pub fn open(
     admission: Admission,
     request_id: &RequestId,
 ) -> Response {
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
-        let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
-        return refuse(&error, status_of(error.code), request_id);
+    let permit = match state.subscriber() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let ends = ends(state.clone(), asking.viewer.clone(), request_id.as_str().to_owned());
     let parts = execute::stream(state, asking, request, admission)
@@ -77,9 +78,9 @@ fn part(json: &str) -> String {
 
 /// Waits until the server stops, or who asked has not the same rights any more; the part that tells it.
 async fn ends(state: Arc<HttpState>, viewer: crate::auth::Viewer, request_id: String) -> String {
-    let error = tokio::select! {
-        () = state.stopping.cancelled() => ApiError::new(Code::Overloaded, "the server is stopping: connect again"),
-        () = viewer::rights_end(state.clone(), viewer) => viewer::rights_ended(),
+    let error = match viewer::stream_ends(state, viewer).await {
+        StreamEnd::Stopping => ApiError::new(Code::Overloaded, "the server is stopping: connect again"),
+        StreamEnd::Rights => viewer::rights_ended(),
     };
     part(&serde_json::json!({ "payload": null, "errors": [error.to_json(&request_id)] }).to_string())
 }

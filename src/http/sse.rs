@@ -22,9 +22,10 @@ use super::execute::{self, Admission, Asking, Refused};
 use super::graphql::{refuse, status_of, unread};
 use super::layers::{ClientAddress, RequestId};
 use super::operations::answer;
-use super::{HttpState, asked, viewer};
+use super::viewer::{self, StreamEnd};
+use super::{HttpState, asked};
 use crate::auth::Viewer;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::events::Cursor;
 use crate::telemetry::metrics::OperationType;
 
@@ -104,7 +105,10 @@ async fn open(
     address: ClientAddress,
     by_get: bool,
 ) -> Response {
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else { return overloaded(&request_id) };
+    let permit = match state.subscriber() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+    };
     let admitted = execute::admit(&state, &mut request, request_id.as_str()).await;
     if by_get && admitted.as_ref().is_ok_and(|admission| admission.operation.kind == OperationType::Mutation) {
         let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
@@ -144,7 +148,10 @@ pub fn answer_with_events(
     admission: Admission,
     request_id: &RequestId,
 ) -> Response {
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else { return overloaded(request_id) };
+    let permit = match state.subscriber() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
+    };
     let viewer = asking.viewer.clone();
     let responses = execute::stream(state.clone(), asking, request, admission);
     events(state, viewer, responses, permit, request_id.clone())
@@ -175,17 +182,9 @@ fn events(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-/// Until the server stops, or who asked has not the same rights any more.
-async fn ends(state: Arc<HttpState>, viewer: Viewer) -> bool {
-    tokio::select! {
-        () = state.stopping.cancelled() => false,
-        () = viewer::rights_end(state.clone(), viewer) => true,
-    }
-}
-
-/// The same; the end of the rights is told to `farewell`.
+/// Waits for the end of a stream; the end of the rights is told to `farewell`.
 async fn ends_telling(state: Arc<HttpState>, viewer: Viewer, farewell: oneshot::Sender<()>) {
-    if ends(state, viewer).await {
+    if viewer::stream_ends(state, viewer).await == StreamEnd::Rights {
         // Nobody hears it when the client is gone.
         let _ = farewell.send(());
     }
@@ -201,11 +200,6 @@ fn complete() -> Event {
 fn farewell(request_id: &RequestId) -> Event {
     let error = viewer::rights_ended().to_json(request_id.as_str());
     Event::default().event("next").data(serde_json::json!({ "errors": [error] }).to_string())
-}
-
-fn overloaded(request_id: &RequestId) -> Response {
-    let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
-    refuse(&error, StatusCode::SERVICE_UNAVAILABLE, request_id)
 }
 
 fn query_parameter(address: &Uri, name: &str) -> Option<String> {

@@ -72,6 +72,23 @@ pub async fn rights_end(state: Arc<HttpState>, viewer: Viewer) {
     }
 }
 
+/// Why a stream ends that could go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The server stops.
+    Stopping,
+    /// Who asked has not the same rights any more.
+    Rights,
+}
+
+/// Waits until the server stops, or the viewer's rights end.
+pub async fn stream_ends(state: Arc<HttpState>, viewer: Viewer) -> StreamEnd {
+    tokio::select! {
+        () = state.stopping.cancelled() => StreamEnd::Stopping,
+        () = rights_end(state.clone(), viewer) => StreamEnd::Rights,
+    }
+}
+
 /// What is told to whose rights have ended.
 pub fn rights_ended() -> ApiError {
     let message = "what you signed in with has ended, or your rights have changed: sign in or connect again";

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::asked::Wire;
 use super::execute::Asking;
-use super::graphql::refuse;
+use super::graphql::{refuse, status_of};
 use super::layers::{ClientAddress, RequestId};
 use super::operations::{NotBegun, Operations, Said, What};
 use super::{HttpState, viewer};
@@ -59,9 +59,9 @@ pub fn accept(
     request_id: RequestId,
     address: ClientAddress,
 ) -> Response {
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else {
-        let error = ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later");
-        return refuse(&error, StatusCode::SERVICE_UNAVAILABLE, &request_id);
+    let permit = match state.subscriber() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
     if viewer::is_by_cookie(&headers) && !is_same_origin(&headers, &state.limits.own_origins) {
         let error = ApiError::new(

@@ -22,7 +22,7 @@ use rand::RngExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use uuid::Uuid;
 
-use super::{KEEP_ALIVE, asking, overloaded, query_parameter};
+use super::{KEEP_ALIVE, asking, query_parameter};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::http::graphql::{refuse, status_of};
@@ -73,7 +73,10 @@ pub async fn reserve(
     if let Err(overdrawn) = state.rate.spend(&viewer, address, 0).await {
         return overdrawn.respond(&request_id);
     }
-    let Ok(permit) = state.subscribers.clone().try_acquire_owned() else { return overloaded(&request_id) };
+    let permit = match state.subscriber() {
+        Ok(permit) => permit,
+        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+    };
     let token = Uuid::from_u128(rand::rng().random()).simple().to_string();
     let (operations, said) = Operations::new(state.limits.max_subscriptions_per_socket);
     state.streams.lock().insert(token.clone(), Stream { viewer, operations, said: Some(said), _permit: permit });
@@ -105,7 +108,7 @@ pub fn open(state: &Arc<HttpState>, token: String, request_id: &RequestId) -> Re
         }
         stream::iter(spell(said))
     });
-    let events = events.flatten().take_until(super::ends(state.clone(), viewer));
+    let events = events.flatten().take_until(viewer::stream_ends(state.clone(), viewer));
     Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
