@@ -26,6 +26,23 @@ pub enum Code {
 }
 
 impl Code {
+    const ALL: [Self; 9] = [
+        Self::BadUserInput,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::PersistedQueryNotFound,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::RequestTimeout,
+        Self::Internal,
+    ];
+
+    /// The code of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BadUserInput => "BAD_USER_INPUT",

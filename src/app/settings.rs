@@ -43,6 +43,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         authenticator: Authenticator::new(services.db.clone()),
         schemas: Schemas::new(config.introspection == Introspection::Anybody),
         guard: Guard::new(limits, &sdl),
+        openapi: http::rest_description(&sdl).into(),
         sdl,
         documents: Documents::new(trusted(config)?, config.untrusted_documents, services.cache.clone()),
         responses: Responses::new(

@@ -133,7 +133,8 @@ impl Guard {
         let name = name.map(ToString::to_string);
         let validated = document.valid.lock().unwrap_or_else(PoisonError::into_inner).contains(&name);
         let valid = validated && self.inputs.fit(operation, &request.variables);
-        request.set_parsed_query(parsed.clone());
+        // Validation looks at the whole document; running needs this operation only.
+        request.set_parsed_query(if valid { alone(parsed, name.as_deref()) } else { parsed.clone() });
         Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema: measure.schema_looks > 0, valid, document })
     }
 
@@ -203,6 +204,18 @@ fn chosen<'a>(
     found.map(|(name, operation)| (name, &operation.node)).ok_or_else(|| {
         refused(format!("the document holds no operation of the name {shown:?}: correct `operationName`"))
     })
+}
+
+/// The document without its other operations.
+fn alone(document: &ExecutableDocument, name: Option<&str>) -> ExecutableDocument {
+    let operations = match (&document.operations, name) {
+        (DocumentOperations::Multiple(all), Some(name)) => {
+            let kept = all.get_key_value(name).map(|(name, operation)| (name.clone(), operation.clone()));
+            DocumentOperations::Multiple(kept.into_iter().collect())
+        }
+        (all, _) => all.clone(),
+    };
+    ExecutableDocument { operations, fragments: document.fragments.clone() }
 }
 
 fn refused(message: String) -> ServerError {

@@ -75,13 +75,23 @@ pub async fn admit(state: &HttpState, request: &mut Request, request_id: &str) -
     };
     match admitted {
         Ok((found, operation)) => Ok(Admission { operation, trusted: found.trusted, keep_as: found.keep_as }),
-        Err(error) => {
-            metrics::graphql_operation(OperationType::Query, None, Outcome::ClientError, None);
-            let mut response = Response::from_errors(vec![error]);
-            add_request_id(&mut response, request_id);
-            Err(Box::new(response))
-        }
+        Err(error) => Err(refused_document(error, request_id)),
     }
+}
+
+/// The same for an operation of the program's own.
+pub fn admit_own(state: &HttpState, request: &mut Request, request_id: &str) -> Result<Admission, Box<Response>> {
+    match state.guard.admit(request) {
+        Ok(operation) => Ok(Admission { operation, trusted: true, keep_as: None }),
+        Err(error) => Err(refused_document(error, request_id)),
+    }
+}
+
+fn refused_document(error: ServerError, request_id: &str) -> Box<Response> {
+    metrics::graphql_operation(OperationType::Query, None, Outcome::ClientError, None);
+    let mut response = Response::from_errors(vec![error]);
+    add_request_id(&mut response, request_id);
+    Box::new(response)
 }
 
 /// Lets who asks run it, at the price of it. The document is kept for who will name it.

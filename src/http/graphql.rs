@@ -51,7 +51,7 @@ pub async fn get(
         return websocket::accept(state, upgrade, parts.headers, request_id, address);
     }
     let call = Call::new(&state, &parts.headers, &request_id, address);
-    let key = responses::Key::of(call.headers, parts.uri.query(), call.modern);
+    let key = responses::Key::of(call.headers, &parts.uri, call.modern);
     if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
         return call.at_a_price(kept).await;
     }
@@ -110,8 +110,8 @@ impl<'a> Call<'a> {
         let answer = self.respond(&response);
         let mut answer = match key.filter(|_| responses::is_for_all(&response, &answer)) {
             Some(key) => {
-                let content_type = if self.modern { GRAPHQL_JSON } else { JSON };
-                self.state.responses.keep(key, version, self.headers, content_type, body(&response))
+                let described = HeaderMap::from_iter([(CONTENT_TYPE, if self.modern { GRAPHQL_JSON } else { JSON })]);
+                self.state.responses.keep(key, version, self.headers, described, body(&response))
             }
             None => no_cache(answer),
         };

@@ -2,14 +2,16 @@
 //!
 //! `asked.rs` reads requests, `documents.rs` finds what they name, `graphql.rs` answers them,
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
-//! subscriptions, `operations.rs` those of one connection, `execute.rs` runs each. `viewer.rs` finds out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs
-//! read. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
+//! subscriptions, `operations.rs` those of one connection, `execute.rs` runs each. `viewer.rs` finds
+//! out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs read, `rest/` plain
+//! JSON for scripts. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware::from_fn;
 use axum::routing::get;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -36,6 +38,7 @@ mod multipart;
 mod operations;
 mod rate;
 mod responses;
+mod rest;
 pub mod server;
 mod sse;
 mod viewer;
@@ -45,6 +48,7 @@ pub use documents::{Documents, Trusted};
 pub use layers::Surroundings;
 pub use rate::RateLimit;
 pub use responses::Responses;
+pub use rest::rest_description;
 pub use sse::Streams;
 
 /// What handlers work with.
@@ -54,6 +58,8 @@ pub struct HttpState {
     pub schemas: Schemas,
     /// It in the schema language.
     pub sdl: String,
+    /// What `/api/v1` offers, in OpenAPI.
+    pub openapi: Bytes,
     pub guard: Guard,
     pub documents: Documents,
     pub responses: Responses,
@@ -109,6 +115,7 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
     let routes = Router::new()
         .merge(graphiql::routes())
         .merge(feeds::routes())
+        .merge(rest::routes())
         .merge(
             Router::new()
                 .route("/graphql", get(graphql::get).post(graphql::post))

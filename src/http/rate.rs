@@ -88,9 +88,14 @@ impl Overdrawn {
 
     pub fn respond(&self, request_id: &RequestId) -> Response {
         let mut response = refuse(&self.error(), StatusCode::TOO_MANY_REQUESTS, request_id);
-        tell(response.headers_mut(), &self.0, &self.1);
-        response.headers_mut().insert(RETRY_AFTER, self.retry_after().into());
+        self.tell(response.headers_mut());
         response
+    }
+
+    /// Tells what is left, and when to come back.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        tell(headers, &self.0, &self.1);
+        headers.insert(RETRY_AFTER, self.retry_after().into());
     }
 
     fn retry_after(&self) -> u64 {

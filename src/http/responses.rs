@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_graphql::Response;
 use axum::body::Bytes;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{self, IntoResponse};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -46,14 +46,18 @@ pub struct Key {
 struct Kept {
     version: u64,
     etag: HeaderValue,
-    content_type: HeaderValue,
+    /// What is said of the body besides: its type, links.
+    described: HeaderMap,
     body: Bytes,
 }
 
 impl Key {
     /// `None` for who says who they are, and for an address that is too long to be kept.
-    pub fn of(headers: &HeaderMap, address: Option<&str>, modern: bool) -> Option<Self> {
-        let address = address.filter(|address| address.len() <= MAX_ADDRESS_BYTES)?;
+    pub fn of(headers: &HeaderMap, address: &Uri, modern: bool) -> Option<Self> {
+        let address = address.path_and_query()?.as_str();
+        if address.len() > MAX_ADDRESS_BYTES {
+            return None;
+        }
         let anonymous = !headers.contains_key(AUTHORIZATION) && !viewer::is_by_cookie(headers);
         anonymous.then(|| Self { address: address.into(), modern })
     }
@@ -87,15 +91,18 @@ impl Responses {
         key: Key,
         version: u64,
         headers: &HeaderMap,
-        content_type: HeaderValue,
+        described: HeaderMap,
         body: Bytes,
     ) -> response::Response {
         // Weak, because the answer may be packed on its way, each time in another way.
-        let mut hash = Sha256::new_with_prefix(content_type.as_bytes());
+        let mut hash = Sha256::new();
+        for value in described.values() {
+            hash.update(value.as_bytes());
+        }
         hash.update(&body);
         let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let etag = HeaderValue::from_str(&format!("W/\"{digits}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
-        let kept = Arc::new(Kept { version, etag, content_type, body });
+        let kept = Arc::new(Kept { version, etag, described, body });
         if kept.body.len() <= MAX_ANSWER_BYTES {
             self.kept.insert(key, kept.clone());
         }
@@ -107,8 +114,7 @@ impl Responses {
         if conditional::knows_tag(headers, kept.etag.to_str().unwrap_or_default()) {
             return (StatusCode::NOT_MODIFIED, described).into_response();
         }
-        let content_type = [(axum::http::header::CONTENT_TYPE, kept.content_type.clone())];
-        (described, content_type, kept.body.clone()).into_response()
+        (kept.described.clone(), described, kept.body.clone()).into_response()
     }
 }
 

@@ -16,3 +16,4 @@ mod pages;
 mod permissions;
 mod rate;
 mod reading;
+mod rest;

@@ -1,0 +1,150 @@
+//! Which addresses there are, the operation behind each, and the variables out of an address.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{
+    BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, Type, VariableDefinition,
+};
+use async_graphql::{Name, Value, Variables};
+
+use crate::error::ApiError;
+
+/// The operations behind all addresses.
+pub const DOCUMENT: &str = include_str!("v1.graphql");
+
+/// The same, read.
+pub static PARSED: LazyLock<ExecutableDocument> =
+    LazyLock::new(|| parse_query(DOCUMENT).expect("the operations are part of the program; a test runs each"));
+
+/// An address and what it answers with.
+pub struct Endpoint {
+    /// Below `/api/v1`; what stands in braces is a variable of the operation.
+    pub path: &'static str,
+    /// The operation's name in [`DOCUMENT`].
+    pub operation: &'static str,
+    /// The field of the answer's `data` that is told.
+    pub at: &'static [&'static str],
+    pub summary: &'static str,
+}
+
+const fn endpoint(
+    path: &'static str,
+    operation: &'static str,
+    at: &'static [&'static str],
+    summary: &'static str,
+) -> Endpoint {
+    Endpoint { path, operation, at, summary }
+}
+
+/// To add one: its operation in `v1.graphql`, a line here, and a sentence for each new parameter in
+/// [`about`].
+pub const ENDPOINTS: [Endpoint; 11] = [
+    endpoint("/site", "getSite", &["site"], "How the site describes itself"),
+    endpoint("/posts", "listPosts", &["posts"], "Posts that match, newest first"),
+    endpoint("/posts/{slug}", "getPost", &["post"], "A post with its text"),
+    endpoint("/posts/{slug}/comments", "listComments", &["post", "comments"], "The threads below a post"),
+    endpoint("/comments/{id}/replies", "listReplies", &["node", "replies"], "The answers to a comment"),
+    endpoint("/tags", "listTags", &["tags"], "All tags, by slug"),
+    endpoint("/tags/{slug}", "getTag", &["tag"], "A tag"),
+    endpoint("/series", "listSeries", &["allSeries"], "All series, by slug"),
+    endpoint("/series/{slug}", "getSeries", &["series"], "A series"),
+    endpoint("/users", "listUsers", &["users"], "Who writes here, by handle"),
+    endpoint("/users/{handle}", "getUser", &["user"], "A person"),
+];
+
+/// What a parameter means, as the description of the API tells it.
+pub fn about(parameter: &str) -> &'static str {
+    match parameter {
+        "after" => "Go on behind this place: `pageInfo.endCursor` of the page before.",
+        "author" => "The handle of the author.",
+        "first" => "How many, at most 100.",
+        "handle" => "The person's short name.",
+        "html" => "Give each post's text as HTML.",
+        "id" => "The global id, as the API gives it.",
+        "kind" => "Any of these kinds.",
+        "language" => "A BCP 47 tag.",
+        "markdown" => "Give each post's text as it was written.",
+        "orderBy" => "What comes first.",
+        "publishedFrom" => "Went live then or later.",
+        "publishedTo" => "Went live before then.",
+        "role" => "Only those who may do this.",
+        "series" => "The slug of a series.",
+        "slug" => "The unique name in addresses.",
+        "status" => "Any of these states. Only the owner and editors find others than `PUBLISHED`.",
+        "tag" => "The slug of a tag.",
+        _ => "",
+    }
+}
+
+impl Endpoint {
+    /// The operation behind it.
+    pub fn definition(&self) -> &'static OperationDefinition {
+        let DocumentOperations::Multiple(operations) = &PARSED.operations else {
+            unreachable!("the operations have names")
+        };
+        &operations.get(self.operation).expect("a test runs the operation of each address").node
+    }
+
+    /// The variables that are told behind the `?`.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static VariableDefinition> {
+        let path = self.path;
+        let all = self.definition().variable_definitions.iter().map(|definition| &definition.node);
+        all.filter(move |definition| !path.contains(&format!("{{{}}}", definition.name.node)))
+    }
+
+    /// The variables of a request: out of its path, and out of what stands behind the `?`.
+    ///
+    /// Errors: `BAD_USER_INPUT` for a parameter that means nothing here, stands there twice, or is
+    /// not of its type. A mistake that were overlooked would look like an answer.
+    pub fn variables(
+        &self,
+        path: HashMap<String, String>,
+        query: Vec<(String, String)>,
+    ) -> Result<Variables, ApiError> {
+        let mut found: HashMap<_, _> =
+            path.into_iter().map(|(name, text)| (Name::new(name), Value::String(text))).collect();
+        for (name, text) in query {
+            let definition = self.parameters().find(|definition| definition.name.node == name.as_str());
+            let definition = definition.ok_or_else(|| self.unknown(&name))?;
+            let value = value(&definition.var_type.node, &text).map_err(|expected| {
+                ApiError::bad_input(format!("`{name}` is {:?}: expected {expected}", cut(&text)))
+            })?;
+            if found.insert(Name::new(&name), value).is_some() {
+                return Err(ApiError::bad_input(format!(
+                    "`{name}` is given twice: give it once, several values with commas between them"
+                )));
+            }
+        }
+        Ok(Variables::from_value(Value::Object(found.into_iter().collect())))
+    }
+
+    fn unknown(&self, name: &str) -> ApiError {
+        let known: Vec<_> = self.parameters().map(|definition| format!("`{}`", definition.name.node)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        ApiError::bad_input(format!("{:?} is no parameter of this address, which takes {known}", cut(name)))
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// A value of a variable's type. Names of enums are left to validation, in capitals.
+///
+/// Errors: what was expected.
+fn value(ty: &Type, text: &str) -> Result<Value, &'static str> {
+    match &ty.base {
+        BaseType::List(inner) => {
+            let values = text.split(',').map(|part| value(inner, part.trim()));
+            values.collect::<Result<_, _>>().map(Value::List)
+        }
+        BaseType::Named(name) => match name.as_str() {
+            "Int" => text.parse::<i32>().map(Value::from).map_err(|_| "a whole number"),
+            "Boolean" => text.parse::<bool>().map(Value::from).map_err(|_| "true or false"),
+            "String" | "ID" | "DateTime" => Ok(Value::String(text.to_owned())),
+            _ => Ok(Value::String(text.to_ascii_uppercase())),
+        },
+    }
+}
