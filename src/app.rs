@@ -206,7 +206,7 @@ impl App {
     pub async fn owner(&self) -> Result<crate::store::users::UserRow> {
         users::owner(&mut *self.services.db.conn().await?)
             .await?
-            .context("there is no owner yet: make one with `inkstone user create --role owner`")
+            .context("there is no owner yet: make one with `inkstone user create --role owner --handle NAME`")
     }
 }
 

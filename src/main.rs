@@ -13,7 +13,7 @@ use inkstone::config::{self, LogFormat};
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
 use inkstone::services::{Actor, demo, exporting, profiles};
-use inkstone::store::migrations;
+use inkstone::store::{migrations, users};
 use inkstone::{graphql, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,12 @@ async fn run(cli: Cli) -> Result<()> {
     let loaded = config::load(&cli.global.flags(), std::env::vars_os())?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Schema => Ok(std::io::stdout().write_all(graphql::sdl().as_bytes())?),
-        Command::Config => Ok(std::io::stdout().write_all(config::print_effective(&loaded).as_bytes())?),
+        Command::Config => {
+            for warning in &loaded.warnings {
+                eprintln!("inkstone: {warning}");
+            }
+            Ok(std::io::stdout().write_all(config::print_effective(&loaded).as_bytes())?)
+        }
         command => {
             let json = match loaded.config.log_format {
                 LogFormat::Json => true,
@@ -250,5 +255,12 @@ async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
 async fn remove_demo(app: &App) -> Result<()> {
     let removed = demo::remove(&app.services, Utc::now()).await?;
     println!("{} demo posts and {} demo users are gone.", removed.posts, removed.users);
+    if let Some(owner) = users::owner(&mut *app.services.db.conn().await?).await?.filter(|owner| owner.demo) {
+        println!(
+            "{} ({}) stays, because a site has an owner: make yourself one with `inkstone user create --role owner \
+             --handle NAME`, then run this again.",
+            owner.handle, owner.name
+        );
+    }
     Ok(())
 }

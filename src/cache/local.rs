@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
-use moka::future::Cache as Moka;
+use moka::sync::Cache as Moka;
 
 use super::key::CacheKey;
 
@@ -90,8 +90,8 @@ impl Local {
     }
 
     /// The value (`Some(Some)`), a remembered absence (`Some(None)`) or nothing (`None`).
-    pub async fn get<T: Send + Sync + 'static>(&self, key: &CacheKey) -> Option<Option<Arc<T>>> {
-        let entry = self.entries.get(key).await?;
+    pub fn get<T: Send + Sync + 'static>(&self, key: &CacheKey) -> Option<Option<Arc<T>>> {
+        let entry = self.entries.get(key)?;
         if self.generation(key) != Generation(entry.generation) {
             return None;
         }
@@ -103,7 +103,7 @@ impl Local {
     }
 
     /// Keeps a value that was read under `generation`; `bytes` is its serialized size.
-    pub async fn insert<T: Send + Sync + 'static>(
+    pub fn insert<T: Send + Sync + 'static>(
         &self,
         key: &CacheKey,
         generation: Generation,
@@ -120,7 +120,7 @@ impl Local {
             value: value.map(|value| value as Arc<dyn Any + Send + Sync>),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
         };
-        self.entries.insert(key.clone(), entry).await;
+        self.entries.insert(key.clone(), entry);
     }
 
     /// From the return of this call on, no value read before it is served.
@@ -131,9 +131,9 @@ impl Local {
     }
 
     /// Gives the memory of invalidated entries back early. Correctness does not need it.
-    pub async fn release(&self, keys: &[CacheKey]) {
+    pub fn release(&self, keys: &[CacheKey]) {
         for key in keys {
-            self.entries.invalidate(key).await;
+            self.entries.invalidate(key);
         }
     }
 
@@ -152,8 +152,8 @@ impl Local {
 
     /// Brings [`size`](Self::size) up to date and evicts what is over the bound.
     #[cfg(test)]
-    pub async fn settle(&self) {
-        self.entries.run_pending_tasks().await;
+    pub fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 }
 
@@ -165,42 +165,42 @@ mod tests {
         Local::new(1 << 20, Duration::from_secs(60))
     }
 
-    #[tokio::test]
-    async fn a_value_read_before_an_invalidation_is_never_served() {
+    #[test]
+    fn a_value_read_before_an_invalidation_is_never_served() {
         let local = tier();
         let key = CacheKey::new("post", 1);
         let before = local.generation(&key);
         local.invalidate(std::slice::from_ref(&key));
-        local.insert(&key, before, Some(Arc::new(1_u32)), 1).await;
-        assert!(local.get::<u32>(&key).await.is_none());
+        local.insert(&key, before, Some(Arc::new(1_u32)), 1);
+        assert!(local.get::<u32>(&key).is_none());
 
         let now = local.generation(&key);
-        local.insert(&key, now, Some(Arc::new(2_u32)), 1).await;
-        assert_eq!(local.get::<u32>(&key).await, Some(Some(Arc::new(2))));
+        local.insert(&key, now, Some(Arc::new(2_u32)), 1);
+        assert_eq!(local.get::<u32>(&key), Some(Some(Arc::new(2))));
     }
 
-    #[tokio::test]
-    async fn absence_is_remembered_and_another_type_is_a_miss() {
+    #[test]
+    fn absence_is_remembered_and_another_type_is_a_miss() {
         let local = tier();
         let key = CacheKey::new("post", 1);
         let generation = local.generation(&key);
-        local.insert::<u32>(&key, generation, None, 0).await;
-        assert_eq!(local.get::<u32>(&key).await, Some(None));
-        local.insert(&key, generation, Some(Arc::new(2_u32)), 4).await;
-        assert_eq!(local.get::<u64>(&key).await, None);
+        local.insert::<u32>(&key, generation, None, 0);
+        assert_eq!(local.get::<u32>(&key), Some(None));
+        local.insert(&key, generation, Some(Arc::new(2_u32)), 4);
+        assert_eq!(local.get::<u64>(&key), None);
         local.clear();
-        assert_eq!(local.get::<u32>(&key).await, None);
+        assert_eq!(local.get::<u32>(&key), None);
     }
 
-    #[tokio::test]
-    async fn bytes_bound_the_tier() {
+    #[test]
+    fn bytes_bound_the_tier() {
         let local = Local::new(10_000, Duration::from_secs(60));
         for id in 0..100 {
             let key = CacheKey::new("post", id);
             let generation = local.generation(&key);
-            local.insert(&key, generation, Some(Arc::new(id)), 1_000).await;
+            local.insert(&key, generation, Some(Arc::new(id)), 1_000);
         }
-        local.settle().await;
+        local.settle();
         let (entries, bytes) = local.size();
         assert!(bytes <= 10_000, "{bytes} bytes held, at most 10,000 allowed");
         assert!((1..=8).contains(&entries), "{entries} entries of 1,160 bytes or more");

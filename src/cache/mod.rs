@@ -174,12 +174,20 @@ impl Cache {
     {
         let inner = &*self.inner;
         let generation = inner.local.generation(key);
-        if let Some(held) = inner.look(key).await {
+        if let Some(held) = inner.look(key) {
             return Ok(held);
         }
         let work = inner.load_through(key, generation, load);
         let outcome = timeout(inner.patience, inner.flights.run(key, generation, work)).await;
         outcome.unwrap_or_else(|_| Err(inner.too_slow(key.kind()).into()))
+    }
+
+    /// What this process holds under this key, at once; `None` where [`get_or_load`](Self::get_or_load)
+    /// would have to ask elsewhere.
+    pub fn held<T: Send + Sync + 'static>(&self, key: &CacheKey) -> Option<Arc<T>> {
+        let held = self.inner.local.get(key).flatten()?;
+        self.inner.counters.local(key.kind(), stats::Local::Hit);
+        Some(held)
     }
 
     /// The values under many ids of one kind; absent ones are left out.
@@ -210,7 +218,7 @@ impl Cache {
     /// when this future is dropped.
     pub async fn invalidate(&self, keys: &[CacheKey]) {
         let ticket = self.forget(keys);
-        self.inner.local.release(keys).await;
+        self.inner.local.release(keys);
         if let (Some(tier), Some(ticket)) = (&self.inner.tier, ticket) {
             tier.confirmed(keys, ticket).await;
         }

@@ -1,6 +1,8 @@
 //! Counting: Prometheus metrics, and the same numbers for the owner's status page.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 /// What the cache has done since the process started, and what it holds.
@@ -59,9 +61,22 @@ pub(super) struct Counters {
     remote_skipped: AtomicU64,
     loads: AtomicU64,
     load_failures: AtomicU64,
+    /// By tier, kind and result. Finding a counter by its labels takes longer than finding a value.
+    requests: RwLock<HashMap<[&'static str; 3], metrics::Counter>>,
 }
 
 impl Counters {
+    fn request(&self, tier: &'static str, kind: &'static str, result: &'static str) {
+        let labels = [tier, kind, result];
+        if let Some(counter) = self.requests.read().unwrap_or_else(PoisonError::into_inner).get(&labels) {
+            return counter.increment(1);
+        }
+        let counter =
+            metrics::counter!("inkstone_cache_requests_total", "tier" => tier, "kind" => kind, "result" => result);
+        counter.increment(1);
+        self.requests.write().unwrap_or_else(PoisonError::into_inner).insert(labels, counter);
+    }
+
     pub fn local(&self, kind: &'static str, result: Local) {
         let (counter, label) = match result {
             Local::Hit => (&self.local_hits, "hit"),
@@ -69,7 +84,7 @@ impl Counters {
             Local::Miss => (&self.local_misses, "miss"),
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        request("local", kind, label);
+        self.request("local", kind, label);
     }
 
     pub fn shared(&self, kind: &'static str, result: Shared) {
@@ -82,7 +97,7 @@ impl Counters {
             Shared::Skipped => (&self.remote_skipped, "skipped"),
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        request("redis", kind, label);
+        self.request("redis", kind, label);
     }
 
     pub fn load_begins(&self) {
@@ -113,8 +128,4 @@ impl Counters {
             ..CacheStats::default()
         }
     }
-}
-
-fn request(tier: &'static str, kind: &'static str, result: &'static str) {
-    metrics::counter!("inkstone_cache_requests_total", "tier" => tier, "kind" => kind, "result" => result).increment(1);
 }

@@ -29,8 +29,8 @@ struct Trip<'a> {
 }
 
 impl Inner {
-    pub(super) async fn look<T: Send + Sync + 'static>(&self, key: &CacheKey) -> Option<Option<Arc<T>>> {
-        let held = self.local.get(key).await;
+    pub(super) fn look<T: Send + Sync + 'static>(&self, key: &CacheKey) -> Option<Option<Arc<T>>> {
+        let held = self.local.get(key);
         let result = match &held {
             Some(Some(_)) => stats::Local::Hit,
             Some(None) => stats::Local::Absent,
@@ -52,7 +52,7 @@ impl Inner {
         F: Future<Output = Result<Option<T>, E>>,
     {
         // A flight may have ended between this caller's look and its start.
-        if let Some(held) = self.local.get(key).await {
+        if let Some(held) = self.local.get(key) {
             return Ok(held);
         }
         let keys = [(key.clone(), generation)];
@@ -60,7 +60,7 @@ impl Inner {
             Some((Some(value), _)) => Ok(Some(value)),
             Some((None, trip)) => {
                 let value = self.timed(key.kind(), load).await?;
-                Ok(self.keep(trip, value).await)
+                Ok(self.keep(trip, value))
             }
             // `fetch` answers for every key; a load without a fill would be right as well.
             None => Ok(self.timed(key.kind(), load).await?.map(Arc::new)),
@@ -80,7 +80,7 @@ impl Inner {
         F: FnMut(Vec<K>) -> Fut,
         Fut: Future<Output = Result<HashMap<K, T>, E>>,
     {
-        let (mut found, mut missing) = self.look_many(kind, ids).await;
+        let (mut found, mut missing) = self.look_many(kind, ids);
         let mut may_wait = true;
         while !missing.is_empty() {
             let (mut mine, mut claims, mut theirs) = (HashMap::new(), Vec::new(), Vec::new());
@@ -106,7 +106,7 @@ impl Inner {
             // the second time nobody waits.
             let all = join_all(ended.iter().map(|ended| ended.cancelled()));
             drop(timeout(self.load_timeout, all).await);
-            let (now_found, still_missing) = self.look_many(kind, &ids).await;
+            let (now_found, still_missing) = self.look_many(kind, &ids);
             found.extend(now_found);
             missing = still_missing;
             may_wait = false;
@@ -146,14 +146,14 @@ impl Inner {
         }
         let mut loaded = self.timed(kind, load(wanted.clone())).await?;
         for (id, trip) in wanted.into_iter().zip(trips) {
-            if let Some(value) = self.keep(trip, loaded.remove(&id)).await {
+            if let Some(value) = self.keep(trip, loaded.remove(&id)) {
                 found.insert(id, value);
             }
         }
         Ok(found)
     }
 
-    async fn look_many<K, T>(&self, kind: &'static str, ids: &[K]) -> Looked<K, T>
+    fn look_many<K, T>(&self, kind: &'static str, ids: &[K]) -> Looked<K, T>
     where
         K: Display + Clone + Eq + Hash,
         T: Send + Sync + 'static,
@@ -166,7 +166,7 @@ impl Inner {
             }
             let key = CacheKey::new(kind, id);
             let generation = self.local.generation(&key);
-            match self.look(&key).await {
+            match self.look(&key) {
                 Some(Some(value)) => drop(found.insert(id.clone(), value)),
                 Some(None) => {}
                 None => drop(missing.insert(id.clone(), (key, generation))),
@@ -200,7 +200,7 @@ impl Inner {
         match tier.read(&names).await {
             Ok(found) => {
                 for ((value, trip), found) in asked.into_iter().zip(found) {
-                    *value = self.accept(trip, found).await;
+                    *value = self.accept(trip, found);
                 }
             }
             Err(unread) => {
@@ -215,7 +215,7 @@ impl Inner {
     }
 
     /// Takes over what Redis held under one key.
-    async fn accept<T>(&self, trip: &mut Trip<'_>, found: Found) -> Option<Arc<T>>
+    fn accept<T>(&self, trip: &mut Trip<'_>, found: Found) -> Option<Arc<T>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
@@ -229,7 +229,7 @@ impl Inner {
                 Ok(value) => {
                     let value = Arc::new(value);
                     let copy = Some(Arc::clone(&value));
-                    self.local.insert(trip.key, trip.generation, copy, json.len()).await;
+                    self.local.insert(trip.key, trip.generation, copy, json.len());
                     (stats::Shared::Hit, Some(value))
                 }
                 Err(error) => {
@@ -244,7 +244,7 @@ impl Inner {
     }
 
     /// Puts a loaded value into both tiers.
-    async fn keep<T>(&self, trip: Trip<'_>, value: Option<T>) -> Option<Arc<T>>
+    fn keep<T>(&self, trip: Trip<'_>, value: Option<T>) -> Option<Arc<T>>
     where
         T: Serialize + Send + Sync + 'static,
     {
@@ -257,7 +257,7 @@ impl Inner {
             }
         };
         let bytes = json.as_ref().map_or(0, Vec::len);
-        self.local.insert(trip.key, trip.generation, value.clone(), bytes).await;
+        self.local.insert(trip.key, trip.generation, value.clone(), bytes);
         if let (Some(tier), Some(leave), Some(json)) = (&self.tier, trip.leave, json) {
             tier.fill(trip.key, &json, leave);
         }

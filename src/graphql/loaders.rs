@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use dataloader::BatchFn;
@@ -16,7 +16,8 @@ use dataloader::cached::Loader;
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::services::{Actor, ServiceError, Services, caching};
+use crate::services::caching::{self, TagRows};
+use crate::services::{Actor, ServiceError, Services};
 use crate::store::reactions::{self, ReactionCount, ReactionKind};
 use crate::store::series::{self, SeriesRow};
 use crate::store::tags::{self, TagRow};
@@ -44,6 +45,11 @@ pub trait Batch: Send + Sync + 'static {
     type Key: Eq + Hash + Clone + Debug + Send + Sync + 'static;
     type Value: Clone + Send + Sync + 'static;
 
+    /// What is at hand without waiting for anything.
+    fn held(_: &Source, _: &Self::Key) -> Option<Self::Value> {
+        None
+    }
+
     /// A key that has nothing is left out of the answer.
     fn load(
         source: &Source,
@@ -52,7 +58,6 @@ pub trait Batch: Send + Sync + 'static {
 }
 
 /// Where the loaders of a request load from, and for whom.
-#[derive(Clone)]
 pub struct Source {
     services: Services,
     sight: Sight,
@@ -60,13 +65,16 @@ pub struct Source {
     now: DateTime<Utc>,
 }
 
-/// Loads by [`Batch`] `B`, each key once a request.
-pub struct By<B: Batch>(Loader<B::Key, Answer<B>, Batcher<B>>);
+/// Loads by [`Batch`] `B`: what is not held, each key once a request.
+pub struct By<B: Batch> {
+    source: Arc<Source>,
+    loader: OnceLock<Loader<B::Key, Answer<B>, Batcher<B>>>,
+}
 
 /// What the library keeps for a key: its value, that there is none, or why it could not be loaded.
 type Answer<B> = Result<Option<<B as Batch>::Value>, ServiceError>;
 
-struct Batcher<B>(Source, PhantomData<B>);
+struct Batcher<B>(Arc<Source>, PhantomData<B>);
 
 impl<B: Batch> BatchFn<B::Key, Result<Option<B::Value>, ServiceError>> for Batcher<B> {
     async fn load(&mut self, keys: &[B::Key]) -> HashMap<B::Key, Result<Option<B::Value>, ServiceError>> {
@@ -78,15 +86,25 @@ impl<B: Batch> BatchFn<B::Key, Result<Option<B::Value>, ServiceError>> for Batch
 }
 
 impl<B: Batch> By<B> {
-    fn new(source: &Source) -> Self {
-        Self(Loader::new(Batcher(source.clone(), PhantomData)).with_max_batch_size(MAX_BATCH).with_yield_count(YIELDS))
+    fn new(source: &Arc<Source>) -> Self {
+        Self { source: source.clone(), loader: OnceLock::new() }
+    }
+
+    fn loader(&self) -> &Loader<B::Key, Answer<B>, Batcher<B>> {
+        self.loader.get_or_init(|| {
+            let batcher = Batcher(self.source.clone(), PhantomData);
+            Loader::new(batcher).with_max_batch_size(MAX_BATCH).with_yield_count(YIELDS)
+        })
     }
 
     /// The value of a key; `None` if there is none, or none for this viewer.
     pub async fn load(&self, key: B::Key) -> Result<Option<B::Value>, ApiError> {
+        if let Some(value) = B::held(&self.source, &key) {
+            return Ok(Some(value));
+        }
         // On the heap, because the future holds the whole way to the database (9 KB), and what a
         // resolver holds is room that each field of its object takes.
-        let answer = Box::pin(self.0.try_load(key)).await.map_err(|error| ApiError::internal(&error))?;
+        let answer = Box::pin(self.loader().try_load(key)).await.map_err(|error| ApiError::internal(&error))?;
         Ok(answer?)
     }
 
@@ -97,7 +115,7 @@ impl<B: Batch> By<B> {
         B: Batch<Key = Uuid, Value = Arc<Row>>,
     {
         let values: Vec<_> = rows.iter().map(|row| (id(row), Ok(Some(row.clone())))).collect();
-        self.0.prime_many(values).await;
+        self.loader().prime_many(values).await;
     }
 }
 
@@ -108,12 +126,12 @@ macro_rules! loaders {
 
         impl Loaders {
             pub fn new(services: &Services, actor: &Actor) -> Self {
-                let source = Source {
+                let source = Arc::new(Source {
                     services: services.clone(),
                     sight: actor.viewer.sight(),
                     viewer_id: actor.viewer.user().map(|user| user.id),
                     now: actor.now,
-                };
+                });
                 Self { $($field: By::new(&source)),+ }
             }
         }
@@ -147,6 +165,10 @@ impl Batch for UserById {
     type Key = Uuid;
     type Value = Arc<UserRow>;
 
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_user(&source.services, *key)
+    }
+
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<UserRow>>, ServiceError> {
         caching::users(&source.services, keys).await
     }
@@ -174,6 +196,10 @@ impl Batch for SeriesOfPost {
     type Key = Uuid;
     type Value = Arc<SeriesRow>;
 
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_series(&source.services, *key)
+    }
+
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<SeriesRow>>, ServiceError> {
         caching::series(&source.services, keys).await
     }
@@ -198,9 +224,13 @@ impl Batch for SeriesById {
 pub struct TagsOfPost;
 impl Batch for TagsOfPost {
     type Key = Uuid;
-    type Value = Arc<Vec<TagRow>>;
+    type Value = TagRows;
 
-    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_tags_of_post(&source.services, *key)
+    }
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, TagRows>, ServiceError> {
         caching::tags_of_posts(&source.services, keys).await
     }
 }
@@ -209,6 +239,10 @@ pub struct ReactionCounts;
 impl Batch for ReactionCounts {
     type Key = Uuid;
     type Value = Arc<Vec<ReactionCount>>;
+
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_reaction_counts(&source.services, *key)
+    }
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<ReactionCount>>>, ServiceError> {
         caching::reaction_counts(&source.services, keys).await

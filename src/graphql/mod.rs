@@ -20,6 +20,7 @@ mod account;
 mod api_key;
 mod comment;
 mod context;
+mod fields;
 mod guard;
 mod loaders;
 mod node;
@@ -38,6 +39,7 @@ pub use guard::{Admitted, Guard, QueryLimits};
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
+#[graphql(crate = "crate::graphql::fields")]
 pub struct Query(
     node::NodeQuery,
     site::SiteQuery,

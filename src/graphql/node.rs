@@ -63,7 +63,11 @@ impl NodeType {
 
     /// The global id of a row.
     pub fn id(self, id: Uuid) -> ID {
-        ID(URL_SAFE_NO_PAD.encode(format!("{}:{}", self.name(), id.simple())))
+        let mut named = Vec::with_capacity(48);
+        named.extend_from_slice(self.name().as_bytes());
+        named.push(b':');
+        named.extend_from_slice(id.simple().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        ID(URL_SAFE_NO_PAD.encode(named))
     }
 
     /// The row's id.

@@ -20,7 +20,7 @@ use crate::store::series::{self, SeriesChanges, SeriesRow};
 pub struct Series(pub Arc<SeriesRow>);
 
 /// Posts that belong together in an order.
-#[Object]
+#[Object(crate = "crate::graphql::fields")]
 impl Series {
     /// Unique over the whole API.
     pub async fn id(&self) -> ID {

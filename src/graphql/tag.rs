@@ -20,7 +20,7 @@ use crate::store::tags::{self, TagChanges, TagRow};
 pub struct Tag(pub Arc<TagRow>);
 
 /// A subject that posts are about.
-#[Object]
+#[Object(crate = "crate::graphql::fields")]
 impl Tag {
     /// Unique over the whole API.
     pub async fn id(&self) -> ID {

@@ -35,7 +35,7 @@ pub enum UserRole {
 pub struct User(pub Arc<UserRow>);
 
 /// A person with an account.
-#[Object]
+#[Object(crate = "crate::graphql::fields")]
 impl User {
     /// Unique over the whole API.
     pub async fn id(&self) -> ID {

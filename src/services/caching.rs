@@ -84,10 +84,13 @@ fn stale_rows(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Ve
     }
 }
 
-/// Rows of a table by id, through the cache.
+/// Rows of a table by id, through the cache; and the one that this process holds.
 macro_rules! by_id {
-    ($(#[$doc:meta])* $name:ident, $kind:expr, $row:ty, $load:path) => {
-        $(#[$doc])*
+    ($name:ident, $held:ident, $kind:expr, $row:ty, $load:path) => {
+        pub fn $held(services: &Services, id: Uuid) -> Option<Arc<$row>> {
+            services.cache.held(&CacheKey::new($kind, id))
+        }
+
         pub async fn $name(services: &Services, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<$row>>, ServiceError> {
             let load = |missing: Vec<Uuid>| async move {
                 let rows = $load(&mut *services.db.conn().await?, &missing).await?;
@@ -98,12 +101,12 @@ macro_rules! by_id {
     };
 }
 
-by_id!(posts, POST, PostRow, posts::by_ids);
-by_id!(post_bodies, POST_BODY, PostBodyRow, posts::bodies);
-by_id!(users, USER, UserRow, users::by_ids);
-by_id!(tags, TAG, TagRow, tags::by_ids);
-by_id!(series, SERIES, SeriesRow, series::by_ids);
-by_id!(comments, COMMENT, CommentRow, comments::by_ids);
+by_id!(posts, held_post, POST, PostRow, posts::by_ids);
+by_id!(post_bodies, held_post_body, POST_BODY, PostBodyRow, posts::bodies);
+by_id!(users, held_user, USER, UserRow, users::by_ids);
+by_id!(tags, held_tag, TAG, TagRow, tags::by_ids);
+by_id!(series, held_series, SERIES, SeriesRow, series::by_ids);
+by_id!(comments, held_comment, COMMENT, CommentRow, comments::by_ids);
 
 /// The id of the post with this slug, whoever may see it.
 pub async fn post_id(services: &Services, slug: &str) -> Result<Option<Uuid>, ServiceError> {
@@ -114,12 +117,12 @@ pub async fn post_id(services: &Services, slug: &str) -> Result<Option<Uuid>, Se
     Ok(services.cache.get_or_load(&CacheKey::new(POST_ID_BY_SLUG, slug), load).await?.map(|id| *id))
 }
 
+/// Tags in the order of a post.
+pub type TagRows = Arc<Vec<Arc<TagRow>>>;
+
 /// The tags of each post. The tags themselves are looked up on their own, so that a renamed tag
 /// does not make its posts stale.
-pub async fn tags_of_posts(
-    services: &Services,
-    post_ids: &[Uuid],
-) -> Result<HashMap<Uuid, Arc<Vec<TagRow>>>, ServiceError> {
+pub async fn tags_of_posts(services: &Services, post_ids: &[Uuid]) -> Result<HashMap<Uuid, TagRows>, ServiceError> {
     let load = |missing: Vec<Uuid>| async move {
         let mut found = tags::by_posts(&mut *services.db.conn().await?, &missing).await?;
         Ok::<_, ServiceError>(
@@ -131,8 +134,14 @@ pub async fn tags_of_posts(
     wanted.sort_unstable();
     wanted.dedup();
     let rows = tags(services, &wanted).await?;
-    let named = |ids: &[Uuid]| ids.iter().filter_map(|id| rows.get(id).map(|row| (**row).clone())).collect::<Vec<_>>();
+    let named = |ids: &[Uuid]| ids.iter().filter_map(|id| rows.get(id).cloned()).collect::<Vec<_>>();
     Ok(of_posts.into_iter().map(|(post, ids)| (post, Arc::new(named(&ids)))).collect())
+}
+
+/// The same, if this process holds all of it.
+pub fn held_tags_of_post(services: &Services, post_id: Uuid) -> Option<TagRows> {
+    let ids: Arc<Vec<Uuid>> = services.cache.held(&CacheKey::new(POST_TAGS, post_id))?;
+    ids.iter().map(|id| held_tag(services, *id)).collect::<Option<Vec<_>>>().map(Arc::new)
 }
 
 fn ids(rows: Vec<TagRow>) -> Vec<Uuid> {
@@ -149,6 +158,11 @@ pub async fn reaction_counts(
         Ok(missing.into_iter().map(|id| (id, found.remove(&id).unwrap_or_default())).collect::<HashMap<_, _>>())
     };
     services.cache.get_or_load_many(REACTIONS, post_ids, load).await
+}
+
+/// The same, if this process holds it.
+pub fn held_reaction_counts(services: &Services, post_id: Uuid) -> Option<Arc<Vec<ReactionCount>>> {
+    services.cache.held(&CacheKey::new(REACTIONS, post_id))
 }
 
 /// How many look at a post now: read once an event, however many watch.

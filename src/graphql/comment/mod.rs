@@ -52,7 +52,7 @@ pub enum CommentOrder {
 pub struct Comment(pub Arc<CommentRow>);
 
 /// A comment on a post, or a reply to one.
-#[Object]
+#[Object(crate = "crate::graphql::fields")]
 impl Comment {
     /// Unique over the whole API.
     pub async fn id(&self) -> ID {

@@ -16,6 +16,10 @@ impl Batch for PostById {
     type Key = Uuid;
     type Value = Arc<PostRow>;
 
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_post(&source.services, *key).filter(|row| row.visible_to(source.sight))
+    }
+
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostRow>>, ServiceError> {
         let mut rows = caching::posts(&source.services, keys).await?;
         rows.retain(|_, row| row.visible_to(source.sight));
@@ -28,6 +32,10 @@ pub struct PostBodyById;
 impl Batch for PostBodyById {
     type Key = Uuid;
     type Value = Arc<PostBodyRow>;
+
+    fn held(source: &Source, key: &Uuid) -> Option<Self::Value> {
+        caching::held_post_body(&source.services, *key)
+    }
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<PostBodyRow>>, ServiceError> {
         caching::post_bodies(&source.services, keys).await

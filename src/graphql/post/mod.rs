@@ -74,7 +74,7 @@ struct OutlineEntry {
 pub struct Post(pub Arc<PostRow>);
 
 /// Something the site publishes: an article, a note, a page or a project.
-#[Object]
+#[Object(crate = "crate::graphql::fields")]
 impl Post {
     /// Unique over the whole API.
     pub async fn id(&self) -> ID {
@@ -183,7 +183,7 @@ impl Post {
     /// In the order its author gave them.
     async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<Tag>, ApiError> {
         let rows = ctx.loaders().tags_of_post.load(self.0.id).await?.unwrap_or_default();
-        Ok(rows.iter().map(|row| Tag(Arc::new(row.clone()))).collect())
+        Ok(rows.iter().cloned().map(Tag).collect())
     }
 
     /// The series that it is a part of.
