@@ -1,6 +1,6 @@
 //! API keys: what programs sign in with.
 
-use async_graphql::connection::{Connection, EmptyFields};
+use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -79,7 +79,7 @@ impl ApiKey {
 /// One page of a user's keys.
 ///
 /// Errors: `FORBIDDEN` for others than the user and the owner, and for a key.
-pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<Connection<String, ApiKey>, ApiError> {
+pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<page::Rows<ApiKey>, ApiError> {
     if !ctx.request().actor.viewer.may_manage_account_of(user_id) {
         let message = "API keys are for the one whose they are and the owner, signed in with a password";
         return Err(ApiError::new(Code::Forbidden, message));

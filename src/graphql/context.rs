@@ -17,6 +17,8 @@ pub struct RequestContext {
     pub services: Services,
     pub actor: Actor,
     pub statements: Arc<StatementCount>,
+    /// Objects are selected in several places, whose parts have to be put together.
+    pub merges: bool,
     /// Where an SSE client says it was (`Last-Event-ID`).
     pub resume: Option<Cursor>,
     /// The cursor of the event that is being delivered.
@@ -36,7 +38,7 @@ const MAX_TEXT_BYTES: i64 = 16 << 20;
 pub type SessionChange = Option<Option<(String, DateTime<Utc>)>>;
 
 impl RequestContext {
-    pub fn new(services: &Services, actor: Actor, resume: Option<Cursor>) -> Self {
+    pub fn new(services: &Services, actor: Actor, resume: Option<Cursor>, merges: bool) -> Self {
         let statements = Arc::new(StatementCount::default());
         let mut services = services.clone();
         services.db = services.db.counting(statements.clone());
@@ -45,6 +47,7 @@ impl RequestContext {
             services,
             actor,
             statements,
+            merges,
             resume,
             delivered: Mutex::new(None),
             session: Mutex::new(None),

@@ -5,19 +5,24 @@
 //! another. Here a field is begun in a room that the next one uses again, and only what has to wait
 //! keeps it. A page of 20 posts with their comments takes less than half of the time so.
 //!
+//! What is resolved is written as JSON at once, see [`json`].
+//!
 //! An object is resolved this way when it says `#[Object(crate = "crate::graphql::fields")]`:
 //! what the macro writes then finds [`resolver_utils::resolve_container`] here, and all else in the
 //! library.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 pub use async_graphql::*;
 
-use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::resolver_utils as library;
+
+use super::context::RequestContext;
+use super::json;
 
 /// The library's, but for objects.
 pub mod resolver_utils {
@@ -31,20 +36,21 @@ pub mod resolver_utils {
 /// Errors: the first of a field that must not be null.
 pub async fn resolve<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, root: &T) -> ServerResult<Value> {
     let mut fields = Vec::with_capacity(ctx.item.node.items.len());
-    if !collect::<T>(ctx, &ctx.item.node, &mut fields) {
+    let merges = ctx.data_opt::<Arc<RequestContext>>().is_none_or(|request| request.merges);
+    if merges || !collect::<T>(ctx, &ctx.item.node, &mut fields) {
         return Box::pin(library::resolve_container(ctx, root)).await;
     }
     let begin = |field| async move {
         let ctx = ctx.with_field(field);
         root.resolve_field(&ctx).await
     };
-    let mut answer = IndexMap::with_capacity(fields.len());
+    let mut answers = Vec::with_capacity(fields.len());
     let mut waiting = Vec::new();
     let mut room = None;
     for field in fields {
-        let name = field.node.response_key().node.clone();
+        let name = &field.node.response_key().node;
         if field.node.name.node == "__typename" {
-            answer.insert(name, Value::String(root.introspection_type_name().into_owned()));
+            answers.push((name, Value::String(root.introspection_type_name().into_owned())));
             continue;
         }
         let mut future = match room.take() {
@@ -53,33 +59,59 @@ pub async fn resolve<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, r
         };
         match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
             Poll::Ready(value) => {
-                answer.insert(name, value?.unwrap_or_default());
+                answers.push((name, value?.unwrap_or_default()));
                 room = Some(future);
             }
             Poll::Pending => {
-                let (place, _) = answer.insert_full(name, Value::Null);
-                waiting.push((place, future));
+                waiting.push((answers.len(), future));
+                answers.push((name, Value::Null));
             }
         }
     }
     drop(room);
-    // All have been polled by now. Who waits for others to ask with it must not be asked again
-    // before those of the other rows have been.
-    let mut are_new = !waiting.is_empty();
+    if !waiting.is_empty() {
+        finish(waiting, &mut answers).await?;
+    }
+    let mut written = Vec::with_capacity(answers.iter().map(|(name, value)| name.len() + length(value)).sum());
+    json::write_object(answers.iter().map(|(name, value)| (*name, value)), &mut written);
+    Ok(Value::Binary(written.into()))
+}
+
+/// About how long a value is as text.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 8,
+        Value::Binary(written) => written.len() + 4,
+        Value::List(values) => values.iter().map(length).sum::<usize>() + 8,
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + length(value)).sum::<usize>() + 8,
+        _ => 16,
+    }
+}
+
+/// A field that has to wait, and its place in the answer.
+type Waiting<F> = (usize, Pin<Box<F>>);
+
+/// Waits for the fields that were begun.
+async fn finish<F>(mut waiting: Vec<Waiting<F>>, answers: &mut [(&Name, Value)]) -> ServerResult<()>
+where
+    F: Future<Output = ServerResult<Option<Value>>>,
+{
+    // All have been polled. Who waits for others to ask with it must not be asked again before
+    // those of the other rows have been.
+    let mut are_new = true;
     poll_fn(|cx| {
         if std::mem::take(&mut are_new) {
             return Poll::Pending;
         }
         let mut failed = None;
         waiting.retain_mut(|(place, future)| match future.as_mut().poll(cx) {
-            _ if failed.is_some() => true,
             Poll::Pending => true,
             Poll::Ready(Ok(value)) => {
-                answer[*place] = value.unwrap_or_default();
+                answers[*place].1 = value.unwrap_or_default();
                 false
             }
             Poll::Ready(Err(error)) => {
-                failed = Some(error);
+                failed.get_or_insert(error);
                 false
             }
         });
@@ -89,8 +121,7 @@ pub async fn resolve<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, r
             None => Poll::Pending,
         }
     })
-    .await?;
-    Ok(Value::Object(answer))
+    .await
 }
 
 fn reuse<F>(mut room: Pin<Box<F>>, future: F) -> Pin<Box<F>> {

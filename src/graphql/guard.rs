@@ -8,7 +8,7 @@
 //! To add a limit: a field of [`QueryLimits`], what it counts in `Measure`, a line in
 //! [`Guard::refusal`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType as Parsed,
@@ -20,6 +20,7 @@ use crate::error::Code;
 use crate::telemetry::metrics::OperationType;
 
 mod measure;
+mod merging;
 mod shape;
 mod syntax;
 mod variables;
@@ -67,6 +68,7 @@ pub struct Guard {
 struct Document {
     parsed: ExecutableDocument,
     valid: Mutex<Vec<Option<String>>>,
+    merges: OnceLock<bool>,
 }
 
 /// An operation that may run.
@@ -81,6 +83,8 @@ pub struct Admitted {
     pub looks_at_schema: bool,
     /// It was validated before, and its variables are of the types that it declares.
     pub valid: bool,
+    /// Objects are selected in several places that belong together.
+    pub merges: bool,
     document: Arc<Document>,
 }
 
@@ -135,7 +139,9 @@ impl Guard {
         let valid = validated && self.inputs.fit(operation, &request.variables);
         // Validation looks at the whole document; running needs this operation only.
         request.set_parsed_query(if valid { alone(parsed, name.as_deref()) } else { parsed.clone() });
-        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema: measure.schema_looks > 0, valid, document })
+        let merges = *document.merges.get_or_init(|| merging::merges(&document.parsed));
+        let looks_at_schema = measure.schema_looks > 0;
+        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema, valid, merges, document })
     }
 
     fn document(&self, text: &str) -> Result<Arc<Document>, ServerError> {
@@ -148,7 +154,7 @@ impl Guard {
             error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE_BYTES));
             coded(error)
         })?;
-        let document = Arc::new(Document { parsed, valid: Mutex::default() });
+        let document = Arc::new(Document { parsed, valid: Mutex::default(), merges: OnceLock::new() });
         self.documents.insert(text.into(), document.clone());
         Ok(document)
     }

@@ -22,6 +22,7 @@ mod comment;
 mod context;
 mod fields;
 mod guard;
+pub mod json;
 mod loaders;
 mod node;
 mod page;

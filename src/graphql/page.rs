@@ -1,6 +1,6 @@
 //! Relay pagination: arguments to a checked [`Page`], rows to a connection.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
+use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
 use async_graphql::{ObjectType, OutputType};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -48,14 +48,35 @@ impl Args {
     }
 }
 
+/// A connection whose cursors are those of rows.
+pub type Rows<Node, Fields = EmptyFields> = Connection<RowCursor, Node, Fields>;
+
+/// A row's place in a list, which becomes a text only where one is asked for.
+pub struct RowCursor {
+    list: &'static str,
+    position: Position,
+}
+
+impl CursorType for RowCursor {
+    type Error = &'static str;
+
+    fn decode_cursor(_: &str) -> Result<Self, Self::Error> {
+        Err("which list a cursor is of is for the list's arguments to say: they are read by `Args::check`")
+    }
+
+    fn encode_cursor(&self) -> String {
+        encode(self.list, &self.position)
+    }
+}
+
 /// A connection out of a page of rows.
 pub fn connection<Row, Node, Fields>(
-    list: &str,
+    list: &'static str,
     page: PageOf<Row>,
     fields: Fields,
     key: impl Fn(&Row) -> (Key, Uuid),
     node: impl Fn(Row) -> Node,
-) -> Connection<String, Node, Fields>
+) -> Rows<Node, Fields>
 where
     Node: OutputType,
     Fields: ObjectType,
@@ -63,7 +84,7 @@ where
     let mut connection = Connection::with_additional_fields(page.has_previous, page.has_next, fields);
     connection.edges.extend(page.rows.into_iter().map(|row| {
         let (key, id) = key(&row);
-        Edge::<String, Node, EmptyFields>::new(encode(list, &Position { key, id }), node(row))
+        Edge::<_, _, EmptyFields>::new(RowCursor { list, position: Position { key, id } }, node(row))
     }));
     connection
 }

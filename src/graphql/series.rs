@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::context::ContextExt;
@@ -55,7 +54,7 @@ impl Series {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Series, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -96,7 +95,7 @@ impl SeriesQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Series, SeriesTotals>, ApiError> {
+    ) -> Result<page::Rows<Series, SeriesTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("series")?;
         let request = ctx.request();
         let rows = series::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;

@@ -1,6 +1,6 @@
 //! Sessions: where somebody is signed in.
 
-use async_graphql::connection::{Connection, EmptyFields};
+use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, Object};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ impl Session {
 /// One page of a user's sessions.
 ///
 /// Errors: `FORBIDDEN` for others than the user and the owner, and for a key.
-pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<Connection<String, Session>, ApiError> {
+pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<page::Rows<Session>, ApiError> {
     if !ctx.request().actor.viewer.may_manage_account_of(user_id) {
         let message = "sessions are for the one whose they are and the owner, signed in with a password";
         return Err(ApiError::new(Code::Forbidden, message));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::context::ContextExt;
@@ -50,7 +49,7 @@ impl Tag {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Tag, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -91,7 +90,7 @@ impl TagQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Tag, TagTotals>, ApiError> {
+    ) -> Result<page::Rows<Tag, TagTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("tags")?;
         let request = ctx.request();
         let rows = tags::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;

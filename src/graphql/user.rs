@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
@@ -91,7 +90,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Author, self.0.id, Args { first, after, last, before }).await
     }
 
@@ -104,7 +103,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, ApiKey>, ApiError> {
+    ) -> Result<page::Rows<ApiKey>, ApiError> {
         Box::pin(api_key::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 
@@ -117,7 +116,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Session>, ApiError> {
+    ) -> Result<page::Rows<Session>, ApiError> {
         Box::pin(session::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 }
@@ -165,7 +164,7 @@ impl UserQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, User, UserTotals>, ApiError> {
+    ) -> Result<page::Rows<User, UserTotals>, ApiError> {
         let request = ctx.request();
         let role = role.map(Role::from);
         let page = Args { first, after, last, before }.check("users")?;

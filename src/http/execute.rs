@@ -16,7 +16,7 @@ use crate::auth::Viewer;
 use crate::config::Introspection;
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;
-use crate::graphql::{Admitted, RequestContext};
+use crate::graphql::{Admitted, RequestContext, json};
 use crate::services::Actor;
 use crate::store::Sight;
 use crate::telemetry::metrics::{self, OperationType, Outcome};
@@ -30,9 +30,9 @@ pub struct Asking {
 }
 
 impl Asking {
-    fn context(&self, state: &HttpState) -> Arc<RequestContext> {
+    fn context(&self, state: &HttpState, operation: &Admitted) -> Arc<RequestContext> {
         let actor = Actor { viewer: self.viewer.clone(), now: self.now };
-        Arc::new(RequestContext::new(&state.services, actor, self.resume))
+        Arc::new(RequestContext::new(&state.services, actor, self.resume, operation.merges))
     }
 }
 
@@ -166,7 +166,7 @@ pub async fn once(
     let admitted = admission.operation;
     let started = Instant::now();
     let wants_cost = request.extensions.get("cost") == Some(&Value::Boolean(true));
-    let context = asking.context(state);
+    let context = asking.context(state, &admitted);
     let work = state.schemas.of(&admitted).execute(request.data(context.clone()));
     let mut response =
         tokio::time::timeout(state.limits.query_timeout, work).await.unwrap_or_else(|_| timed_out(state));
@@ -197,7 +197,7 @@ pub fn stream(
         let answer = async move { (once(&state, &asking, request, admission).await.0, None) };
         return stream::once(answer).boxed();
     }
-    let context = asking.context(&state);
+    let context = asking.context(&state, &admission.operation);
     let responses = state.schemas.of(&admission.operation).execute_stream(request.data(context.clone()));
     let mut watched = Watched::new(admission.operation.name);
     let responses = responses.map(move |mut response| {
@@ -243,24 +243,34 @@ pub fn never_ran(response: &Response) -> bool {
     response.data == Value::Null && response.is_err() && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-/// The answer as the specification spells it: no `data` for what did not begin.
-#[derive(Serialize)]
-pub struct Answer<'a> {
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extensions: Option<&'a std::collections::BTreeMap<String, Value>>,
+/// The answer in JSON, as the specification spells it: no `data` for what did not begin.
+pub fn answer(response: &Response) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    text.push(b'{');
+    let mut entry = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(name.as_bytes());
+        write(&mut text);
+    };
+    if !response.errors.is_empty() {
+        entry("\"errors\":", &|text| write(&response.errors, text));
+    }
+    if !never_ran(response) {
+        entry("\"data\":", &|text| json::write(&response.data, text));
+    }
+    if !response.extensions.is_empty() {
+        entry("\"extensions\":", &|text| write(&response.extensions, text));
+    }
+    text.push(b'}');
+    text
 }
 
-impl<'a> From<&'a Response> for Answer<'a> {
-    fn from(response: &'a Response) -> Self {
-        Self {
-            errors: &response.errors,
-            data: (!never_ran(response)).then_some(&response.data),
-            extensions: Some(&response.extensions).filter(|extensions| !extensions.is_empty()),
-        }
+fn write(value: &impl Serialize, text: &mut Vec<u8>) {
+    if let Err(error) = serde_json::to_writer(&mut *text, value) {
+        ApiError::internal(&error);
+        text.extend_from_slice(b"null");
     }
 }
 

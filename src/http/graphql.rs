@@ -14,7 +14,7 @@ use chrono::Utc;
 use futures_util::{StreamExt, stream};
 
 use super::asked::{self, Asked};
-use super::execute::{self, Admission, Answer, Asking, Refused};
+use super::execute::{self, Admission, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
 use super::{HttpState, multipart, responses, sse, viewer, websocket};
 use crate::auth::Viewer;
@@ -150,8 +150,9 @@ impl<'a> Call<'a> {
             .buffered(BATCH_CONCURRENCY)
             .collect()
             .await;
-        let whole = answers.iter().map(|(response, _)| Answer::from(response)).collect::<Vec<_>>();
-        let mut answer = (StatusCode::OK, [(CONTENT_TYPE, JSON)], to_json(&whole)).into_response();
+        let each: Vec<_> = answers.iter().map(|(response, _)| execute::answer(response)).collect();
+        let whole = [&b"["[..], &each.join(&b","[..]), &b"]"[..]].concat();
+        let mut answer = (StatusCode::OK, [(CONTENT_TYPE, JSON)], whole).into_response();
         for context in answers.iter().filter_map(|(_, context)| context.as_ref()) {
             add_context(&mut answer, self.state, context, now);
         }
@@ -291,16 +292,7 @@ pub fn add_statement_count(headers: &mut HeaderMap, state: &HttpState, statement
 }
 
 fn body(response: &Response) -> Bytes {
-    to_json(&Answer::from(response))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Bytes {
-    serde_json::to_vec(value).map(Bytes::from).unwrap_or_else(|error| {
-        ApiError::internal(&error);
-        Bytes::from_static(
-            br#"{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"#,
-        )
-    })
+    execute::answer(response).into()
 }
 
 /// An answer to a request that did not get as far as an operation.

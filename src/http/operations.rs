@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::execute::{self, Answer, Asking};
+use super::execute::{self, Asking};
 use super::{HttpState, layers::ClientAddress};
 use crate::error::{ApiError, Code};
 use crate::events::Cursor;
@@ -143,7 +143,7 @@ async fn run(
 
 /// An answer in JSON.
 pub fn answer(response: &Response) -> String {
-    json(&Answer::from(response))
+    String::from_utf8(execute::answer(response)).expect("JSON is UTF-8")
 }
 
 /// The errors of an answer in JSON.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -116,7 +115,7 @@ impl Comment {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
+    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
         under(ctx, CommentParent::Comment, self.0.id, order_by, Args { first, after, last, before }).await
     }
 }
@@ -150,7 +149,7 @@ pub async fn under(
     id: Uuid,
     order: CommentOrder,
     args: Args,
-) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
+) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
     let list = match order {
         CommentOrder::OldestFirst => "comments-old",
         CommentOrder::NewestFirst => "comments-new",

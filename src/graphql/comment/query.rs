@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Object};
 
 use super::{Comment, CommentStatus, CommentTotals};
@@ -26,7 +25,7 @@ impl CommentQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
+    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
         let request = ctx.request();
         let status = status.map(comments::CommentStatus::from);
         let page = Args { first, after, last, before }.check("comments")?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -223,7 +222,7 @@ impl Post {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<Connection<String, Comment, CommentTotals>, ApiError> {
+    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
         comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
     }
 
@@ -247,7 +246,7 @@ impl Post {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Revision>, ApiError> {
+    ) -> Result<page::Rows<Revision>, ApiError> {
         revision::of_post(ctx, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -297,7 +296,7 @@ pub async fn under(
     parent: PostParent,
     id: Uuid,
     args: Args,
-) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+) -> Result<page::Rows<Post, PostTotals>, ApiError> {
     let list = match parent {
         PostParent::Author => "posts-author",
         PostParent::Tag => "posts-tag",

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
@@ -110,7 +109,7 @@ impl PostQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<Connection<String, Post, PostTotals>, ApiError> {
+    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
         let request = ctx.request();
         let list = match order_by {
             PostOrder::NewestFirst => "posts-new",

@@ -1,6 +1,5 @@
 //! What a post said before.
 
-use async_graphql::connection::Connection;
 use async_graphql::{Context, ID, Object};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -57,7 +56,7 @@ impl Revision {
 }
 
 /// One page of a post's revisions.
-pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<Connection<String, Revision>, ApiError> {
+pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<page::Rows<Revision>, ApiError> {
     if ctx.request().sight() != Sight::Everything {
         return Err(ApiError::new(Code::Forbidden, "revisions are for the owner and editors"));
     }

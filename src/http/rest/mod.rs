@@ -17,12 +17,15 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use chrono::Utc;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::execute::{self, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
 use super::{HttpState, graphql, rate, responses, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
+use crate::graphql::json;
 
 mod endpoints;
 mod openapi;
@@ -35,7 +38,6 @@ use endpoints::{ENDPOINTS, Endpoint};
 const BASE: &str = "/api/v1";
 const DESCRIPTION_PATH: &str = "/api/v1/openapi.json";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const PAGE_INFO: &str = "pageInfo";
 
 pub fn routes() -> Router<Arc<HttpState>> {
     let described = get(description).fallback(problem::only_get);
@@ -171,26 +173,24 @@ impl Asked {
             return Err(error_of(&response));
         }
         let not_found = || ApiError::new(Code::NotFound, "there is no such thing here, or it is not for you");
-        let mut told = response.data;
+        let unreadable = |error: serde_json::Error| ApiError::internal(&error);
+        let mut data = Vec::new();
+        json::write(&response.data, &mut data);
+        let mut told: &RawValue = serde_json::from_slice(&data).map_err(unreadable)?;
         for name in endpoint.at {
-            let Value::Object(mut fields) = told else { return Err(not_found()) };
-            told = fields.swap_remove(*name).ok_or_else(not_found)?;
+            let fields: Option<HashMap<&str, &RawValue>> = serde_json::from_str(told.get()).map_err(unreadable)?;
+            told = fields.and_then(|fields| fields.get(name).copied()).ok_or_else(not_found)?;
         }
-        let Value::Object(fields) = &told else { return Err(not_found()) };
+        let Paged { page_info } =
+            serde_json::from_str::<Option<_>>(told.get()).map_err(unreadable)?.ok_or_else(not_found)?;
         let mut described = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
-        described.extend(self.next_page(fields.get(PAGE_INFO)).map(|link| (LINK, link)));
-        let body = serde_json::to_vec(&told).map_err(|error| ApiError::internal(&error))?;
-        Ok((described, body.into()))
+        described.extend(page_info.and_then(|page| self.next_page(&page)).map(|link| (LINK, link)));
+        Ok((described, told.get().to_owned().into()))
     }
 
     /// Where the next page is, RFC 8288.
-    fn next_page(&self, page: Option<&Value>) -> Option<HeaderValue> {
-        let Some(Value::Object(page)) = page else { return None };
-        let (Some(Value::Boolean(true)), Some(Value::String(cursor))) =
-            (page.get("hasNextPage"), page.get("endCursor"))
-        else {
-            return None;
-        };
+    fn next_page(&self, page: &PageInfo) -> Option<HeaderValue> {
+        let cursor = page.end_cursor.as_ref().filter(|_| page.has_next_page)?;
         let others = self.uri.query().into_iter().flat_map(|query| query.split('&'));
         let others = others.filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
         // A cursor is of letters and digits that an address may hold as they are.
@@ -206,6 +206,20 @@ impl Asked {
         responses::keep_out(&mut answer);
         answer
     }
+}
+
+/// An answer that may be a page of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Paged {
+    page_info: Option<PageInfo>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
 }
 
 /// The first error of an answer, as this API tells it.
