@@ -188,6 +188,7 @@ impl App {
 
     /// Gives everything back in order.
     pub async fn close(self) -> Result<()> {
+        self.services.events.announce_now().await;
         if let Some(redis) = &self.redis {
             redis.close().await;
         }

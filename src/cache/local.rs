@@ -7,11 +7,12 @@
 //! invalidation also drops the few other keys of its stripe from this tier.
 
 use std::any::Any;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use moka::Expiry;
 use moka::sync::Cache as Moka;
 
@@ -63,7 +64,7 @@ impl Expiry<CacheKey, Entry> for Ttl {
 pub(super) struct Generation(u64);
 
 pub(super) struct Local {
-    entries: Moka<CacheKey, Entry>,
+    entries: Moka<CacheKey, Entry, RandomState>,
     generations: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -75,8 +76,8 @@ impl Local {
             .max_capacity(capacity_bytes)
             .weigher(|_: &CacheKey, entry: &Entry| entry.bytes)
             .expire_after(Ttl { present: ttl, absent: ttl.min(ABSENT_TTL) })
-            .build();
-        Self { entries, generations: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
+            .build_with_hasher(RandomState::default());
+        Self { entries, generations: (0..STRIPES).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::default() }
     }
 
     fn counter(&self, key: &CacheKey) -> &AtomicU64 {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 /// What the cache has done since the process started, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
@@ -62,7 +64,7 @@ pub(super) struct Counters {
     loads: AtomicU64,
     load_failures: AtomicU64,
     /// By tier, kind and result. Finding a counter by its labels takes longer than finding a value.
-    requests: RwLock<HashMap<[&'static str; 3], metrics::Counter>>,
+    requests: RwLock<HashMap<[&'static str; 3], metrics::Counter, RandomState>>,
 }
 
 impl Counters {

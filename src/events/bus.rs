@@ -1,9 +1,14 @@
 //! How the tailers of other processes are woken early. Losing a message costs latency only.
 
+use std::time::Duration;
+
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 
-use crate::store::{self, Conn, Db, DbError};
+use crate::store::{self, Db, DbError};
+
+/// Longest that waking the others may take; who was not woken polls.
+const LONGEST_WAKE_UP: Duration = Duration::from_secs(1);
 
 /// The way to wake the others.
 pub enum Bus {
@@ -16,29 +21,37 @@ pub enum Bus {
 }
 
 impl Bus {
-    pub(super) async fn before_commit(&self, conn: &mut Conn) -> Result<(), DbError> {
-        match self {
-            Self::Postgres => store::events::notify(conn).await,
-            Self::Alone | Self::Redis { .. } => Ok(()),
-        }
-    }
-
-    pub(super) fn after_commit(&self) {
-        if let Self::Redis { publisher, channel, .. } = self {
-            let (publisher, channel) = (publisher.clone(), channel.clone());
-            tokio::spawn(async move {
-                if let Err(error) = publisher.publish::<(), _, _>(channel, "").await {
-                    tracing::debug!(%error, "could not wake the other processes through Redis; they poll");
+    /// Wakes the tailers of the other processes.
+    pub(super) async fn wake_others(&self, db: &Db, process: &str) {
+        let waking = async {
+            match self {
+                Self::Alone => Ok(()),
+                Self::Postgres => {
+                    let notified = async { store::events::notify(&mut *db.conn().await?, process).await };
+                    notified.await.map_err(|error: DbError| error.to_string())
                 }
-            });
+                Self::Redis { publisher, channel, .. } => {
+                    publisher.publish::<(), _, _>(channel, process).await.map_err(|error| error.to_string())
+                }
+            }
+        };
+        match tokio::time::timeout(LONGEST_WAKE_UP, waking).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "could not wake the other processes; they poll"),
+            Err(_) => tracing::debug!("waking the other processes took too long; they poll"),
         }
     }
 
     /// Calls `wake` for each message of another process, until the connection is lost.
-    pub(super) async fn listen(&self, db: &Db, wake: impl Fn()) {
+    pub(super) async fn listen(&self, db: &Db, process: &str, wake: impl Fn()) {
         match self {
             Self::Alone => std::future::pending().await,
             Self::Postgres => {
+                let wake = |from: &str| {
+                    if from != process {
+                        wake()
+                    }
+                };
                 if let Err(error) = store::events::listen(db, wake).await {
                     tracing::warn!(%error, "listening for events was interrupted; polling until it is back");
                 }
@@ -53,6 +66,8 @@ impl Bus {
                 loop {
                     tokio::select! {
                         message = messages.recv() => match message {
+                            // Its own.
+                            Ok(message) if message.value.as_str().as_deref() == Some(process) => {}
                             Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => wake(),
                             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
                         },

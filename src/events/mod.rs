@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::store::events::LogPosition;
 use crate::store::{self, Conn, Db, DbError};
@@ -41,6 +42,10 @@ struct Inner {
     db: Db,
     bus: Bus,
     hub: hub::Hub,
+    /// What this process is called by those that wake one another.
+    process: String,
+    /// Something was committed that the others have not been told of.
+    announced: Notify,
     /// The last event that was fanned out here.
     told: watch::Sender<LogPosition>,
 }
@@ -57,14 +62,18 @@ impl EventLog {
             tracing::warn!(events = foreign, "the event log came from another database server; clients begin anew");
         }
         let end = store::events::settled_end(&mut *db.conn().await?).await?;
-        let (told, _) = watch::channel(end);
-        Ok(Self { inner: Arc::new(Inner { db, bus, hub: hub::Hub::default(), told }) })
+        Ok(Self::new(db, bus, end))
     }
 
     /// A log that appends and is never tailed, for the time before the schema is there.
     pub fn detached(db: Db) -> Self {
-        let (told, _) = watch::channel(LogPosition::default());
-        Self { inner: Arc::new(Inner { db, bus: Bus::Alone, hub: hub::Hub::default(), told }) }
+        Self::new(db, Bus::Alone, LogPosition::default())
+    }
+
+    fn new(db: Db, bus: Bus, end: LogPosition) -> Self {
+        let (told, _) = watch::channel(end);
+        let (hub, process, announced) = (hub::Hub::default(), Uuid::now_v7().to_string(), Notify::new());
+        Self { inner: Arc::new(Inner { db, bus, hub, process, announced, told }) }
     }
 
     /// Appends events on the caller's transaction.
@@ -72,12 +81,18 @@ impl EventLog {
         for event in events {
             store::events::append(conn, event).await?;
         }
-        self.inner.bus.before_commit(conn).await
+        Ok(())
     }
 
-    /// Tells the other processes that something was committed. Never fails: they poll as well.
+    /// Has the other processes told that something was committed, as soon as [`run`](Self::run) gets
+    /// to it. Never fails: they poll as well.
     pub fn announce(&self) {
-        self.inner.bus.after_commit();
+        self.inner.announced.notify_one();
+    }
+
+    /// Tells them at once, for a process that does not run the log.
+    pub async fn announce_now(&self) {
+        self.inner.bus.wake_others(&self.inner.db, &self.inner.process).await;
     }
 
     /// Tails the log until `stop`; runs for the life of the process.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
@@ -22,6 +23,9 @@ const BATCH: i64 = 500;
 const POLL: Duration = Duration::from_secs(1);
 /// The first pause when a wake-up found nothing yet, because an older transaction still runs.
 const FIRST_RETRY: Duration = Duration::from_millis(1);
+/// Between two looks at the log, and between two wake-up calls. What is committed within it is read
+/// together, which keeps a busy server from reading the log for each transaction.
+const PAUSE: Duration = Duration::from_millis(5);
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Events that wait longer than this are worth a line in the log.
 const TOO_LATE: Duration = Duration::from_secs(10);
@@ -33,6 +37,7 @@ pub(super) async fn run(inner: Arc<Inner>, observers: Vec<Observer>, stop: Cance
     tokio::select! {
         () = stop.cancelled() => {}
         () = listening => {}
+        () = announcing(&inner) => {}
         () = tailing => {}
     }
     inner.bus.close().await;
@@ -40,8 +45,18 @@ pub(super) async fn run(inner: Arc<Inner>, observers: Vec<Observer>, stop: Cance
 
 async fn listen(inner: &Inner, woken: &Notify) {
     loop {
-        inner.bus.listen(&inner.db, || woken.notify_one()).await;
+        inner.bus.listen(&inner.db, &inner.process, || woken.notify_one()).await;
         tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+/// Wakes the others once for all that was committed meanwhile: a notification in each transaction
+/// would have them all wait for one another at their commit.
+async fn announcing(inner: &Inner) {
+    loop {
+        inner.announced.notified().await;
+        inner.bus.wake_others(&inner.db, &inner.process).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -50,6 +65,7 @@ async fn tail(inner: &Inner, observers: &[Observer], woken: &Notify) {
     let mut away = false;
     let mut lag = Lag::default();
     loop {
+        let begun = Instant::now();
         match drain(inner, observers, &mut lag).await {
             Ok(0) => {}
             Ok(_) => retry = POLL,
@@ -58,7 +74,10 @@ async fn tail(inner: &Inner, observers: &[Observer], woken: &Notify) {
         }
         away = inner.db.pool_state().connections == 0;
         tokio::select! {
-            () = woken.notified() => retry = FIRST_RETRY,
+            () = woken.notified() => {
+                retry = FIRST_RETRY;
+                tokio::time::sleep_until(begun + PAUSE).await;
+            }
             () = tokio::time::sleep(retry) => retry = (retry * 2).min(POLL),
         }
         if retry == POLL {

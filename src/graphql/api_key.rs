@@ -5,9 +5,10 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::payload::{UserError, outcome};
 use super::user::User;
 use crate::auth::Scope;
@@ -79,14 +80,14 @@ impl ApiKey {
 /// One page of a user's keys.
 ///
 /// Errors: `FORBIDDEN` for others than the user and the owner, and for a key.
-pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<page::Rows<ApiKey>, ApiError> {
+pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<Rows<ApiKey>, ApiError> {
     if !ctx.request().actor.viewer.may_manage_account_of(user_id) {
         let message = "API keys are for the one whose they are and the owner, signed in with a password";
         return Err(ApiError::new(Code::Forbidden, message));
     }
     let page = args.check("api-keys")?;
     let rows = ctx.loaders().api_keys_of_user.load((user_id, page)).await?.unwrap_or_default();
-    Ok(page::connection("api-keys", rows, EmptyFields, |row| (api_keys::key(row), row.id), ApiKey))
+    Ok(Rows::new("api-keys", rows, EmptyFields, |row| (api_keys::key(row), row.id), ApiKey))
 }
 
 /// A key by its id; nothing for who may not see it.

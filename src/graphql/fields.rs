@@ -33,8 +33,18 @@ pub mod resolver_utils {
 
 /// Resolves what is selected of `root`, each field once, in the order of the selection.
 ///
+/// On the heap, so that an object takes no room in the fields that it is below, and its type no
+/// part in theirs: objects refer to one another in circles.
+///
 /// Errors: the first of a field that must not be null.
-pub async fn resolve<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, root: &T) -> ServerResult<Value> {
+pub fn resolve<'a, T: ContainerType + ?Sized>(
+    ctx: &'a ContextSelectionSet<'_>,
+    root: &'a T,
+) -> Pin<Box<dyn Future<Output = ServerResult<Value>> + Send + 'a>> {
+    Box::pin(resolve_selected(ctx, root))
+}
+
+async fn resolve_selected<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, root: &T) -> ServerResult<Value> {
     let mut fields = Vec::with_capacity(ctx.item.node.items.len());
     let merges = ctx.data_opt::<Arc<RequestContext>>().is_none_or(|request| request.merges);
     if merges || !collect::<T>(ctx, &ctx.item.node, &mut fields) {
@@ -72,20 +82,9 @@ pub async fn resolve<T: ContainerType + ?Sized>(ctx: &ContextSelectionSet<'_>, r
     if !waiting.is_empty() {
         finish(waiting, &mut answers).await?;
     }
-    let mut written = Vec::with_capacity(answers.iter().map(|(name, value)| name.len() + length(value)).sum());
+    let mut written = Vec::with_capacity(answers.iter().map(|(name, value)| name.len() + json::length(value)).sum());
     json::write_object(answers.iter().map(|(name, value)| (*name, value)), &mut written);
     Ok(Value::Binary(written.into()))
-}
-
-/// About how long a value is as text.
-fn length(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() + 8,
-        Value::Binary(written) => written.len() + 4,
-        Value::List(values) => values.iter().map(length).sum::<usize>() + 8,
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + length(value)).sum::<usize>() + 8,
-        _ => 16,
-    }
 }
 
 /// A field that has to wait, and its place in the answer.

@@ -30,6 +30,17 @@ pub fn write(value: &Value, json: &mut Vec<u8>) {
     }
 }
 
+/// About how long a value is as text.
+pub fn length(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 8,
+        Value::Binary(written) => written.len() + 4,
+        Value::List(values) => values.iter().map(length).sum::<usize>() + 8,
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + length(value)).sum::<usize>() + 8,
+        _ => 16,
+    }
+}
+
 /// Writes an object; the names are GraphQL's or out of JSON.
 pub fn write_object<'a>(fields: impl Iterator<Item = (&'a Name, &'a Value)>, json: &mut Vec<u8>) {
     json.push(b'{');

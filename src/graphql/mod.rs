@@ -19,6 +19,7 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 mod account;
 mod api_key;
 mod comment;
+mod connection;
 mod context;
 mod fields;
 mod guard;

@@ -1,7 +1,5 @@
-//! Relay pagination: arguments to a checked [`Page`], rows to a connection.
+//! Relay pagination: arguments to a checked [`Page`], and cursors.
 
-use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
-use async_graphql::{ObjectType, OutputType};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
@@ -9,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::services::dates;
-use crate::store::{Key, Page, PageOf, Position};
+use crate::store::{Key, Page, Position};
 
 /// Most rows a page may hold.
 pub const MAX: i32 = 100;
@@ -48,48 +46,8 @@ impl Args {
     }
 }
 
-/// A connection whose cursors are those of rows.
-pub type Rows<Node, Fields = EmptyFields> = Connection<RowCursor, Node, Fields>;
-
-/// A row's place in a list, which becomes a text only where one is asked for.
-pub struct RowCursor {
-    list: &'static str,
-    position: Position,
-}
-
-impl CursorType for RowCursor {
-    type Error = &'static str;
-
-    fn decode_cursor(_: &str) -> Result<Self, Self::Error> {
-        Err("which list a cursor is of is for the list's arguments to say: they are read by `Args::check`")
-    }
-
-    fn encode_cursor(&self) -> String {
-        encode(self.list, &self.position)
-    }
-}
-
-/// A connection out of a page of rows.
-pub fn connection<Row, Node, Fields>(
-    list: &'static str,
-    page: PageOf<Row>,
-    fields: Fields,
-    key: impl Fn(&Row) -> (Key, Uuid),
-    node: impl Fn(Row) -> Node,
-) -> Rows<Node, Fields>
-where
-    Node: OutputType,
-    Fields: ObjectType,
-{
-    let mut connection = Connection::with_additional_fields(page.has_previous, page.has_next, fields);
-    connection.edges.extend(page.rows.into_iter().map(|row| {
-        let (key, id) = key(&row);
-        Edge::<_, _, EmptyFields>::new(RowCursor { list, position: Position { key, id } }, node(row))
-    }));
-    connection
-}
-
-fn encode(list: &str, position: &Position) -> String {
+/// The cursor of a place in a list.
+pub fn encode(list: &str, position: &Position) -> String {
     let key = match &position.key {
         Key::Time(at) => format!("t{}", at.timestamp_micros()),
         Key::Int(number) => format!("i{number}"),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
@@ -54,7 +55,7 @@ impl Series {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
+    ) -> Result<Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Series, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -95,17 +96,11 @@ impl SeriesQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Series, SeriesTotals>, ApiError> {
+    ) -> Result<Rows<Series, SeriesTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("series")?;
         let request = ctx.request();
         let rows = series::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;
-        Ok(page::connection(
-            "series",
-            rows,
-            SeriesTotals,
-            |row| (series::key(row), row.id),
-            |row| Series(Arc::new(row)),
-        ))
+        Ok(Rows::new("series", rows, SeriesTotals, |row| (series::key(row), row.id), |row| Series(Arc::new(row))))
     }
 }
 

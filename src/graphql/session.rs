@@ -5,8 +5,9 @@ use async_graphql::{Context, Object};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::connection::Rows;
 use super::context::ContextExt;
-use super::page::{self, Args};
+use super::page::Args;
 use crate::error::{ApiError, Code};
 use crate::store::sessions::{self, SessionRow};
 
@@ -35,12 +36,12 @@ impl Session {
 /// One page of a user's sessions.
 ///
 /// Errors: `FORBIDDEN` for others than the user and the owner, and for a key.
-pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<page::Rows<Session>, ApiError> {
+pub async fn of_user(ctx: &Context<'_>, user_id: Uuid, args: Args) -> Result<Rows<Session>, ApiError> {
     if !ctx.request().actor.viewer.may_manage_account_of(user_id) {
         let message = "sessions are for the one whose they are and the owner, signed in with a password";
         return Err(ApiError::new(Code::Forbidden, message));
     }
     let page = args.check("sessions")?;
     let rows = ctx.loaders().sessions_of_user.load((user_id, page)).await?.unwrap_or_default();
-    Ok(page::connection("sessions", rows, EmptyFields, |row| (sessions::key(row), row.id), Session))
+    Ok(Rows::new("sessions", rows, EmptyFields, |row| (sessions::key(row), row.id), Session))
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::payload::{UserError, outcome};
 use super::post::{self, Post, PostTotals};
 use crate::error::ApiError;
@@ -49,7 +50,7 @@ impl Tag {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
+    ) -> Result<Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Tag, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -90,11 +91,11 @@ impl TagQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Tag, TagTotals>, ApiError> {
+    ) -> Result<Rows<Tag, TagTotals>, ApiError> {
         let page = Args { first, after, last, before }.check("tags")?;
         let request = ctx.request();
         let rows = tags::page(&mut *request.services.db.conn().await?, &page, request.sight()).await?;
-        Ok(page::connection("tags", rows, TagTotals, |row| (tags::key(row), row.id), |row| Tag(Arc::new(row))))
+        Ok(Rows::new("tags", rows, TagTotals, |row| (tags::key(row), row.id), |row| Tag(Arc::new(row))))
     }
 }
 

@@ -6,9 +6,10 @@ use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, Simp
 use chrono::{DateTime, Utc};
 
 use super::api_key::{self, ApiKey};
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::payload::{UserError, maybe, outcome};
 use super::post::{self, Post, PostTotals};
 use super::session::{self, Session};
@@ -90,7 +91,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
+    ) -> Result<Rows<Post, PostTotals>, ApiError> {
         post::under(ctx, PostParent::Author, self.0.id, Args { first, after, last, before }).await
     }
 
@@ -103,7 +104,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<ApiKey>, ApiError> {
+    ) -> Result<Rows<ApiKey>, ApiError> {
         Box::pin(api_key::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 
@@ -116,7 +117,7 @@ impl User {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Session>, ApiError> {
+    ) -> Result<Rows<Session>, ApiError> {
         Box::pin(session::of_user(ctx, self.0.id, Args { first, after, last, before })).await
     }
 }
@@ -164,14 +165,14 @@ impl UserQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<User, UserTotals>, ApiError> {
+    ) -> Result<Rows<User, UserTotals>, ApiError> {
         let request = ctx.request();
         let role = role.map(Role::from);
         let page = Args { first, after, last, before }.check("users")?;
         let rows = users::page(&mut *request.services.db.conn().await?, role, &page, request.sight()).await?;
         let rows = rows.map(Arc::new);
         request.loaders().user.prime(&rows.rows, |row| row.id).await;
-        Ok(page::connection("users", rows, UserTotals(role), |row| (users::key(row), row.id), User))
+        Ok(Rows::new("users", rows, UserTotals(role), |row| (users::key(row), row.id), User))
     }
 }
 

@@ -245,7 +245,7 @@ pub fn never_ran(response: &Response) -> bool {
 
 /// The answer in JSON, as the specification spells it: no `data` for what did not begin.
 pub fn answer(response: &Response) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
+    let mut text = Vec::with_capacity(128 + json::length(&response.data));
     text.push(b'{');
     let mut entry = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
         if text.len() > 1 {

@@ -90,10 +90,11 @@ async fn establish(
     }
 }
 
-/// A connection of its own that only listens; every notification on `channel` calls `wake`.
+/// A connection of its own that only listens; every notification on `channel` calls `wake`
+/// with what it says.
 ///
 /// Returns when the connection is lost. Server mode only.
-pub(super) async fn listen(url: &str, channel: &str, wake: impl Fn()) -> Result<(), DbError> {
+pub(super) async fn listen(url: &str, channel: &str, wake: impl Fn(&str)) -> Result<(), DbError> {
     let tls = MakeRustlsConnect::new((*tls_config()).clone());
     let (client, mut connection) =
         server_config(url)?.connect(tls).await.map_err(|e| DbError::Unavailable(e.to_string()))?;
@@ -105,8 +106,8 @@ pub(super) async fn listen(url: &str, channel: &str, wake: impl Fn()) -> Result<
     let reading = async move {
         use futures_util::StreamExt;
         while let Some(message) = messages.next().await {
-            if let AsyncMessage::Notification(_) = message? {
-                wake();
+            if let AsyncMessage::Notification(message) = message? {
+                wake(message.payload());
             }
         }
         Ok(())

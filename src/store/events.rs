@@ -250,15 +250,15 @@ pub async fn prune(conn: &mut Conn, before: DateTime<Utc>) -> Result<usize, DbEr
     Ok(forget.execute(conn).await?)
 }
 
-/// Tells the other processes on the same Postgres, at the commit of the caller's transaction.
-pub async fn notify(conn: &mut Conn) -> Result<(), DbError> {
-    diesel::select(pg_notify(CHANNEL, "")).execute(conn).await?;
+/// Tells all processes on the same Postgres that one has committed something.
+pub async fn notify(conn: &mut Conn, process: &str) -> Result<(), DbError> {
+    diesel::select(pg_notify(CHANNEL, process)).execute(conn).await?;
     Ok(())
 }
 
-/// Waits for the other processes' [`notify`] and calls `wake` for each. Returns when the
+/// Waits for [`notify`], of other processes and of this one, and calls `wake` with who it was. Returns when the
 /// connection is lost; an embedded database has no other processes, so there it never returns.
-pub async fn listen(db: &Db, wake: impl Fn()) -> Result<(), DbError> {
+pub async fn listen(db: &Db, wake: impl Fn(&str)) -> Result<(), DbError> {
     match db.backend() {
         Backend::Server { url } => connect::listen(url, CHANNEL, wake).await,
         #[cfg(feature = "embedded")]

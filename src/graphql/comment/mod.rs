@@ -6,9 +6,10 @@ use async_graphql::{Context, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::post::Post;
 use super::user::User;
 use crate::error::ApiError;
@@ -115,7 +116,7 @@ impl Comment {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
+    ) -> Result<Rows<Comment, CommentTotals>, ApiError> {
         under(ctx, CommentParent::Comment, self.0.id, order_by, Args { first, after, last, before }).await
     }
 }
@@ -149,7 +150,7 @@ pub async fn under(
     id: Uuid,
     order: CommentOrder,
     args: Args,
-) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
+) -> Result<Rows<Comment, CommentTotals>, ApiError> {
     let list = match order {
         CommentOrder::OldestFirst => "comments-old",
         CommentOrder::NewestFirst => "comments-new",
@@ -159,5 +160,5 @@ pub async fn under(
     let rows = loaders.comments_under.load((parent, id, order.into(), page)).await?.unwrap_or_default();
     loaders.comment.prime(&rows.rows, |row| row.id).await;
     let key = |row: &Arc<CommentRow>| (comments::key(row), row.id);
-    Ok(page::connection(list, rows, CommentTotals::Under(parent, id), key, Comment))
+    Ok(Rows::new(list, rows, CommentTotals::Under(parent, id), key, Comment))
 }

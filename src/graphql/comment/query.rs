@@ -6,8 +6,9 @@ use async_graphql::{Context, Object};
 
 use super::{Comment, CommentStatus, CommentTotals};
 use crate::error::ApiError;
+use crate::graphql::connection::Rows;
 use crate::graphql::context::ContextExt;
-use crate::graphql::page::{self, Args};
+use crate::graphql::page::Args;
 use crate::store::comments;
 
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl CommentQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
+    ) -> Result<Rows<Comment, CommentTotals>, ApiError> {
         let request = ctx.request();
         let status = status.map(comments::CommentStatus::from);
         let page = Args { first, after, last, before }.check("comments")?;
@@ -33,6 +34,6 @@ impl CommentQuery {
         let rows = rows.map(Arc::new);
         request.loaders().comment.prime(&rows.rows, |row| row.id).await;
         let key = |row: &Arc<comments::CommentRow>| (comments::key(row), row.id);
-        Ok(page::connection("comments", rows, CommentTotals::OfSite(status), key, Comment))
+        Ok(Rows::new("comments", rows, CommentTotals::OfSite(status), key, Comment))
     }
 }

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::comment::{self, Comment, CommentOrder, CommentTotals};
+use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
-use super::page::{self, Args};
+use super::page::Args;
 use super::reaction::{ReactionCount, ReactionKind};
 use super::series::Series;
 use super::tag::Tag;
@@ -222,7 +223,7 @@ impl Post {
         last: Option<i32>,
         before: Option<String>,
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
-    ) -> Result<page::Rows<Comment, CommentTotals>, ApiError> {
+    ) -> Result<Rows<Comment, CommentTotals>, ApiError> {
         comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
     }
 
@@ -246,7 +247,7 @@ impl Post {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Revision>, ApiError> {
+    ) -> Result<Rows<Revision>, ApiError> {
         revision::of_post(ctx, self.0.id, Args { first, after, last, before }).await
     }
 }
@@ -296,7 +297,7 @@ pub async fn under(
     parent: PostParent,
     id: Uuid,
     args: Args,
-) -> Result<page::Rows<Post, PostTotals>, ApiError> {
+) -> Result<Rows<Post, PostTotals>, ApiError> {
     let list = match parent {
         PostParent::Author => "posts-author",
         PostParent::Tag => "posts-tag",
@@ -307,5 +308,5 @@ pub async fn under(
     let rows = loaders.posts_under.load((parent, id, page)).await?.unwrap_or_default();
     loaders.post.prime(&rows.rows, |row| row.id).await;
     let key = |row: &Arc<PostRow>| (posts::key_under(row, parent), row.id);
-    Ok(page::connection(list, rows, PostTotals::Under(parent, id), key, Post))
+    Ok(Rows::new(list, rows, PostTotals::Under(parent, id), key, Post))
 }

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::{Post, PostKind, PostStatus, PostTotals};
 use crate::error::ApiError;
+use crate::graphql::connection::Rows;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
-use crate::graphql::page::{self, Args};
+use crate::graphql::page::Args;
 use crate::services::{caching, dates};
 use crate::store::posts::{self, PostFilter, PostRow};
 
@@ -109,7 +110,7 @@ impl PostQuery {
         after: Option<String>,
         last: Option<i32>,
         before: Option<String>,
-    ) -> Result<page::Rows<Post, PostTotals>, ApiError> {
+    ) -> Result<Rows<Post, PostTotals>, ApiError> {
         let request = ctx.request();
         let list = match order_by {
             PostOrder::NewestFirst => "posts-new",
@@ -123,7 +124,7 @@ impl PostQuery {
         let rows = rows.map(Arc::new);
         request.loaders().post.prime(&rows.rows, |row| row.id).await;
         let key = |row: &Arc<PostRow>| (posts::key(row, order), row.id);
-        Ok(page::connection(list, rows, PostTotals::Matching(filter), key, Post))
+        Ok(Rows::new(list, rows, PostTotals::Matching(filter), key, Post))
     }
 }
 

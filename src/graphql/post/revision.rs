@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::Post;
 use crate::error::{ApiError, Code};
+use crate::graphql::connection::Rows;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
-use crate::graphql::page::{self, Args};
+use crate::graphql::page::Args;
 use crate::graphql::user::User;
 use crate::store::Sight;
 use crate::store::revisions::{self, RevisionRow};
@@ -56,12 +57,12 @@ impl Revision {
 }
 
 /// One page of a post's revisions.
-pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<page::Rows<Revision>, ApiError> {
+pub async fn of_post(ctx: &Context<'_>, post_id: Uuid, args: Args) -> Result<Rows<Revision>, ApiError> {
     if ctx.request().sight() != Sight::Everything {
         return Err(ApiError::new(Code::Forbidden, "revisions are for the owner and editors"));
     }
     let page = args.check("revisions")?;
     let rows = ctx.loaders().revisions_of_post.load((post_id, page)).await?.unwrap_or_default();
     let fields = async_graphql::connection::EmptyFields;
-    Ok(page::connection("revisions", rows, fields, |row| (revisions::key(row), row.id), Revision))
+    Ok(Rows::new("revisions", rows, fields, |row| (revisions::key(row), row.id), Revision))
 }

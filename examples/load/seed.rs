@@ -1,0 +1,26 @@
+//! Filling the database.
+
+use anyhow::{Context, Result, bail};
+use tokio_postgres::NoTls;
+
+const SEED: &str = include_str!("seed.sql");
+
+/// Fills a database that `inkstone migrate up` has prepared.
+///
+/// Errors: it cannot be reached, has no tables yet, or holds posts already.
+pub async fn seed(url: &str) -> Result<()> {
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.context("the database cannot be reached (TLS is not spoken here)")?;
+    tokio::spawn(connection);
+    let posts = client.query_one("SELECT count(*) FROM posts", &[]).await;
+    let posts: i64 = posts.context("the tables cannot be read: run `inkstone migrate up` first")?.get(0);
+    if posts > 0 {
+        bail!("the database holds {posts} posts: give one that is empty");
+    }
+    client.batch_execute(SEED).await.context("seeding failed, and nothing was kept")?;
+    for table in ["users", "posts", "comments", "reactions"] {
+        let count: i64 = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0);
+        println!("{count:>8} {table}");
+    }
+    Ok(())
+}
