@@ -14,8 +14,7 @@ use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
 use inkstone::services::{Actor, demo, exporting, profiles};
 use inkstone::store::{migrations, users};
-use inkstone::{graphql, telemetry};
-use tokio::net::TcpListener;
+use inkstone::{graphql, http, telemetry};
 use tokio_util::sync::CancellationToken;
 
 // glibc's allocator gives pages back at every chance, which costs more than it saves here.
@@ -87,7 +86,7 @@ async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Resul
     let stop = stop_signal()?;
     let scheme = if app::serves_https(&config)? { "https" } else { "http" };
     // First of all, so that a port that is taken is told before anything is changed.
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+    let listener = http::server::listen(config.listen).with_context(|| {
         format!("cannot listen on {}: is another program there? Choose another address with --listen", config.listen)
     })?;
     let address = listener.local_addr()?;

@@ -13,7 +13,7 @@ use crate::cache::{CacheSettings, Limiter};
 use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
-use crate::http::{self, Documents, HttpState, Limits, RateLimit, Responses, Streams, Trusted};
+use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Streams, Trusted};
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -55,6 +55,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         limits: Limits {
             query_timeout: config.query_timeout_ms.millis(),
             max_body_bytes: config.max_body_bytes.as_usize(),
+            body_room: BodyRoom::new(config.max_body_bytes.as_usize()),
             body_timeout: config.body_timeout_ms.millis(),
             max_batch: config.max_batch_size.as_usize(),
             introspection: config.introspection,

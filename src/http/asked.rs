@@ -5,24 +5,17 @@
 //! former.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_graphql::{Request, Value, Variables, value};
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Query;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use futures_util::StreamExt;
 use serde::Deserialize;
 
-use super::Limits;
 use super::documents::PERSISTED;
+use super::{Limits, body};
 use crate::error::ApiError;
-
-/// What of a body that is too large is still read, so that the client gets to read why it was
-/// refused: one that only writes would see a broken connection.
-const DISCARD_BYTES: usize = 32 << 20;
-const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A request as it is spelled in JSON.
 #[derive(Deserialize)]
@@ -72,17 +65,18 @@ pub async fn from_body(limits: &Limits, headers: &HeaderMap, body: Body) -> Resu
         let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
     }
-    let body = read(limits, body).await?;
+    let held = body::read(limits, body).await?;
+    let body = held.bytes();
     let refuse = |error: String| {
         let message =
             format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
         (StatusCode::BAD_REQUEST, ApiError::bad_input(message))
     };
     if body.trim_ascii_start().first() != Some(&b'[') {
-        let wire: Wire = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+        let wire: Wire = serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
         return with_document(wire).map(|request| Asked::One(Box::new(request))).map_err(refuse);
     }
-    let several: Vec<Wire> = serde_json::from_slice(&body).map_err(|error| refuse(error.to_string()))?;
+    let several: Vec<Wire> = serde_json::from_slice(body).map_err(|error| refuse(error.to_string()))?;
     match several.len() {
         0 => Err(refuse("the list is empty".into())),
         sent if sent > limits.max_batch => {
@@ -108,51 +102,6 @@ pub async fn one_from_body(
             Err((StatusCode::BAD_REQUEST, ApiError::bad_input(message)))
         }
     }
-}
-
-async fn read(limits: &Limits, body: Body) -> Result<Bytes, (StatusCode, ApiError)> {
-    let reading = collect(body, limits.max_body_bytes);
-    let refuse = |status, message: String| Err((status, ApiError::bad_input(message)));
-    match tokio::time::timeout(limits.body_timeout, reading).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => {
-            let most = limits.max_body_bytes;
-            let message = format!("the body is larger than {most} bytes: send less at once");
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, message)
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a body broke off");
-            refuse(StatusCode::BAD_REQUEST, "the body did not arrive whole: send it again".into())
-        }
-        Err(_) => {
-            let wait = limits.body_timeout.as_millis();
-            refuse(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {wait} ms: send it again"))
-        }
-    }
-}
-
-/// `None` if there is more than `most` bytes.
-async fn collect(body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut parts = body.into_data_stream();
-    let mut whole = Vec::new();
-    while let Some(part) = parts.next().await {
-        let part = part?;
-        if whole.len() + part.len() > most {
-            let mut discarded = part.len();
-            let discarding = async {
-                while let Some(Ok(part)) = parts.next().await {
-                    discarded += part.len();
-                    if discarded > DISCARD_BYTES {
-                        break;
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(DISCARD_TIME, discarding).await;
-            return Ok(None);
-        }
-        whole.extend_from_slice(&part);
-    }
-    Ok(Some(whole.into()))
 }
 
 /// An operation out of the query string of an address.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, FromRequestParts, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -27,9 +28,14 @@ const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(10);
 pub fn routes() -> Router<Arc<HttpState>> {
     let formats = Format::ALL.into_iter().fold(Router::new(), |router, format| {
         let of_site = async move |asked: Asked| asked.feed(Scope::Everything, format).await;
-        let of_tag = async move |Path(slug): Path<String>, asked: Asked| asked.feed(Scope::Tag(slug), format).await;
-        let of_language =
-            async move |Path(language): Path<String>, asked: Asked| asked.feed(Scope::Language(language), format).await;
+        let of_tag = async move |slug: Named, asked: Asked| match slug {
+            Ok(Path(slug)) => asked.feed(Scope::Tag(slug), format).await,
+            Err(rejection) => asked.unreadable(&rejection),
+        };
+        let of_language = async move |language: Named, asked: Asked| match language {
+            Ok(Path(language)) => asked.feed(Scope::Language(language), format).await,
+            Err(rejection) => asked.unreadable(&rejection),
+        };
         let file = format.file();
         router
             .route(&format!("/{file}"), get(of_site))
@@ -38,6 +44,9 @@ pub fn routes() -> Router<Arc<HttpState>> {
     });
     formats.route("/sitemap.xml", get(sitemap)).route("/robots.txt", get(robots))
 }
+
+/// What the address names, which may be no text.
+type Named = Result<Path<String>, PathRejection>;
 
 /// A request for a document.
 #[derive(FromRequestParts)]
@@ -55,6 +64,12 @@ impl Asked {
         let (services, statements) = self.counted();
         let found = feeds::feed(&services, &self.state.addresses, &scope, format).await;
         self.answer(found, &format!("{}; charset=utf-8", format.media_type()), &statements)
+    }
+
+    fn unreadable(&self, rejection: &PathRejection) -> Response {
+        let told = rejection.body_text();
+        let error = ApiError::bad_input(format!("the address cannot be read ({told}): write it in UTF-8"));
+        graphql::refuse(&error, StatusCode::BAD_REQUEST, &self.request_id)
     }
 
     /// The services, and how many statements they send.

@@ -17,7 +17,6 @@ use super::asked::{self, Asked};
 use super::execute::{self, Admission, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
 use super::{HttpState, multipart, responses, sse, viewer, websocket};
-use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
 use crate::store::StatementCount;
@@ -57,7 +56,7 @@ pub async fn get(
     }
     match asked::from_address(&parts.uri) {
         Ok(request) => call.get(request, key).await,
-        Err(error) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+        Err(error) => call.at_a_price(refuse(&error, StatusCode::BAD_REQUEST, &request_id)).await,
     }
 }
 
@@ -73,7 +72,7 @@ pub async fn post(
     match asked::from_body(&state.limits, &headers, body).await {
         Ok(Asked::One(request)) => call.post(*request).await,
         Ok(Asked::Several(requests)) => call.batch(requests).await,
-        Err((status, error)) => unread(&error, status, &request_id),
+        Err((status, error)) => call.at_a_price(unread(&error, status, &request_id)).await,
     }
 }
 
@@ -227,12 +226,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What comes to no operation is not free: another answer when it cannot be paid for.
     async fn at_a_price(&self, answer: response::Response) -> response::Response {
-        match self.state.rate.spend(&Viewer::anonymous(), self.address, 0).await {
-            Ok(_) => answer,
-            Err(overdrawn) => overdrawn.respond(self.request_id),
-        }
+        self.state.rate.charge(self.address, answer, self.request_id).await
     }
 
     fn respond(&self, response: &Response) -> response::Response {
@@ -304,7 +299,8 @@ pub fn refuse(error: &ApiError, status: StatusCode, request_id: &RequestId) -> r
 /// The same for a body that was not read to its end, after which a connection is of no use.
 pub fn unread(error: &ApiError, status: StatusCode, request_id: &RequestId) -> response::Response {
     let mut refusal = refuse(error, status, request_id);
-    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+    let given_up = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE];
+    if given_up.contains(&status) {
         refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     refusal

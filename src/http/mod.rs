@@ -1,6 +1,6 @@
 //! HTTP: routes, and how requests become GraphQL operations.
 //!
-//! `asked.rs` reads requests, `documents.rs` finds what they name, `graphql.rs` answers them,
+//! `body.rs` and `asked.rs` read requests, `documents.rs` finds what they name, `graphql.rs` answers them,
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
 //! subscriptions, `operations.rs` those of one connection, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs read, `rest/` plain
@@ -26,6 +26,7 @@ use crate::services::feeds::Addresses;
 use crate::telemetry::Telemetry;
 
 mod asked;
+mod body;
 mod conditional;
 mod documents;
 mod execute;
@@ -44,6 +45,7 @@ mod sse;
 mod viewer;
 mod websocket;
 
+pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
 pub use layers::Surroundings;
 pub use rate::RateLimit;
@@ -93,6 +95,8 @@ impl HttpState {
 pub struct Limits {
     pub query_timeout: Duration,
     pub max_body_bytes: usize,
+    /// For the bodies that are being read.
+    pub body_room: BodyRoom,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// Operations in one request.

@@ -47,6 +47,14 @@ impl RateLimit {
         let taken = self.limiter.take(&account, quota, REQUEST.saturating_add(cost)).await;
         if taken.allowed { Ok(Spent(Some((quota, taken)))) } else { Err(Overdrawn(quota, taken)) }
     }
+
+    /// What comes to no operation is not free: another answer when it cannot be paid for.
+    pub async fn charge(&self, address: ClientAddress, answer: Response, request_id: &RequestId) -> Response {
+        match self.spend(&Viewer::anonymous(), address, 0).await {
+            Ok(_) => answer,
+            Err(overdrawn) => overdrawn.respond(request_id),
+        }
+    }
 }
 
 /// Networks of one customer share an account: with IPv6 each has as many addresses as it likes.

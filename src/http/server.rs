@@ -23,12 +23,15 @@ use hyper_util::rt::TokioTimer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// Until a connection of HTTP/2 that says nothing is asked whether it is there, and until it answers.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Connections that the system holds until they are accepted. What comes beyond that waits for a
+/// second, and so does who only reads, when many come at once.
+const BACKLOG: u32 = 4096;
 /// Requests on one connection of HTTP/2 at a time.
 const MAX_STREAMS: u32 = 100;
 /// The head of a request.
@@ -68,26 +71,44 @@ pub enum TlsError {
 #[cfg(unix)]
 const OTHER_FILES: u64 = 512;
 
+/// Listens on an address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    // A server that starts again does not wait for the connections of the one before; elsewhere
+    // this would let two programs have one port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Lets the process have a file open for each connection, as far as the system allows; many allow
-/// 1,024 unless asked.
+/// 1,024 unless asked. How many connections there is room for.
 #[cfg(unix)]
-fn allow_files(connections: usize) {
+fn allow_files(connections: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = OTHER_FILES + connections as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    if current.is_none_or(|current| current >= wanted) {
-        return;
-    }
+    let Some(current) = current.filter(|current| *current < wanted) else { return connections };
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
-    if raised.is_err() || allowed < wanted {
-        let open_files = current.filter(|_| raised.is_err()).unwrap_or(allowed);
+    let open_files = if raised.is_ok() { allowed } else { current };
+    let connections = connections.min(connections_within(open_files));
+    if open_files < wanted {
         tracing::warn!(
             open_files,
             wanted,
+            connections,
             "the system allows fewer open files than max_connections needs: raise `ulimit -n`"
         );
     }
+    connections
+}
+
+/// How many connections leave enough files to the rest of the process.
+#[cfg(unix)]
+fn connections_within(open_files: u64) -> usize {
+    usize::try_from(open_files.saturating_sub(OTHER_FILES).max(open_files / 2)).unwrap_or(usize::MAX)
 }
 
 /// Serves until `stop`, then lets running requests finish.
@@ -95,8 +116,10 @@ fn allow_files(connections: usize) {
 /// Errors: the files of TLS, at the beginning; the socket.
 pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    allow_files(how.max_connections);
-    let bounded = Bounded(Arc::new(Semaphore::new(how.max_connections)));
+    let connections = allow_files(how.max_connections);
+    #[cfg(not(unix))]
+    let connections = how.max_connections;
+    let bounded = Bounded(Arc::new(Semaphore::new(connections)));
     let server = axum_server::from_tcp(listener.into_std()?)?;
     match &how.tls {
         None => run(server.acceptor(bounded), router, &how, stop).await,
@@ -248,5 +271,17 @@ impl AsyncWrite for Held {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::connections_within;
+
+    #[test]
+    fn connections_leave_files_to_the_database() {
+        for (open_files, connections) in [(100_512, 100_000), (20_000, 19_488), (1024, 512), (600, 300), (0, 0)] {
+            assert_eq!(connections_within(open_files), connections, "of {open_files} open files");
+        }
     }
 }

@@ -48,7 +48,10 @@ pub async fn get(
     }
     match asked::from_address(&uri) {
         Ok(request) => open(state, headers, request, request_id, address, true).await,
-        Err(error) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+        Err(error) => {
+            let refusal = refuse(&error, StatusCode::BAD_REQUEST, &request_id);
+            state.rate.charge(address, refusal, &request_id).await
+        }
     }
 }
 
@@ -63,7 +66,9 @@ pub async fn post(
 ) -> Response {
     let request = match asked::one_from_body(&state.limits, &headers, body).await {
         Ok(request) => request,
-        Err((status, error)) => return unread(&error, status, &request_id),
+        Err((status, error)) => {
+            return state.rate.charge(address, unread(&error, status, &request_id), &request_id).await;
+        }
     };
     match single::token(&headers, &uri) {
         Some(token) => single::begin(state, headers, request, token, request_id, address).await,

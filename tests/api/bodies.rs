@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::support::live::PATIENCE;
 use crate::support::{TestApp, code, data};
 
 async fn post(app: &TestApp, body: String) -> (u16, Value) {
@@ -71,4 +72,59 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("300 ms"), "it tells the limit: {answer}");
     assert!(begun.elapsed() >= Duration::from_millis(290), "it was waited for");
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_take_no_more_room_than_there_is() {
+    // Room for 128 of them.
+    let app = TestApp::start_with(&[("max_body_bytes", "65536"), ("body_timeout_ms", "60000")]).await;
+    let head = "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 65536\r\n\r\n";
+    let begun = format!("{head}{}", " ".repeat(65_535));
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut slow = TcpStream::connect(app.base.trim_start_matches("http://")).await.expect("a connection");
+        // One that is refused may be cut while it sends.
+        let _ = slow.write_all(begun.as_bytes()).await;
+        held.push(slow);
+    }
+    let refused = async {
+        loop {
+            let (status, answer) = post(&app, json!({ "query": "x".repeat(60_000) }).to_string()).await;
+            if status == 503 {
+                return answer;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("there should be no room for one more");
+    assert_eq!(code(&refused), "OVERLOADED");
+    assert_eq!(post(&app, json!({ "query": "{ __typename }" }).to_string()).await.0, 200, "a small one needs no room");
+    drop(held);
+    let served = async {
+        while post(&app, json!({ "query": "{ __typename }", "x": "x".repeat(60_000) }).to_string()).await.0 != 200 {}
+    };
+    tokio::time::timeout(PATIENCE, served).await.expect("the room comes back when the clients are gone");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_not_free() {
+    for (path, body) in [
+        ("/graphql", Some("{")),
+        ("/graphql/stream", Some("{")),
+        ("/graphql?query=", None),
+        ("/graphql/stream?query=", None),
+    ] {
+        let app = TestApp::start_with(&[("rate_limit_per_minute", "100")]).await;
+        let address = format!("{}{path}", app.base);
+        let mut told = Vec::new();
+        // Ten of ten points are within a hundred, and points come back slowly.
+        while !told.contains(&429) && told.len() < 100 {
+            let request = match body {
+                Some(body) => app.http.post(&address).header("content-type", "application/json").body(body),
+                None => app.http.get(&address),
+            };
+            told.push(request.send().await.expect("the server answers").status().as_u16());
+        }
+        assert_eq!(told[..10], [400; 10], "{path} is refused for what it is first");
+        assert_eq!(told.last(), Some(&429), "{path} costs as any other request does");
+    }
 }

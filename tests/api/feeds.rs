@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, data, on_real_servers};
+use crate::support::{TestApp, code, data, on_real_servers};
 
 const SITE: (&str, &str) = ("public_url", "https://ink.example");
 const FILES: [(&str, &str); 3] = [
@@ -338,5 +338,16 @@ async fn the_other_server_shows_it_soon() {
                 assert!(since.elapsed() < Duration::from_secs(2), "the other server should show {title:?} by now");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_refused_as_everything_is() {
+    let app = TestApp::start().await;
+    for path in ["/%ff/feed.xml", "/tags/%ff/atom.xml"] {
+        let refused = get(&app, path, &[]).await;
+        assert_eq!(refused.status(), 400, "{path}");
+        let refused: Value = refused.json().await.expect("an error in JSON, as of every route");
+        assert_eq!(code(&refused), "BAD_USER_INPUT", "{path}: {refused:#}");
     }
 }

@@ -12,12 +12,12 @@ use chrono::Utc;
 use inkstone::app::{self, App};
 use inkstone::auth::Viewer;
 use inkstone::config::{Config, Given, Source};
+use inkstone::http::server;
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::{Actor, Services, demo};
 use inkstone::store::users::Role;
 use inkstone::telemetry;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub mod database;
@@ -142,7 +142,7 @@ impl TestApp {
         let config = config(&database.settings(), own);
         let telemetry = telemetry::init(&std::env::var("TEST_LOG").unwrap_or_else(|_| "error".into()), false);
         let telemetry = telemetry.expect("telemetry is set up once a process");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = server::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("its address"));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
