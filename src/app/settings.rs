@@ -13,7 +13,7 @@ use crate::cache::{CacheSettings, Limiter};
 use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
-use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Streams, Trusted};
+use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -69,6 +69,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         addresses: addresses(config),
         stopping,
         subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
+        shared: Shared::default(),
         streams: Streams::default(),
     })
 }

@@ -11,9 +11,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType as Parsed,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType as Parsed, Selection,
 };
-use async_graphql::{Name, Request, ServerError, Value};
+use async_graphql::{Name, Request, ServerError, Value, Variables};
 use moka::sync::Cache;
 
 use crate::error::Code;
@@ -85,6 +85,8 @@ pub struct Admitted {
     pub valid: bool,
     /// Objects are selected in several places that belong together.
     pub merges: bool,
+    /// A subscription that goes on from now and tells everybody with the same rights the same.
+    pub shareable: bool,
     document: Arc<Document>,
 }
 
@@ -141,7 +143,8 @@ impl Guard {
         request.set_parsed_query(if valid { alone(parsed, name.as_deref()) } else { parsed.clone() });
         let merges = *document.merges.get_or_init(|| merging::merges(&document.parsed));
         let looks_at_schema = measure.schema_looks > 0;
-        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema, valid, merges, document })
+        let shareable = kind == OperationType::Subscription && shareable(operation, &request.variables);
+        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema, valid, merges, shareable, document })
     }
 
     fn document(&self, text: &str) -> Result<Arc<Document>, ServerError> {
@@ -209,6 +212,23 @@ fn chosen<'a>(
     let shown: String = name.unwrap_or_default().chars().take(64).collect();
     found.map(|(name, operation)| (name, &operation.node)).ok_or_else(|| {
         refused(format!("the document holds no operation of the name {shown:?}: correct `operationName`"))
+    })
+}
+
+/// Subscriptions that do nothing but tell of events. (`viewerCount` counts who hears it.)
+const TELLING: [&str; 3] = ["commentAdded", "postPublished", "reactionCountsChanged"];
+
+/// True if nobody's own place in the log is asked for.
+fn shareable(operation: &OperationDefinition, variables: &Variables) -> bool {
+    let variable = |name: Name| {
+        let definition = operation.variable_definitions.iter().find(|it| it.node.name.node == name);
+        let default = definition.and_then(|definition| definition.node.default_value.as_ref());
+        Ok::<_, ()>(variables.get(&name).or(default.map(|default| &default.node)).cloned().unwrap_or_default())
+    };
+    operation.selection_set.node.items.iter().all(|selection| {
+        let Selection::Field(field) = &selection.node else { return false };
+        let after = field.node.get_argument("after").map(|after| after.node.clone().into_const_with(variable));
+        TELLING.contains(&field.node.name.node.as_str()) && matches!(after, None | Some(Ok(Value::Null)))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Values as JSON text.
 //!
-//! An object that [`super::fields`] resolves is text already: it is written once, where it is
+//! An object that `super::fields` resolves is text already: it is written once, where it is
 //! resolved, and copied from there on. It travels as [`Value::Binary`], which nothing else in this
 //! schema makes.
 

@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use serde::Serialize;
 
-use super::HttpState;
 use super::layers::ClientAddress;
 use super::rate::{Overdrawn, Spent};
+use super::{HttpState, shared};
 use crate::auth::Viewer;
 use crate::config::Introspection;
 use crate::error::{ApiError, Code};
@@ -22,6 +22,7 @@ use crate::store::Sight;
 use crate::telemetry::metrics::{self, OperationType, Outcome};
 
 /// Who asks, when, and from where on in the event log.
+#[derive(Clone)]
 pub struct Asking {
     pub viewer: Viewer,
     pub now: DateTime<Utc>,
@@ -185,27 +186,66 @@ pub async fn once(
     (response, context)
 }
 
-/// Answers any operation as a stream: one response for a query, one an event for a subscription.
-/// Each response comes with the cursor of its event.
+/// What a stream tells at a time.
+#[derive(Clone)]
+pub struct Told {
+    /// The answer in JSON.
+    pub answer: Arc<str>,
+    /// Of an operation that could not begin: its errors, in JSON. They are all that is told of it.
+    pub refused: Option<Arc<str>>,
+    /// The place of the event in the log.
+    pub cursor: Option<Cursor>,
+    outcome: Outcome,
+    never_ran: bool,
+}
+
+impl Told {
+    pub fn new(response: &Response, cursor: Option<Cursor>) -> Self {
+        let mut errors = Vec::new();
+        if response.data == Value::Null && response.is_err() {
+            write(&response.errors, &mut errors);
+        }
+        let refused = (!errors.is_empty()).then(|| text(errors));
+        let (outcome, never_ran) = (outcome(response), never_ran(response));
+        Self { answer: text(answer(response)), refused, cursor, outcome, never_ran }
+    }
+}
+
+fn text(json: Vec<u8>) -> Arc<str> {
+    String::from_utf8(json).expect("JSON is UTF-8").into()
+}
+
+/// Answers any operation as a stream: one answer for a query, one an event for a subscription.
 pub fn stream(
     state: Arc<HttpState>,
     asking: Asking,
     request: Request,
     admission: Admission,
-) -> BoxStream<'static, (Response, Option<Cursor>)> {
+) -> BoxStream<'static, Told> {
     if admission.operation.kind != OperationType::Subscription {
-        let answer = async move { (once(&state, &asking, request, admission).await.0, None) };
+        let answer = async move { Told::new(&once(&state, &asking, request, admission).await.0, None) };
         return stream::once(answer).boxed();
     }
+    let mut watched = Watched::new(admission.operation.name.clone());
+    let is_for_all = shared::is_for_all(&asking, &admission);
+    let begin = if is_for_all { shared::stream } else { alone };
+    begin(state, asking, request, admission).inspect(move |told| watched.saw(told)).boxed()
+}
+
+/// A subscription that nobody else hears.
+pub fn alone(
+    state: Arc<HttpState>,
+    asking: Asking,
+    request: Request,
+    admission: Admission,
+) -> BoxStream<'static, Told> {
     let context = asking.context(&state, &admission.operation);
     let responses = state.schemas.of(&admission.operation).execute_stream(request.data(context.clone()));
-    let mut watched = Watched::new(admission.operation.name);
-    let responses = responses.map(move |mut response| {
-        watched.saw(&response);
+    let told = responses.map(move |mut response| {
         add_request_id(&mut response, &asking.request_id);
-        (response, context.delivered())
+        Told::new(&response, context.delivered())
     });
-    responses.boxed()
+    told.boxed()
 }
 
 /// A subscription in the metrics: open while it lives, counted with its outcome when it ends.
@@ -220,12 +260,12 @@ impl Watched {
         Self { name, outcome: Outcome::Success, _open: metrics::subscription_opened() }
     }
 
-    fn saw(&mut self, response: &Response) {
-        match outcome(response) {
+    fn saw(&mut self, told: &Told) {
+        match told.outcome {
             Outcome::ServerError => self.outcome = Outcome::ServerError,
             Outcome::ClientError if self.outcome == Outcome::Success => {
                 self.outcome = Outcome::ClientError;
-                self.name = self.name.take().filter(|_| !never_ran(response));
+                self.name = self.name.take().filter(|_| !told.never_ran);
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! `body.rs` and `asked.rs` read requests, `documents.rs` finds what they name, `graphql.rs` answers them,
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
-//! subscriptions, `operations.rs` those of one connection, `execute.rs` runs each. `viewer.rs` finds
+//! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs read, `rest/` plain
 //! JSON for scripts. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
@@ -41,6 +41,7 @@ mod rate;
 mod responses;
 mod rest;
 pub mod server;
+mod shared;
 mod sse;
 mod viewer;
 mod websocket;
@@ -51,6 +52,7 @@ pub use layers::Surroundings;
 pub use rate::RateLimit;
 pub use responses::Responses;
 pub use rest::rest_description;
+pub use shared::Shared;
 pub use sse::Streams;
 
 /// What handlers work with.
@@ -74,6 +76,8 @@ pub struct HttpState {
     pub stopping: CancellationToken,
     /// One permit a connection that subscribes.
     pub subscribers: Arc<Semaphore>,
+    /// Subscriptions that run for several.
+    pub shared: Shared,
     /// SSE streams of many operations.
     pub streams: Streams,
 }

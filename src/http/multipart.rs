@@ -19,7 +19,6 @@ use super::HttpState;
 use super::execute::{self, Admission, Asking};
 use super::graphql::{refuse, status_of};
 use super::layers::RequestId;
-use super::operations::answer;
 use super::viewer::{self, StreamEnd};
 use crate::error::{ApiError, Code};
 
@@ -51,7 +50,7 @@ pub fn open(
     };
     let ends = ends(state.clone(), asking.viewer.clone(), request_id.as_str().to_owned());
     let parts = execute::stream(state, asking, request, admission)
-        .map(|(response, _)| part(&format!("{{\"payload\":{}}}", answer(&response))));
+        .map(|told| part(&format!("{{\"payload\":{}}}", told.answer)));
     let beats = stream::unfold(interval_at(Instant::now() + HEARTBEAT_EVERY, HEARTBEAT_EVERY), |mut interval| async {
         interval.tick().await;
         Some((part("{}"), interval))

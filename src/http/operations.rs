@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_graphql::{Request, Response, Value};
+use async_graphql::Request;
 use futures_util::StreamExt;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -31,9 +31,9 @@ pub struct Said {
 
 pub enum What {
     /// An answer, in JSON, with the cursor of its event.
-    Next(String, Option<Cursor>),
+    Next(Arc<str>, Option<Cursor>),
     /// It did not begin: the errors, in JSON. Nothing more comes.
-    Refused(String),
+    Refused(Arc<str>),
     /// Nothing more comes.
     Complete,
 }
@@ -122,28 +122,25 @@ async fn run(
     let admission = match execute::enter(&state, &asking.viewer, address, &mut request, &request_id).await {
         Ok((admission, _)) => admission,
         Err(refused) => {
-            say(What::Refused(json(&refused.errors(&request_id)))).await;
+            say(What::Refused(json(&refused.errors(&request_id)).into())).await;
             return;
         }
     };
-    let mut responses = execute::stream(state, asking, request, admission);
+    let mut told = execute::stream(state, asking, request, admission);
     let mut first = true;
-    while let Some((response, cursor)) = responses.next().await {
+    while let Some(told) = told.next().await {
         // An operation that could not begin is told with its errors only, which also ends it.
-        if std::mem::take(&mut first) && response.data == Value::Null && response.is_err() {
-            say(What::Refused(json(&response.errors))).await;
+        if std::mem::take(&mut first)
+            && let Some(errors) = told.refused
+        {
+            say(What::Refused(errors)).await;
             return;
         }
-        if !say(What::Next(answer(&response), cursor)).await {
+        if !say(What::Next(told.answer, told.cursor)).await {
             return;
         }
     }
     say(What::Complete).await;
-}
-
-/// An answer in JSON.
-pub fn answer(response: &Response) -> String {
-    String::from_utf8(execute::answer(response)).expect("JSON is UTF-8")
 }
 
 /// The errors of an answer in JSON.

@@ -18,10 +18,9 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::execute::{self, Admission, Asking, Refused};
+use super::execute::{self, Admission, Asking, Refused, Told};
 use super::graphql::{refuse, status_of, unread};
 use super::layers::{ClientAddress, RequestId};
-use super::operations::answer;
 use super::viewer::{self, StreamEnd};
 use super::{HttpState, asked};
 use crate::auth::Viewer;
@@ -133,7 +132,7 @@ async fn open(
     let viewer = asking.viewer.clone();
     let responses = match entered {
         Ok(admission) => execute::stream(state.clone(), asking, request, admission),
-        Err(refused) => stream::once(std::future::ready((*refused, None))).boxed(),
+        Err(refused) => stream::once(std::future::ready(Told::new(&refused, None))).boxed(),
     };
     events(state, viewer, responses, permit, request_id)
 }
@@ -166,16 +165,16 @@ pub fn answer_with_events(
 fn events(
     state: Arc<HttpState>,
     viewer: Viewer,
-    responses: BoxStream<'static, (async_graphql::Response, Option<Cursor>)>,
+    told: BoxStream<'static, Told>,
     permit: OwnedSemaphorePermit,
     request_id: RequestId,
 ) -> Response {
-    let (told, hear) = oneshot::channel();
-    let ends = ends_telling(state, viewer, told);
-    let events = responses
-        .map(|(response, cursor)| next(&response, cursor))
+    let (rights_ended, hear) = oneshot::channel();
+    let ends = ends_telling(state, viewer, rights_ended);
+    let events = told
+        .map(|told| next(&told))
         .take_until(ends)
-        // Where the responses end by themselves, `told` is dropped and nothing is heard.
+        // Where the answers end by themselves, `rights_ended` is dropped and nothing is heard.
         .chain(
             stream::once(hear).filter_map(move |heard| std::future::ready(heard.ok().map(|()| farewell(&request_id)))),
         )
@@ -223,9 +222,9 @@ async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) 
 }
 
 /// The event's id is its cursor: a browser sends it back as `Last-Event-ID` by itself.
-fn next(response: &async_graphql::Response, cursor: Option<Cursor>) -> Event {
-    let event = Event::default().event("next").data(answer(response));
-    match cursor {
+fn next(told: &Told) -> Event {
+    let event = Event::default().event("next").data(&told.answer);
+    match told.cursor {
         Some(cursor) => event.id(cursor.encode()),
         None => event,
     }

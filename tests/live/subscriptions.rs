@@ -262,3 +262,39 @@ async fn a_subscription_at_the_common_address_is_answered_with_events() {
     let event = sse.next().await.expect("an event");
     assert_eq!(event.data["data"]["commentAdded"]["comment"]["markdown"], "one", "as urql asks: {event:?}");
 }
+
+/// Those who have not signed in and ask for the same share what is done for them: nobody may hear
+/// an event twice for it, or miss one, whoever else comes and goes.
+#[tokio::test]
+async fn each_of_many_who_ask_for_the_same_hears_each_event_once() {
+    let app = TestApp::start().await;
+    let post = post_id(&app).await;
+    let variables = json!({ "post": post });
+    let mut many = Vec::new();
+    for _ in 0..20 {
+        // A stream's head is sent when it has joined the others.
+        many.push(Watch::sse(&app, None, COMMENT_ADDED, variables.clone()).await);
+    }
+    let mut reader = Watch::sse(&app, Some(&app.tokens.reader), COMMENT_ADDED, variables.clone()).await;
+    standing(&app, 1).await;
+    comment(&app, &app.tokens.reader, &post, "waits for an editor").await;
+    comment(&app, &app.tokens.editor, &post, "one").await;
+    comment(&app, &app.tokens.editor, &post, "two").await;
+    for watch in many.iter_mut().chain([&mut reader]) {
+        assert_eq!([told(watch).await, told(watch).await], ["one", "two"]);
+    }
+    many.truncate(1);
+    comment(&app, &app.tokens.editor, &post, "three").await;
+    assert_eq!(told(&mut many[0]).await, "three", "who came first may leave first");
+    let mut late = Watch::sse(&app, None, COMMENT_ADDED, variables.clone()).await;
+    comment(&app, &app.tokens.editor, &post, "four").await;
+    assert_eq!(told(&mut reader).await, "three", "who has signed in hears the same");
+    for watch in [&mut many[0], &mut late, &mut reader] {
+        assert_eq!(told(watch).await, "four", "who came late hears what came later");
+    }
+    drop((many, late));
+    let mut again = Watch::sse(&app, None, COMMENT_ADDED, variables).await;
+    standing(&app, 1).await;
+    comment(&app, &app.tokens.editor, &post, "five").await;
+    assert_eq!(told(&mut again).await, "five", "after all have gone, the next begins anew");
+}

@@ -192,12 +192,12 @@ fn conflict(message: &str, request_id: &RequestId) -> Response {
 /// What an operation said, in the protocol's words. The payload is JSON already.
 fn spell(said: Said) -> Vec<Event> {
     let id = serde_json::Value::from(said.id);
-    let next = |payload: String| Event::default().event("next").data(format!(r#"{{"id":{id},"payload":{payload}}}"#));
+    let next = |payload: Arc<str>| Event::default().event("next").data(format!(r#"{{"id":{id},"payload":{payload}}}"#));
     let complete = || Event::default().event("complete").data(format!(r#"{{"id":{id}}}"#));
     match said.what {
         What::Next(payload, None) => vec![next(payload)],
         What::Next(payload, Some(cursor)) => vec![next(payload).id(cursor.encode())],
-        What::Refused(errors) => vec![next(format!(r#"{{"errors":{errors}}}"#)), complete()],
+        What::Refused(errors) => vec![next(format!(r#"{{"errors":{errors}}}"#).into()), complete()],
         What::Complete => vec![complete()],
     }
 }
