@@ -25,7 +25,9 @@ mod guard;
 pub mod json;
 mod loaders;
 mod node;
-mod page;
+// Open for `benches/api.rs`.
+#[doc(hidden)]
+pub mod page;
 mod payload;
 mod post;
 mod reaction;
