@@ -1,7 +1,7 @@
 //! What the server does itself for a request, apart from the database: cursors, measuring an
 //! operation, rendering Markdown, writing the statement of a page.
 //!
-//! `cargo bench --bench api` measures, `cargo bench --bench api -- --quick` takes half a minute, and
+//! `cargo bench --bench api` measures, `cargo bench --bench api -- --quick` takes a few seconds, and
 //! a name as argument picks what to measure.
 
 use std::fmt::Write as _;
@@ -164,7 +164,7 @@ fragment Face on User { id handle name avatar }
 "
 }
 
-/// A post of about 30 KB with some of everything, of which colouring code is the dearest.
+/// A post of about 20 KB with some of everything; colouring code is the dearest.
 fn long_post(code: bool) -> String {
     let mut text = String::new();
     for number in 1..=24 {
