@@ -26,7 +26,9 @@ mod guard;
 pub mod json;
 mod loaders;
 mod node;
-mod page;
+// Open for `benches/api.rs`.
+#[doc(hidden)]
+pub mod page;
 mod payload;
 mod post;
 mod reaction;

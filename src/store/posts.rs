@@ -194,9 +194,14 @@ pub async fn page(
     page: &Page,
     sight: Sight,
 ) -> Result<PageOf<PostRow>, DbError> {
-    let sql = Sql::<PostColumns>::new("SELECT ").columns::<PostRow>().push(" FROM posts WHERE ");
-    let sql = order.columns().finish(matching(visible(sql, sight), filter), page);
-    Ok(PageOf::new(sql.load(conn).await?, page))
+    Ok(PageOf::new(page_statement(filter, order, page, sight).load(conn).await?, page))
+}
+
+/// The statement of [`page`], open for `benches/api.rs`.
+#[doc(hidden)]
+pub fn page_statement(filter: &PostFilter, order: PostOrder, page: &Page, sight: Sight) -> Sql<PostColumns> {
+    let sql = Sql::new("SELECT ").columns::<PostRow>().push(" FROM posts WHERE ");
+    order.columns().finish(matching(visible(sql, sight), filter), page)
 }
 
 /// How many posts match.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Conn, DbError};
 
 /// A statement whose rows have the SQL types `ST`.
-pub(super) struct Sql<ST> {
+pub struct Sql<ST> {
     parts: Vec<Part>,
     types: PhantomData<ST>,
 }
