@@ -1,0 +1,40 @@
+//! What can go wrong between a text and its vector or its answer.
+
+use std::time::Duration;
+
+use super::Task;
+
+/// An inference that did not come about. The message is fit for clients: it holds no path, no
+/// secret and nothing of another caller's text.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum InferenceError {
+    #[error("there is no model for this task ({task}): pull one with `inkstone models pull`, or set a provider")]
+    NoModel { task: Task },
+    #[error("{name:?} is no model of this server for this task ({task}): it has {known}")]
+    UnknownModel { name: String, task: Task, known: String },
+    /// Files are on their way, or being read. `of_bytes` is 0 while the size is not known.
+    #[error("the model {model} is not ready yet ({}): try again in a while", progress(*.bytes, *.of_bytes))]
+    Loading { model: String, bytes: u64, of_bytes: u64 },
+    #[error("the model's queue is full: try again in {} s", .retry_after.as_secs().max(1))]
+    Overloaded { retry_after: Duration },
+    /// `index` counts the texts of the request from 0.
+    #[error("text {index} has {tokens} tokens and the model takes {limit}: send less, or ask for it to be cut")]
+    TooLong { index: usize, tokens: usize, limit: usize },
+    /// A value that no model could take; the text says which and what would be right.
+    #[error("{0}")]
+    BadInput(String),
+    /// The model broke, or its files are; details are in the log.
+    #[error("the model {model} failed: the server's log says why")]
+    Failed { model: String },
+    #[error("the provider of {model} did not answer properly: {reason}")]
+    Provider { model: String, reason: String },
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+fn progress(bytes: u64, of_bytes: u64) -> String {
+    match bytes.saturating_mul(100).checked_div(of_bytes) {
+        Some(percent) if bytes < of_bytes => format!("{percent} % of {} MB fetched", of_bytes / 1_000_000),
+        _ => "it is being loaded".to_owned(),
+    }
+}

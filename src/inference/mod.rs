@@ -1,0 +1,73 @@
+//! The engine: texts to vectors, queries to rankings, messages to more text.
+//!
+//! [`Engine`] hands each request to the model that is deployed for its task, or to the one that the
+//! request names. A model is a [`Backend`]: one that runs in this process, one of a provider
+//! elsewhere, or for tests a [`fake`]. Knows neither GraphQL nor Postgres; the only room that
+//! imports candle. Imports `config` and `telemetry`; imported by `services`, `http`, `graphql`,
+//! `app` and `main`.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+mod engine;
+mod error;
+pub mod fake;
+mod request;
+
+pub use engine::{Engine, ModelState, ModelStatus};
+pub use error::InferenceError;
+pub use request::{
+    Constraint, EmbedRequest, Embeddings, FinishReason, GenerateOptions, GenerateRequest, Generation, Message,
+    Overlong, Piece, Priority, Prompt, Ranking, RerankRequest, Role, Task, TextKind, TokenLogprob, Usage,
+};
+
+/// What is known of a model before it is loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelCard {
+    /// Such as `multilingual-e5-small`.
+    pub id: String,
+    /// The same model in another precision; the vectors of two are never compared.
+    pub variant: String,
+    pub task: Task,
+    /// Such as `bert` or `llama`.
+    pub architecture: String,
+    pub licence: String,
+    /// Most tokens of a text, or of a prompt and its answer together.
+    pub context: usize,
+    /// Of an embedding model: the length of its vectors.
+    pub dimensions: Option<usize>,
+    /// Of its files, all together; 0 where that is not known.
+    pub bytes: u64,
+}
+
+impl ModelCard {
+    /// `id/variant`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.id, self.variant)
+    }
+}
+
+/// A model that can be asked. What is not its task is answered with `NoModel`.
+pub trait Backend: Send + Sync + 'static {
+    fn card(&self) -> &ModelCard;
+
+    fn embed(&self, request: EmbedRequest) -> BoxFuture<'_, Result<Embeddings, InferenceError>> {
+        drop(request);
+        Box::pin(async { Err(InferenceError::NoModel { task: Task::Embed }) })
+    }
+
+    fn rerank(&self, request: RerankRequest) -> BoxFuture<'_, Result<Ranking, InferenceError>> {
+        drop(request);
+        Box::pin(async { Err(InferenceError::NoModel { task: Task::Rerank }) })
+    }
+
+    /// Returns when the request has its place; the text comes as it is written.
+    fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
+        drop(request);
+        Box::pin(async { Err(InferenceError::NoModel { task: Task::Generate }) })
+    }
+}
+
+/// A backend as the engine keeps it.
+pub type SharedBackend = Arc<dyn Backend>;
