@@ -13,6 +13,9 @@ use futures_util::future::BoxFuture;
 mod engine;
 mod error;
 pub mod fake;
+// Open for `benches/inference.rs`.
+#[doc(hidden)]
+pub mod kernels;
 mod request;
 
 pub use engine::{Engine, ModelState, ModelStatus};
