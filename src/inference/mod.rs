@@ -10,15 +10,21 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub mod catalogue;
+mod deployments;
+pub mod encoder;
 mod engine;
 mod error;
 pub mod fake;
+pub mod fetch;
 // Open for `benches/inference.rs`.
 #[doc(hidden)]
 pub mod kernels;
+mod local_encoder;
+mod queue;
 mod request;
 
-pub use engine::{Engine, ModelState, ModelStatus};
+pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
 pub use error::InferenceError;
 pub use request::{
     Constraint, EmbedRequest, Embeddings, FinishReason, GenerateOptions, GenerateRequest, Generation, Message,

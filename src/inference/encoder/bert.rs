@@ -1,0 +1,193 @@
+//! BERT (Devlin et al. 2018), the encoder of MiniLM and of multilingual-e5.
+//!
+//! Sequences lie one after another without padding, so that a batch costs what its texts cost, and
+//! a vector does not depend on what else was in the batch.
+
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+
+use super::LoadError;
+use super::ops::{self, Linear, Norm};
+use super::tensors::{Matrix, Tensors};
+use crate::inference::kernels::pool::Pool;
+
+/// The sizes of an encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    pub hidden: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub inner: usize,
+    pub vocabulary: usize,
+    pub positions: usize,
+    pub epsilon: f32,
+}
+
+/// What is read of a `config.json`.
+#[derive(Deserialize)]
+struct Config {
+    model_type: String,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    layer_norm_eps: f32,
+    hidden_act: String,
+    #[serde(default)]
+    position_embedding_type: Option<String>,
+}
+
+impl Shape {
+    /// The sizes that a `config.json` tells.
+    ///
+    /// Errors: another architecture, by its name.
+    pub fn of_config(json: &str) -> Result<Self, LoadError> {
+        let config: Config = serde_json::from_str(json)
+            .map_err(|error| LoadError::File { file: "config.json".to_owned(), wrong: error.to_string() })?;
+        let absolute = config.position_embedding_type.as_deref().is_none_or(|kind| kind == "absolute");
+        if config.model_type != "bert" || config.hidden_act != "gelu" || !absolute {
+            return Err(LoadError::Unsupported(format!(
+                "a {} encoder with {} and {} positions; supported is bert with gelu and absolute positions",
+                config.model_type,
+                config.hidden_act,
+                config.position_embedding_type.as_deref().unwrap_or("absolute")
+            )));
+        }
+        Ok(Self {
+            hidden: config.hidden_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            inner: config.intermediate_size,
+            vocabulary: config.vocab_size,
+            positions: config.max_position_embeddings,
+            epsilon: config.layer_norm_eps,
+        })
+    }
+}
+
+/// Tokens of one text: `ids` and `types`, which tell the second text of a pair from the first, are
+/// of one length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    pub ids: Vec<u32>,
+    pub types: Vec<u32>,
+}
+
+/// The encoder's weights.
+pub struct Bert {
+    pub shape: Shape,
+    tensors: Tensors,
+    words: Matrix,
+    positions: Matrix,
+    types: Matrix,
+    norm: Norm,
+    layers: Vec<Layer>,
+    device: Device,
+}
+
+struct Layer {
+    qkv: Linear,
+    attended: Linear,
+    attended_norm: Norm,
+    inner: Linear,
+    outer: Linear,
+    outer_norm: Norm,
+}
+
+impl Bert {
+    /// `prefix` is what the names of the tensors begin with, such as `bert.`.
+    pub fn load(tensors: Tensors, prefix: &str, shape: Shape, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
+        let fits = shape.heads > 0 && shape.hidden.is_multiple_of(shape.heads.max(1)) && shape.layers <= 1000;
+        if !fits {
+            return Err(LoadError::Unsupported(format!("an encoder of {shape:?}")));
+        }
+        let embedding = |name: &str| tensors.matrix(&format!("{prefix}embeddings.{name}.weight"));
+        let (words, positions) = (embedding("word_embeddings")?, embedding("position_embeddings")?);
+        let types = embedding("token_type_embeddings")?;
+        let from = Loading { tensors: &tensors, shape: &shape, device, pool };
+        let norm = from.norm(&format!("{prefix}embeddings.LayerNorm"))?;
+        let layers =
+            (0..shape.layers).map(|n| from.layer(&format!("{prefix}encoder.layer.{n}"))).collect::<Result<_, _>>()?;
+        Ok(Self { words, positions, types, norm, layers, device: device.clone(), tensors, shape })
+    }
+
+    /// The last layer's vectors of all tokens, `[tokens, hidden]`; text `n` has the rows from
+    /// `starts[n]` up to `starts[n + 1]`.
+    pub fn forward(&self, texts: &[&Tokens], starts: &[usize]) -> candle_core::Result<Tensor> {
+        let mut x = ops::add_layer_norm(&self.embed(texts)?, None, &self.norm)?;
+        let scale = 1.0 / ((self.shape.hidden / self.shape.heads) as f32).sqrt();
+        for layer in &self.layers {
+            let attended = ops::attention(&layer.qkv.forward(&x)?, starts, self.shape.heads, scale)?;
+            x = ops::add_layer_norm(&layer.attended.forward(&attended)?, Some(&x), &layer.attended_norm)?;
+            let inner = layer.inner.forward(&x)?;
+            x = ops::add_layer_norm(&layer.outer.forward(&inner)?, Some(&x), &layer.outer_norm)?;
+        }
+        Ok(x)
+    }
+
+    /// Word, position and type, added up.
+    fn embed(&self, texts: &[&Tokens]) -> candle_core::Result<Tensor> {
+        let (rows, width) = (texts.iter().map(|text| text.ids.len()).sum::<usize>(), self.shape.hidden);
+        let mut x = vec![0.0; rows * width];
+        let tokens = texts.iter().flat_map(|text| text.ids.iter().zip(&text.types).enumerate());
+        for (out, (position, (id, kind))) in x.chunks_exact_mut(width).zip(tokens) {
+            self.tensors.add_row(&self.words, *id as usize, out);
+            self.tensors.add_row(&self.positions, position, out);
+            self.tensors.add_row(&self.types, *kind as usize, out);
+        }
+        Tensor::from_vec(x, (rows, width), &self.device)
+    }
+}
+
+/// Where a model is read from, and for what.
+pub(super) struct Loading<'a> {
+    pub tensors: &'a Tensors,
+    pub shape: &'a Shape,
+    pub device: &'a Device,
+    pub pool: &'a Pool,
+}
+
+impl Loading<'_> {
+    fn layer(&self, name: &str) -> Result<Layer, LoadError> {
+        let (hidden, inner) = (self.shape.hidden, self.shape.inner);
+        let attention = |part: &str| format!("{name}.attention.self.{part}");
+        let parts = ["query", "key", "value"].map(attention);
+        let mut weight = Vec::with_capacity(3 * hidden * hidden);
+        let mut bias = Vec::with_capacity(3 * hidden);
+        for part in parts {
+            weight.extend(self.tensors.read(&format!("{part}.weight"), &[hidden, hidden])?);
+            bias.extend(self.tensors.read(&format!("{part}.bias"), &[hidden])?);
+        }
+        let qkv = Linear::new(weight, bias, [3 * hidden, hidden], ops::Activation::None, self)?;
+        Ok(Layer {
+            qkv,
+            attended: self.linear(
+                &format!("{name}.attention.output.dense"),
+                [hidden, hidden],
+                ops::Activation::None,
+            )?,
+            attended_norm: self.norm(&format!("{name}.attention.output.LayerNorm"))?,
+            inner: self.linear(&format!("{name}.intermediate.dense"), [inner, hidden], ops::Activation::Gelu)?,
+            outer: self.linear(&format!("{name}.output.dense"), [hidden, inner], ops::Activation::None)?,
+            outer_norm: self.norm(&format!("{name}.output.LayerNorm"))?,
+        })
+    }
+
+    pub fn linear(
+        &self,
+        name: &str,
+        [out, width]: [usize; 2],
+        activation: ops::Activation,
+    ) -> Result<Linear, LoadError> {
+        let weight = self.tensors.read(&format!("{name}.weight"), &[out, width])?;
+        let bias = self.tensors.read(&format!("{name}.bias"), &[out])?;
+        Linear::new(weight, bias, [out, width], activation, self)
+    }
+
+    fn norm(&self, name: &str) -> Result<Norm, LoadError> {
+        let part = |part: &str| self.tensors.read(&format!("{name}.{part}"), &[self.shape.hidden]);
+        Norm::new(part("weight")?, part("bias")?, self.shape.epsilon, self)
+    }
+}

