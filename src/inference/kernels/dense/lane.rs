@@ -17,6 +17,11 @@ pub trait Lane: Copy {
     /// # Safety
     /// As for [`splat`](Self::splat), and `WIDTH` values can be read.
     unsafe fn load(from: *const f32) -> Self;
+    /// Values that are `step` apart.
+    ///
+    /// # Safety
+    /// As for [`splat`](Self::splat), and the values can be read; `step` is below 2^26.
+    unsafe fn gather(from: *const f32, step: usize) -> Self;
     /// # Safety
     /// `WIDTH` values can be written.
     unsafe fn store(self, to: *mut f32);
@@ -142,6 +147,11 @@ impl Lane for [f32; 4] {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: four values can be read.
         unsafe { from.cast::<Self>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn gather(from: *const f32, step: usize) -> Self {
+        // SAFETY: four values so far apart can be read.
+        std::array::from_fn(|i| unsafe { *from.add(i * step) })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -53,6 +53,15 @@ impl Lane for V512 {
         Self(unsafe { _mm512_loadu_ps(from) })
     }
     #[inline(always)]
+    unsafe fn gather(from: *const f32, step: usize) -> Self {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let places = _mm512_mullo_epi32(places, _mm512_set1_epi32(step as i32));
+            Self(_mm512_i32gather_ps::<4>(places, from))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: as the caller promises.
         unsafe { _mm512_storeu_ps(to, self.0) }
@@ -108,6 +117,15 @@ impl Lane for V256 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: as the caller promises.
         Self(unsafe { _mm256_loadu_ps(from) })
+    }
+    #[inline(always)]
+    unsafe fn gather(from: *const f32, step: usize) -> Self {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let places = _mm256_mullo_epi32(places, _mm256_set1_epi32(step as i32));
+            Self(_mm256_i32gather_ps::<4>(from, places))
+        }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

@@ -34,8 +34,9 @@ pub fn add_layer_norm(
         let residual = residual.map(|residual| &residual[places.clone()]);
         // SAFETY: a part has rows of its own.
         let y = unsafe { out.slice(places.clone()) };
+        let norm = Norm { x: &x[places], residual, gamma, beta, eps, y };
         // SAFETY: all is in slices.
-        unsafe { Isa::best().run(Norm { x: &x[places], residual, gamma, beta, eps, y }) };
+        unsafe { Isa::best().run(norm) };
     });
 }
 
@@ -116,5 +117,70 @@ pub fn mean_pool(x: &[f32], starts: &[usize], width: usize, y: &mut [f32]) {
         if norm > 0.0 {
             y.iter_mut().for_each(|y| *y /= norm);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(len: usize, step: f32) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * step).sin() * 3.0 + 1.0).collect()
+    }
+
+    #[test]
+    fn rows_are_normalised_as_in_the_plain_computation() {
+        let pool = Pool::new(2).unwrap();
+        for (rows, width) in [(1, 1), (3, 7), (13, 384), (200, 384), (2, 100)] {
+            let (x, residual) = (wave(rows * width, 0.7), wave(rows * width, 1.3));
+            let (gamma, beta) = (wave(width, 0.3), wave(width, 0.1));
+            for isa in Isa::available() {
+                for residual in [None, Some(&residual[..])] {
+                    let mut y = vec![f32::NAN; rows * width];
+                    let norm = Norm { x: &x, residual, gamma: &gamma, beta: &beta, eps: 1e-5, y: &mut y };
+                    // SAFETY: all is in slices.
+                    unsafe { isa.run(norm) };
+                    hold(&x, residual, [&gamma, &beta], &y, &format!("{isa:?} {rows} x {width}"));
+                }
+            }
+            let mut y = vec![f32::NAN; rows * width];
+            add_layer_norm(&x, Some(&residual), &gamma, &beta, 1e-5, &mut y, &pool);
+            hold(&x, Some(&residual), [&gamma, &beta], &y, &format!("{rows} x {width}"));
+        }
+    }
+
+    fn hold(x: &[f32], residual: Option<&[f32]>, [gamma, beta]: [&[f32]; 2], y: &[f32], what: &str) {
+        let width = gamma.len();
+        for (row, y) in y.chunks_exact(width).enumerate() {
+            let places = row * width..(row + 1) * width;
+            let of = |at: usize| f64::from(x[at]) + residual.map_or(0.0, |residual| f64::from(residual[at]));
+            let mean = places.clone().map(of).sum::<f64>() / width as f64;
+            let variance = places.clone().map(|at| (of(at) - mean).powi(2)).sum::<f64>() / width as f64;
+            for (i, y) in y.iter().enumerate() {
+                let normal = (of(places.start + i) - mean) / (variance + 1e-5).sqrt();
+                let plain = normal * f64::from(gamma[i]) + f64::from(beta[i]);
+                assert!((f64::from(*y) - plain).abs() < 1e-5, "{what}, row {row}, place {i}: {y}, not {plain}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_in_its_row() {
+        let pool = Pool::new(2).unwrap();
+        let (mut x, one) = (wave(5 * 40, 0.7), vec![1.0; 40]);
+        x[2 * 40 + 3] = f32::NAN;
+        let mut y = vec![0.0; 5 * 40];
+        add_layer_norm(&x, None, &one, &one, 1e-12, &mut y, &pool);
+        for (row, y) in y.chunks_exact(40).enumerate() {
+            assert_eq!(y.iter().all(|y| y.is_nan()), row == 2, "only row 2 is not a number: {row}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_is_the_mean_of_its_rows_with_norm_one() {
+        let mut y = [f32::NAN; 6];
+        mean_pool(&[3.0, 1.0, 3.0, 7.0, 0.0, -5.0], &[0, 2, 2, 3], 2, &mut y);
+        assert_eq!(y, [0.6, 0.8, 0.0, 0.0, 0.0, -1.0], "two rows, none, and one");
+        mean_pool(&[], &[], 2, &mut []);
     }
 }
