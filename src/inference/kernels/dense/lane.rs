@@ -44,6 +44,12 @@ pub trait Lane: Copy {
     fn sum(self) -> f32;
     fn largest(self) -> f32;
 
+    /// Runs `op` in a function of its own, whose registers are given to nothing else.
+    ///
+    /// # Safety
+    /// As for [`splat`](Self::splat), and whatever `op` asks for.
+    unsafe fn run(op: impl Op);
+
     /// `x` in every place.
     #[inline(always)]
     fn all(self, x: f32) -> Self {
@@ -125,10 +131,10 @@ impl Isa {
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx512 => super::x86::run_512(op),
+                Self::Avx512 => super::x86::V512::run(op),
                 #[cfg(target_arch = "x86_64")]
-                Self::Avx2 => super::x86::run_256(op),
-                Self::Portable => op.run::<[f32; 4]>(),
+                Self::Avx2 => super::x86::V256::run(op),
+                Self::Portable => <[f32; 4]>::run(op),
             }
         }
     }
@@ -196,6 +202,11 @@ impl Lane for [f32; 4] {
     #[inline(always)]
     fn recip(self) -> Self {
         self.map(|x| 1.0 / x)
+    }
+    #[inline(never)]
+    unsafe fn run(op: impl Op) {
+        // SAFETY: as the caller promises.
+        unsafe { op.run::<Self>() }
     }
     #[inline(always)]
     fn sum(self) -> f32 {

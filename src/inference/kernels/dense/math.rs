@@ -2,21 +2,17 @@
 
 use super::lane::Lane;
 
-/// `e^x` for `x <= 88`, within 3e-7 of it relatively; below -87 what it is at -87.
+/// `2^x` for `x` of -126 to 127, within 2e-7 of it relatively.
 ///
-/// Source: Cephes, `expf`: the power of two apart, and a polynomial for what is left.
+/// Source: Cephes, `exp2f`: the whole powers apart, and a polynomial for what is left.
 #[inline(always)]
-pub fn exp<V: Lane>(x: V) -> V {
-    let x = x.all(-87.0).max(x);
-    let whole = x.mul(x.all(std::f32::consts::LOG2_E)).round();
-    // ln 2 in two parts, the first of which times a whole number is exact.
-    let rest = whole.mul_add(x.all(-0.693_359_4), x);
-    let rest = whole.mul_add(x.all(2.121_944_4e-4), rest);
-    let mut sum = x.all(1.987_569_1e-4);
-    for term in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1] {
+pub fn exp2<V: Lane>(x: V) -> V {
+    let whole = x.round();
+    let rest = x.sub(whole);
+    let mut sum = x.all(1.535_336_2e-4);
+    for term in [1.339_887_4e-3, 9.618_438e-3, 5.550_332_6e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0] {
         sum = sum.mul_add(rest, x.all(term));
     }
-    let sum = sum.mul_add(rest.mul(rest), rest.add(x.all(1.0)));
     sum.mul(whole.pow2())
 }
 

@@ -1,6 +1,6 @@
 //! The product of some rows and a panel of columns, in `f32`.
 
-use super::lane::Lane;
+use super::lane::{Lane, Op};
 use super::math::gelu;
 
 /// What is done with sums before they are stored.
@@ -37,7 +37,9 @@ pub unsafe fn multiply<V: Lane>(product: &Product<f32>, finish: &impl Finish) {
             ($($rows:literal)*) => {
                 match to - from {
                     // SAFETY: as the caller promises; the rows are there.
-                    $($rows if $rows <= V::ROWS => unsafe { one::<V, _, $rows>(product, from, finish) },)*
+                    $($rows if $rows <= V::ROWS => unsafe {
+                        V::run(Tile::<_, $rows> { product, first: from, finish });
+                    },)*
                     _ => {}
                 }
             };
@@ -47,23 +49,32 @@ pub unsafe fn multiply<V: Lane>(product: &Product<f32>, finish: &impl Finish) {
 }
 
 /// `R` rows of the product, from `first` on.
-#[inline(always)]
-unsafe fn one<V: Lane, F: Finish, const R: usize>(product: &Product<f32>, first: usize, finish: &F) {
-    let &Product { a, a_step, panel, depth, c, c_step, columns, .. } = product;
-    // SAFETY: `R` rows of `a` from `first` on and `depth` of the panel can be read, and `columns`
-    // of `R` rows of `c` written.
-    unsafe {
-        let a = a.add(first * a_step);
-        let mut sums = [[V::splat(0.0); 2]; R];
-        for p in 0..depth {
-            let weights = [V::load(panel.add(p * 2 * V::WIDTH)), V::load(panel.add((p * 2 + 1) * V::WIDTH))];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat(*a.add(r * a_step + p));
-                *sums = [x.mul_add(weights[0], sums[0]), x.mul_add(weights[1], sums[1])];
+struct Tile<'a, F, const R: usize> {
+    product: &'a Product<f32>,
+    first: usize,
+    finish: &'a F,
+}
+
+impl<F: Finish, const R: usize> Op for Tile<'_, F, R> {
+    #[inline(always)]
+    unsafe fn run<V: Lane>(self) {
+        let &Product { a, a_step, panel, depth, c, c_step, columns, .. } = self.product;
+        // SAFETY: `R` rows of `a` from `first` on and `depth` of the panel can be read, and
+        // `columns` of `R` rows of `c` written.
+        unsafe {
+            let a = a.add(self.first * a_step);
+            let mut sums = [[V::splat(0.0); 2]; R];
+            for p in 0..depth {
+                let weights = [V::load(panel.add(p * 2 * V::WIDTH)), V::load(panel.add((p * 2 + 1) * V::WIDTH))];
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = V::splat(*a.add(r * a_step + p));
+                    *sums = [x.mul_add(weights[0], sums[0]), x.mul_add(weights[1], sums[1])];
+                }
             }
-        }
-        for (r, sums) in sums.into_iter().enumerate() {
-            store(sums, c.add((first + r) * c_step), columns, first + r, finish);
+            for (r, sums) in sums.into_iter().enumerate() {
+                let row = self.first + r;
+                store(sums, c.add(row * c_step), columns, row, self.finish);
+            }
         }
     }
 }

@@ -12,16 +12,18 @@ pub struct V256(__m256);
 
 /// # Safety
 /// The processor has AVX-512F, and whatever `op` asks for.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub unsafe fn run_512(op: impl Op) {
+unsafe fn run_512(op: impl Op) {
     // SAFETY: as the caller promises.
     unsafe { op.run::<V512>() }
 }
 
 /// # Safety
 /// The processor has AVX2 and FMA, and whatever `op` asks for.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn run_256(op: impl Op) {
+unsafe fn run_256(op: impl Op) {
     // SAFETY: as the caller promises.
     unsafe { op.run::<V256>() }
 }
@@ -60,6 +62,11 @@ impl Lane for V512 {
             let places = _mm512_mullo_epi32(places, _mm512_set1_epi32(step as i32));
             Self(_mm512_i32gather_ps::<4>(places, from))
         }
+    }
+    #[inline(always)]
+    unsafe fn run(op: impl Op) {
+        // SAFETY: as the caller promises.
+        unsafe { run_512(op) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
@@ -126,6 +133,11 @@ impl Lane for V256 {
             let places = _mm256_mullo_epi32(places, _mm256_set1_epi32(step as i32));
             Self(_mm256_i32gather_ps::<4>(from, places))
         }
+    }
+    #[inline(always)]
+    unsafe fn run(op: impl Op) {
+        // SAFETY: as the caller promises.
+        unsafe { run_256(op) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {

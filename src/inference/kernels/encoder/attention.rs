@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::super::dense::lane::{Isa, Lane, Op};
-use super::super::dense::math::exp;
+use super::super::dense::math::exp2;
 use super::super::dense::tile::{Finish, Product, multiply};
 use super::super::dense::{Aligned, Shared};
 use super::super::pool::Pool;
@@ -11,9 +11,9 @@ use super::super::pool::Pool;
 /// Queries whose scores are computed before they are used, in tiles: the scores stay in the first cache.
 const TILES: usize = 2;
 
-/// What a score is below the largest of its row at most. The weight is then 1e-28 of the largest's,
-/// which is nothing, but times a value still a number that processors are quick with.
-const LEAST: f32 = -64.0;
+/// What a score is below the largest of its row at most, in powers of two. The weight is then 1e-28
+/// of the largest's, which is nothing, but times a value still a number that processors are quick with.
+const LEAST: f32 = -93.0;
 
 thread_local! {
     static SCRATCH: Cell<Scratch> = Cell::default();
@@ -126,6 +126,8 @@ impl Head<'_> {
     fn pack_keys<V: Lane>(&mut self) {
         let (columns, head_dim) = (Self::columns::<V>(), self.shape.head_dim);
         let step = 3 * self.width;
+        // Scores are powers of two, which cost less than those of e.
+        let scale = self.shape.scale * std::f32::consts::LOG2_E;
         for panel in 0..self.length.div_ceil(columns) {
             let some = columns.min(self.length - panel * columns);
             let to = &mut self.scratch.keys[panel * columns * head_dim..][..columns * head_dim];
@@ -136,14 +138,14 @@ impl Head<'_> {
                     // is before it; the panel has room for a whole lane.
                     unsafe {
                         let lane = V::gather(keys[lanes * step + p..].as_ptr(), step);
-                        lane.mul(lane.all(self.shape.scale)).store(to[p * columns + j * V::WIDTH..].as_mut_ptr());
+                        lane.mul(lane.all(scale)).store(to[p * columns + j * V::WIDTH..].as_mut_ptr());
                     }
                 }
             }
             for j in some / V::WIDTH * V::WIDTH..some {
                 let key = &keys[j * step..][..head_dim];
                 for (p, x) in key.iter().enumerate() {
-                    to[p * columns + j] = x * self.shape.scale;
+                    to[p * columns + j] = x * scale;
                 }
             }
         }
@@ -184,7 +186,7 @@ impl Head<'_> {
         }
     }
 
-    /// `e^(score - the largest of its row)`, and one over their sums.
+    /// `2^(score - the largest of its row)`, and one over their sums.
     #[inline(always)]
     unsafe fn softmax<V: Lane>(&mut self, rows: usize) {
         let padded = self.length.next_multiple_of(Self::columns::<V>());
@@ -194,15 +196,16 @@ impl Head<'_> {
             scores[self.length..].fill(f32::NEG_INFINITY);
             // SAFETY: the processor has what `V` needs, and each chunk is a lane.
             unsafe {
-                let mut largest = V::splat(f32::NEG_INFINITY);
-                for lane in scores.chunks_exact(V::WIDTH) {
-                    largest = largest.max(V::load(lane.as_ptr()));
+                let mut largest = [V::splat(f32::NEG_INFINITY); 2];
+                for lanes in scores.chunks_exact(2 * V::WIDTH) {
+                    largest[0] = largest[0].max(V::load(lanes.as_ptr()));
+                    largest[1] = largest[1].max(V::load(lanes.as_ptr().add(V::WIDTH)));
                 }
-                let largest = largest.all(largest.largest());
+                let largest = largest[0].all(largest[0].max(largest[1]).largest());
                 let mut sum = V::splat(0.0);
                 for lane in scores.chunks_exact_mut(V::WIDTH) {
                     let below = V::load(lane.as_ptr()).sub(largest);
-                    let power = exp(below.all(LEAST).max(below));
+                    let power = exp2(below.all(LEAST).max(below));
                     power.store(lane.as_mut_ptr());
                     sum = sum.add(power);
                 }
