@@ -3,11 +3,10 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use half::bf16;
-
 use super::super::pool::Pool;
 use super::cut::Cut;
 use super::lane::{Isa, Lane, Op};
+use super::pack::{from_bf16, to_bf16};
 use super::tile::{self, Bias, Product};
 use super::{Activation, Aligned, DenseLinear, Form, Weights};
 
@@ -59,18 +58,16 @@ impl DenseLinear {
         }
         let gelu = activation == Activation::Gelu;
         let mut rounded = ROUNDED.take();
-        match (&self.weights, self.form) {
-            (Weights::F32(packed), Form::F32 { isa, rounded: false }) => self.f32(isa, packed, x, y, gelu, pool),
-            #[cfg(target_arch = "x86_64")]
-            (Weights::Bf16(packed), _) => self.bf16(packed, x, &mut rounded.bf16, y, gelu, pool),
-            (Weights::F32(packed), _) => {
+        match &self.weights {
+            Weights::F32 { packed, isa, rounded: false } => self.f32(*isa, packed, x, y, gelu, pool),
+            Weights::F32 { packed, isa, .. } => {
                 rounded.f32.reserve(x.len());
-                let x_rounded = &mut rounded.f32[..x.len()];
-                for (to, x) in x_rounded.iter_mut().zip(x) {
-                    *to = bf16::from_f32(*x).to_f32();
-                }
-                self.f32(Isa::best(), packed, x_rounded, y, gelu, pool);
+                let rounded = &mut rounded.f32[..x.len()];
+                rounded.iter_mut().zip(x).for_each(|(to, x)| *to = from_bf16(to_bf16(*x)));
+                self.f32(*isa, packed, rounded, y, gelu, pool);
             }
+            #[cfg(target_arch = "x86_64")]
+            Weights::Bf16(packed) => self.bf16(packed, x, &mut rounded.bf16, y, gelu, pool),
         }
         ROUNDED.set(rounded);
     }

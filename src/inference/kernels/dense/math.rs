@@ -25,7 +25,7 @@ pub fn gelu<V: Lane>(x: V) -> V {
     let z = z.all(4.0).min(z.all(-4.0).max(z));
     let square = z.mul(z);
     let mut over = z.all(-2.726_142_3e-10);
-    for term in [2.770_681_4e-8, -2.101_024_1e-6, -5.692_506_4e-5, -7.349_906_4e-4, -2.954_599_8e-3, -1.609_603_3e-2] {
+    for term in [2.770_681_4e-8, -2.101_024_1e-6, -5.692_506_4e-5, -7.349_906_4e-4, -2.954_6e-3, -1.609_603_3e-2] {
         over = over.mul_add(square, z.all(term));
     }
     let mut under = z.all(-1.456_607_2e-5);

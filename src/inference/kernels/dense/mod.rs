@@ -75,8 +75,8 @@ impl Form {
 }
 
 enum Weights {
-    /// `[panel, in, columns]`
-    F32(Aligned<f32>),
+    /// `[panel, in, columns]`; `rounded` as in [`Form`].
+    F32 { packed: Aligned<f32>, isa: Isa, rounded: bool },
     /// `[panel, depth / 2, 32, 2]`
     #[cfg(target_arch = "x86_64")]
     Bf16(Aligned<u16>),
@@ -115,7 +115,7 @@ impl DenseLinear {
     /// Of memory, for the weights and the bias.
     pub fn bytes(&self) -> usize {
         let weights = match &self.weights {
-            Weights::F32(packed) => packed.bytes(),
+            Weights::F32 { packed, .. } => packed.bytes(),
             #[cfg(target_arch = "x86_64")]
             Weights::Bf16(packed) => packed.bytes(),
         };

@@ -1,7 +1,5 @@
 //! Weights as the kernels want them.
 
-use half::bf16;
-
 use super::{Aligned, DenseLinear, Form, Weights};
 
 impl Form {
@@ -46,17 +44,30 @@ impl DenseLinear {
             padded[..out_features].copy_from_slice(bias);
         }
         let weights = match form {
-            Form::F32 { rounded, .. } => Weights::F32(pack(weight, shape, [columns, in_features, 1], |x| {
-                if rounded { bf16::from_f32(x).to_f32() } else { x }
-            })),
+            Form::F32 { isa, rounded } => {
+                let panel = [columns, in_features, 1];
+                let packed = pack(weight, shape, panel, |x| if rounded { from_bf16(to_bf16(x)) } else { x });
+                Weights::F32 { packed, isa, rounded }
+            }
             #[cfg(target_arch = "x86_64")]
             Form::Bf16 | Form::Amx => {
                 let panel = [columns, form.depth(in_features), 2];
-                Weights::Bf16(pack(weight, shape, panel, |x| bf16::from_f32(x).to_bits()))
+                Weights::Bf16(pack(weight, shape, panel, to_bf16))
             }
         };
         Self { form, weights, bias: padded, out_features, in_features }
     }
+}
+
+/// The nearest bf16, of two the even one.
+pub(super) fn to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = if x.is_nan() { bits | 1 << 22 } else { bits + 0x7fff + (bits >> 16 & 1) };
+    (rounded >> 16) as u16
+}
+
+pub(super) fn from_bf16(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
 }
 
 /// `[out, in]` as panels `[depth / beside, columns, beside]`.

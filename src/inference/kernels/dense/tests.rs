@@ -1,10 +1,9 @@
 //! Each form of the kernels against the plain computation.
 
-use half::bf16;
-
 use super::super::pool::Pool;
 use super::lane::{Isa, Lane, Op};
 use super::math::{exp2, gelu};
+use super::pack::{from_bf16, to_bf16};
 use super::*;
 
 /// Numbers of -1 to 1, the same ones every time.
@@ -49,7 +48,7 @@ fn forms() -> Vec<Form> {
     forms.push(Form::F32 { isa: Isa::best(), rounded: true });
     #[cfg(target_arch = "x86_64")]
     {
-        if super::bf16::available() {
+        if bf16::available() {
             forms.push(Form::Bf16);
         }
         if amx::available() {
@@ -76,7 +75,7 @@ impl Case {
     }
 
     fn plain(&self, rounded: bool, activation: Activation) -> Vec<f64> {
-        let of = |x: &f32| if rounded { bf16::from_f32(*x).to_f64() } else { f64::from(*x) };
+        let of = |x: &f32| if rounded { f64::from(from_bf16(to_bf16(*x))) } else { f64::from(*x) };
         let x: Vec<_> = self.x.iter().map(of).collect();
         let weight: Vec<_> = self.weight.iter().map(of).collect();
         let mut y = Vec::new();
@@ -210,6 +209,17 @@ fn exp2_and_gelu_are_as_near_as_they_say() {
             assert!(off < 6e-7, "{isa:?}: gelu of {x} is {gelu}, off by {off}");
         }
     }
+}
+
+#[test]
+fn bf16_is_the_nearest_and_of_two_the_even_one() {
+    for (x, nearest) in [(1.0, 1.0), (1.003_906_3, 1.0), (1.003_906_4, 1.007_812_5), (1.011_718_8, 1.015_625)] {
+        assert_eq!(from_bf16(to_bf16(x)), nearest, "{x}");
+        assert_eq!(from_bf16(to_bf16(-x)), -nearest, "-{x}");
+    }
+    assert_eq!(from_bf16(to_bf16(f32::MAX)), f32::INFINITY, "beyond what bf16 holds");
+    assert_eq!(from_bf16(to_bf16(f32::NEG_INFINITY)), f32::NEG_INFINITY, "what was infinite");
+    assert!(from_bf16(to_bf16(f32::from_bits(0x7f80_0001))).is_nan(), "not a number, not infinite");
 }
 
 #[test]
