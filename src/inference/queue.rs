@@ -119,7 +119,6 @@ impl<T> Queue<T> {
         state.rate = if state.rate == 0.0 { rate } else { 0.8 * state.rate + 0.2 * rate };
     }
 
-
     /// What waits is still done, and nothing more is taken.
     pub fn close(&self) {
         self.lock().closed = true;

@@ -85,6 +85,7 @@ pub struct Bert {
     norm: Norm,
     layers: Vec<Layer>,
     device: Device,
+    pool: Pool,
 }
 
 struct Layer {
@@ -110,7 +111,7 @@ impl Bert {
         let norm = from.norm(&format!("{prefix}embeddings.LayerNorm"))?;
         let layers =
             (0..shape.layers).map(|n| from.layer(&format!("{prefix}encoder.layer.{n}"))).collect::<Result<_, _>>()?;
-        Ok(Self { words, positions, types, norm, layers, device: device.clone(), tensors, shape })
+        Ok(Self { words, positions, types, norm, layers, device: device.clone(), pool: pool.clone(), tensors, shape })
     }
 
     /// The last layer's vectors of all tokens, `[tokens, hidden]`; text `n` has the rows from
@@ -119,7 +120,7 @@ impl Bert {
         let mut x = ops::add_layer_norm(&self.embed(texts)?, None, &self.norm)?;
         let scale = 1.0 / ((self.shape.hidden / self.shape.heads) as f32).sqrt();
         for layer in &self.layers {
-            let attended = ops::attention(&layer.qkv.forward(&x)?, starts, self.shape.heads, scale)?;
+            let attended = ops::attention(&layer.qkv.forward(&x)?, starts, self.shape.heads, scale, &self.pool)?;
             x = ops::add_layer_norm(&layer.attended.forward(&attended)?, Some(&x), &layer.attended_norm)?;
             let inner = layer.inner.forward(&x)?;
             x = ops::add_layer_norm(&layer.outer.forward(&inner)?, Some(&x), &layer.outer_norm)?;
