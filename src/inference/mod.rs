@@ -11,6 +11,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub mod catalogue;
+pub mod decoder;
 mod deployments;
 pub mod encoder;
 mod engine;

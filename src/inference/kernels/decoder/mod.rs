@@ -1,0 +1,9 @@
+//! What a decoder of the Llama family does beside its linear layers, in f32.
+
+mod attention;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use attention::{Past, attention};
+pub use rows::{Turns, add, rms_norm, rope, silu_mul};
