@@ -4,13 +4,16 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::super::pool::Pool;
+#[cfg(target_arch = "x86_64")]
+use super::Form;
 use super::cut::Cut;
 use super::lane::{Isa, Lane, Op};
 use super::pack::{from_bf16, to_bf16};
 use super::tile::{self, Bias, Product};
-use super::{Activation, Aligned, DenseLinear, Form, Weights};
+use super::{Activation, Aligned, DenseLinear, Weights};
 
 /// Values that are rounded alone; for fewer the threads would not be worth it.
+#[cfg(target_arch = "x86_64")]
 const ROUNDED_AT_ONCE: usize = 32 * 1024;
 
 thread_local! {

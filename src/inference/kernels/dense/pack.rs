@@ -24,10 +24,10 @@ impl Form {
     }
 
     /// Rows of a panel: the inputs, and zeros up to what the kernel takes at once.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn depth(self, in_features: usize) -> usize {
         match self {
             Self::F32 { .. } => in_features,
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16 | Self::Amx => in_features.max(1).next_multiple_of(super::amx::DEPTH),
         }
     }
