@@ -1,6 +1,7 @@
 //! Which model answers what, and how models come and go.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::catalogue::{Catalogue, CatalogueError, Entry};
 use super::deployments::Deployments;
+use super::encoder::LoadError;
 use super::fetch::{FetchError, FetchSettings, Fetcher, Progress};
 use super::kernels::pool::Pool;
+use super::local_decoder::LocalDecoder;
 use super::local_encoder::{LocalEncoder, Running};
 use super::{
     EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
@@ -26,9 +29,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// The owner's own list of models.
-    pub models_file: Option<std::path::PathBuf>,
+    pub models_file: Option<PathBuf>,
     /// Where the choice of models is kept.
-    pub deployments: std::path::PathBuf,
+    pub deployments: PathBuf,
     pub fetch: FetchSettings,
     /// Bring what is missing by itself.
     pub fetch_at_start: bool,
@@ -258,11 +261,11 @@ impl Engine {
         }
         self.set_state(&name, ModelState::Loading);
         let (folder, running, wanted) = (local.fetcher.folder(entry), local.running.clone(), entry.clone());
-        let loaded = tokio::task::spawn_blocking(move || LocalEncoder::load(folder, wanted, running)).await;
+        let loaded = tokio::task::spawn_blocking(move || load(folder, wanted, running)).await;
         match loaded {
             Ok(Ok(backend)) => {
                 tracing::info!(model = %name, task = %entry.task, "ready");
-                self.put(Arc::new(backend));
+                self.put(backend);
                 true
             }
             Ok(Err(error)) => {
@@ -352,6 +355,13 @@ impl Local {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<SharedBackend, LoadError> {
+    Ok(match entry.task {
+        Task::Embed | Task::Rerank => Arc::new(LocalEncoder::load(folder, entry, running)?),
+        Task::Generate => Arc::new(LocalDecoder::load(folder, entry, running)?),
+    })
 }
 
 fn check_choice(catalogue: &Catalogue, task: Task, name: &str) -> Result<(), EngineError> {

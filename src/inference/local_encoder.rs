@@ -27,7 +27,7 @@ pub struct Running {
 
 /// Most tokens of a batch: long enough to keep the cores busy, short enough for a reader who comes
 /// in the middle of it.
-const BATCH_TOKENS: usize = 2048;
+const BATCH_TOKENS: usize = 1024;
 /// A model that could not be loaded is not tried again at once.
 const LOAD_AGAIN: Duration = Duration::from_secs(10);
 

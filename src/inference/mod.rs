@@ -18,9 +18,11 @@ mod engine;
 mod error;
 pub mod fake;
 pub mod fetch;
+pub mod generate;
 // Open for `benches/inference.rs`.
 #[doc(hidden)]
 pub mod kernels;
+mod local_decoder;
 mod local_encoder;
 mod queue;
 mod request;

@@ -28,6 +28,15 @@ impl Sequence {
         }
     }
 
+    /// One without any room.
+    pub fn empty() -> Self {
+        Self { keys: Vec::new(), values: Vec::new(), kv_heads: 0, head_dim: 0, context: 0, tokens: Vec::new() }
+    }
+
+    pub fn is_empty_handed(&self) -> bool {
+        self.context == 0
+    }
+
     /// Positions that are still free.
     pub fn room(&self) -> usize {
         self.context - self.tokens.len()

@@ -38,6 +38,14 @@ pub struct Tensors {
     name: String,
 }
 
+/// Where another format has a tensor.
+pub(super) struct Place {
+    pub tensor: String,
+    pub form: Form,
+    pub shape: Vec<usize>,
+    pub at: Range<usize>,
+}
+
 struct View {
     form: Form,
     shape: Vec<usize>,
@@ -82,13 +90,11 @@ impl Tensors {
     }
 
     /// Tensors at places that another format tells.
-    pub(super) fn at(
-        path: &Path,
-        read: impl FnOnce(&[u8]) -> Result<Vec<(String, Form, Vec<usize>, Range<usize>)>, String>,
-    ) -> Result<Self, LoadError> {
+    pub(super) fn at(path: &Path, read: impl FnOnce(&[u8]) -> Result<Vec<Place>, String>) -> Result<Self, LoadError> {
         let (map, name) = open(path)?;
         let told = read(&map).map_err(|wrong| LoadError::File { file: name.clone(), wrong })?;
-        let views = told.into_iter().map(|(tensor, form, shape, at)| (tensor, View { form, shape, at })).collect();
+        let views =
+            told.into_iter().map(|Place { tensor, form, shape, at }| (tensor, View { form, shape, at })).collect();
         Self { map, views, name }.checked()
     }
 

@@ -60,7 +60,7 @@ impl Client {
         let mut response = succeeded(url, request.send().await)?;
         let headers = response.headers().clone();
         let mut text = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(url, &error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(url, &error))? {
             text.extend_from_slice(&chunk);
             if text.len() > MAX_PAGE_BYTES {
                 return Err(FetchError::TooLarge { what: url.to_owned(), limit: MAX_PAGE_BYTES as u64 });
@@ -147,7 +147,7 @@ impl Client {
         let mut bytes = begins;
         let mut body = response.bytes_stream();
         while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| unreachable(url, &error))?;
+            let chunk = chunk.map_err(|error| lost(url, &error))?;
             bytes += chunk.len() as u64;
             if bytes > limit {
                 drop(file);
@@ -179,7 +179,7 @@ fn length(path: &Path) -> u64 {
 }
 
 fn succeeded(url: &str, response: Result<Response, reqwest::Error>) -> Result<Response, FetchError> {
-    let response = response.map_err(|error| unreachable(url, &error))?;
+    let response = response.map_err(|error| lost(url, &error))?;
     match response.status() {
         status if status.is_success() => Ok(response),
         status => Err(FetchError::Refused { url: url.to_owned(), status: status.as_u16() }),
@@ -188,4 +188,13 @@ fn succeeded(url: &str, response: Result<Response, reqwest::Error>) -> Result<Re
 
 fn unreachable(url: &str, reason: &dyn std::fmt::Display) -> FetchError {
     FetchError::Unreachable { url: url.to_owned(), reason: reason.to_string() }
+}
+
+/// What lies under an error of the client, which itself says little more than the address.
+fn lost(url: &str, error: &reqwest::Error) -> FetchError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    unreachable(url, &cause)
 }

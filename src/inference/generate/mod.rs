@@ -1,0 +1,11 @@
+//! Everything of writing a text that is not the model: tokens, templates, choice, and the text itself.
+
+mod sampler;
+mod stream;
+mod template;
+mod tokenizer;
+
+pub use sampler::{Sampled, Sampler};
+pub use stream::{Logprobs, TextStream, Told};
+pub use template::Template;
+pub use tokenizer::GgufTokenizer;
