@@ -31,13 +31,14 @@ impl Wish for Chat {
         let messages = messages::read(&mut fields)?;
         let mut options = options::read(&mut fields)?;
         options.logprobs = logprobs(&mut fields)?;
-        let mut tools = Tools::read(&mut fields)?;
-        let constraint = options::constraint(&mut fields)?;
-        options.constraint = tools.constraint.clone().or(constraint);
-        if options.constraint.is_some() && tools.constraint.is_none() {
-            // What has to be an answer in JSON is no call.
-            tools = Tools::default();
+        let tools = Tools::read(&mut fields)?;
+        let format = options::constraint(&mut fields)?;
+        if format.is_some() && !tools.offered.is_empty() {
+            let message = "`response_format` binds the text to be an answer, so that it can be no call: leave it out, \
+                           or send `tool_choice: \"none\"`";
+            return Err(Refusal::invalid("response_format", message));
         }
+        options.constraint = tools.constraint.clone().or(format);
         Ok(Self { model, messages, tools, options, streaming: Streaming::read(&mut fields)? })
     }
 
@@ -51,12 +52,13 @@ impl Wish for Chat {
         let calls = self.tools.reader();
         let (prompt, tools, options) = (Prompt::Messages(self.messages), self.tools.offered, self.options);
         let request = GenerateRequest { prompt, tools, options };
+        let permit = self.streaming.permit(&call.state)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
         let object = if self.streaming.wanted { "chat.completion.chunk" } else { "chat.completion" };
         let head = Head::new("chatcmpl", object, &call, &writing.name, self.streaming.include_usage);
         let mut reply = Reply { head, calls };
-        if self.streaming.wanted {
-            return stream::respond(call, writing, reply);
+        if let Some(permit) = permit {
+            return Ok(stream::respond(call, writing, reply, permit));
         }
         let mut whole = Whole::default();
         let gathering = async {
@@ -192,7 +194,8 @@ impl Whole {
 }
 
 fn token((token, others): &(TokenLogprob, Vec<TokenLogprob>)) -> Value {
-    let shown = |token: &TokenLogprob| json!({ "token": token.text, "logprob": token.logprob, "bytes": token.bytes });
+    let shown =
+        |token: &TokenLogprob| json!({ "token": token.text, "logprob": stream::logprob(token), "bytes": token.bytes });
     let mut one = shown(token);
     one["top_logprobs"] = others.iter().map(shown).collect();
     one

@@ -57,11 +57,12 @@ impl Wish for Completions {
         let request =
             |prompt| GenerateRequest { prompt: Prompt::Text(prompt), tools: Vec::new(), options: self.options.clone() };
         let requests = self.prompts.into_iter().map(request).collect();
+        let permit = self.streaming.permit(&call.state)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, requests)).await?;
         let head = Head::new("cmpl", "text_completion", &call, &writing.name, self.streaming.include_usage);
         let mut reply = Reply { head, texts };
-        if self.streaming.wanted {
-            return stream::respond(call, writing, reply);
+        if let Some(permit) = permit {
+            return Ok(stream::respond(call, writing, reply, permit));
         }
         let mut choices: Vec<_> =
             reply.texts.iter().map(|text| Choice { text: text.echoed.clone(), ..Choice::default() }).collect();
@@ -135,8 +136,8 @@ impl Text {
         let mut shown = Logprobs::default();
         for (token, others) in tokens {
             shown.tokens.push(json!(token.text));
-            shown.token_logprobs.push(json!(token.logprob));
-            let others = others.iter().map(|other| (other.text.clone(), json!(other.logprob)));
+            shown.token_logprobs.push(json!(stream::logprob(token)));
+            let others = others.iter().map(|other| (other.text.clone(), json!(stream::logprob(other))));
             shown.top_logprobs.push(Value::Object(others.collect::<Map<_, _>>()));
             shown.text_offset.push(json!(self.length));
             self.length += token.text.chars().count();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::fields::{Fields, wrong};
 use super::refusal::Refusal;
+use crate::http::HttpState;
 use crate::inference::{Constraint, GenerateOptions};
 
 const MAX_TOKENS: usize = 1_000_000;
@@ -69,6 +71,13 @@ impl Streaming {
             None => false,
         };
         Ok(Self { wanted, include_usage })
+    }
+
+    /// A place among the streams, if there is to be one.
+    ///
+    /// Errors: `OVERLOADED` when too many are open.
+    pub fn permit(&self, state: &HttpState) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        Ok(self.wanted.then(|| state.subscriber()).transpose()?)
     }
 }
 

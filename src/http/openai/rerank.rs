@@ -52,7 +52,8 @@ impl Wish for Rerank {
             }
         };
         if texts.is_empty() {
-            return Err(Refusal::invalid("documents", "there is no text to be held against the query"));
+            let field = if let Shape::Texts { .. } = shape { "texts" } else { "documents" };
+            return Err(Refusal::invalid(field, "there is no text to be held against the query"));
         }
         Ok(Self { model, request: RerankRequest { query, texts, overlong }, shape, with_texts })
     }

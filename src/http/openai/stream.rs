@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 use super::writing::Writing;
 use crate::error::{ApiError, Code};
 use crate::http::viewer::{self, StreamEnd};
-use crate::inference::{Piece, Usage};
+use crate::inference::{Piece, TokenLogprob, Usage};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Chunks that a client may be behind before the model waits.
@@ -81,6 +81,11 @@ pub fn shown(usage: Usage) -> Value {
     })
 }
 
+/// JSON has no infinity, which stands for a token that cannot be. The number is OpenAI's.
+pub fn logprob(token: &TokenLogprob) -> f32 {
+    token.logprob.max(-9999.0)
+}
+
 /// How an answer is told in chunks.
 pub trait Chunks: Send + 'static {
     fn head(&self) -> &Head;
@@ -92,9 +97,8 @@ pub trait Chunks: Send + 'static {
     fn of(&mut self, index: usize, piece: Piece) -> Vec<Value>;
 }
 
-/// Errors: `OVERLOADED` when too many streams are open.
-pub fn respond(call: Call, writing: Writing, chunks: impl Chunks) -> Result<Response, Refusal> {
-    let permit = call.state.subscriber()?;
+/// `permit` is held until the stream ends.
+pub fn respond(call: Call, writing: Writing, chunks: impl Chunks, permit: OwnedSemaphorePermit) -> Response {
     let (sender, mut told) = mpsc::channel(AHEAD);
     let telling = async move {
         tell(call, writing, chunks, sender).await;
@@ -103,7 +107,7 @@ pub fn respond(call: Call, writing: Writing, chunks: impl Chunks) -> Result<Resp
     tokio::spawn(telling.in_current_span());
     let events = stream::poll_fn(move |context| told.poll_recv(context));
     let events = events.map(|data: String| Ok::<_, Infallible>(Event::default().data(data)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
 async fn tell(call: Call, writing: Writing, chunks: impl Chunks, sender: mpsc::Sender<String>) {

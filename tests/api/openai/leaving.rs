@@ -97,6 +97,19 @@ async fn an_answer_takes_no_longer_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_text_ends_with_the_rights_of_who_asked() {
+    let model = Scripted { stays: true, ..Scripted::new(vec![Ok(said("first"))]) };
+    let dropped = model.dropped.clone();
+    let app = model.start(&[]).await;
+    let response = post(&app, PATH, asking(true)).await;
+    let signed_out = app.ask_as(Some(&app.tokens.editor), "mutation { signOut { __typename } }", json!({})).await;
+    assert_eq!(signed_out.get("errors"), None, "{signed_out}");
+    let told = in_time(events(response), "the end of the stream").await;
+    assert!(told.last().is_some_and(|last| last.contains("invalid_api_key")), "{told:?}");
+    in_time(dropped.notified(), "the model's text is dropped").await;
+}
+
+#[tokio::test]
 async fn a_server_that_stops_says_so() {
     let model = Scripted { stays: true, ..Scripted::new(vec![Ok(said("first"))]) };
     let dropped = model.dropped.clone();

@@ -55,7 +55,7 @@ async fn what_is_wrong_is_named() {
         ("query", "empty", json!({ "query": "", "documents": ["x"] })),
         ("documents", "missing", json!({ "query": "x" })),
         ("documents", "no text", json!({ "query": "x", "documents": [] })),
-        ("documents", "no text", json!({ "query": "x", "texts": [] })),
+        ("texts", "no text", json!({ "query": "x", "texts": [] })),
         ("documents", "at most 1000", json!({ "query": "x", "documents": vec!["x"; 1001] })),
         ("documents[0]", "has no `text`", json!({ "query": "x", "documents": [{ "title": "x" }] })),
         ("documents[0]", "expected a text", json!({ "query": "x", "documents": [1] })),

@@ -86,7 +86,21 @@ async fn what_is_no_tool_is_named() {
         ("tool_choice", "required", asking(json!({ "tool_choice": "always" }))),
         ("tool_choice", "no `tools`", asking(json!({ "tool_choice": "required", "tools": [] }))),
         ("tool_choice", "not in `tools`", asking(json!({ "tool_choice": { "function": { "name": "steal" } } }))),
+        ("response_format", "no call", asking(json!({ "response_format": { "type": "json_object" } }))),
         ("parallel_tool_calls", "true or false", asking(json!({ "parallel_tool_calls": 1 }))),
     ];
     wrong(&app, PATH, &cases).await;
+}
+
+#[tokio::test]
+async fn no_token_is_lost_where_text_is_held_back() {
+    let pieces = [said_with("a <tool", -1.0), said_with("box", -2.0), done(FinishReason::Stop)];
+    let app = Scripted::new(pieces.into_iter().map(Ok).collect()).start(&[]).await;
+    let told = chunks(&app, PATH, asking(json!({ "stream": true, "logprobs": true }))).await;
+    let choices: Vec<_> = told.iter().map(|chunk| &chunk["choices"][0]).collect();
+    let said: String = choices.iter().filter_map(|choice| choice["delta"]["content"].as_str()).collect();
+    assert_eq!(said, "a <toolbox", "what is no call after all is text");
+    let tokens = choices.iter().filter_map(|choice| choice["logprobs"]["content"].as_array()).flatten();
+    let tokens: Vec<_> = tokens.map(|token| (&token["token"], &token["logprob"])).collect();
+    assert_eq!(tokens, [(&json!("a <tool"), &json!(-1.0)), (&json!("box"), &json!(-2.0))]);
 }
