@@ -16,6 +16,7 @@ use crate::cache::{Cache, Remote};
 use crate::config::{Config, Demo};
 use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::http::{self, Surroundings};
+use crate::inference::Engine;
 use crate::jobs;
 use crate::services::{Presence, Services, Version, caching, demo};
 use crate::store::{Backend, Db, migrations, users};
@@ -94,6 +95,7 @@ impl App {
             presence: Presence::default(),
             policy: Arc::new(settings::policy(&config)),
             version: Version::default(),
+            engine: Engine::default(),
         };
         Ok(Self {
             services,

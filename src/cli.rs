@@ -227,7 +227,7 @@ pub struct CreateKey {
     /// What it is for
     #[arg(long)]
     pub name: String,
-    /// Some of read, write, comment, moderate
+    /// Some of read, write, comment, moderate, infer
     #[arg(long, value_delimiter = ',', required = true)]
     pub scopes: Vec<Scope>,
     /// Never if absent

@@ -212,6 +212,11 @@ settings! {
     /// What one client may spend in a minute: the costs of its operations, and 10 for each request;
     /// 0 for no limit.
     rate_limit_per_minute: Bounded<0, 1_000_000_000_000> = "1000000", "a number";
+    /// How many tokens each API key may have models read and write in a day (UTC), and each user
+    /// without one; 0 for no limit.
+    tokens_per_day: Bounded<0, 1_000_000_000_000> = "0", "a number";
+    /// How long a model may take to answer one request, in milliseconds.
+    inference_timeout_ms: Bounded<100, 3_600_000> = "600000", "milliseconds";
     /// Largest request body, in bytes.
     max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
     /// How long a request body may take to arrive, in milliseconds.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::auth::AuthError;
 use crate::events::{CursorError, SubscribeError};
+use crate::inference::InferenceError;
 use crate::services::ServiceError;
 use crate::store::DbError;
 
@@ -21,12 +22,14 @@ pub enum Code {
     PersistedQueryNotFound,
     RateLimited,
     Overloaded,
+    /// The model is on its way into memory. Try again in a while.
+    ModelLoading,
     RequestTimeout,
     Internal,
 }
 
 impl Code {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -34,6 +37,7 @@ impl Code {
         Self::PersistedQueryNotFound,
         Self::RateLimited,
         Self::Overloaded,
+        Self::ModelLoading,
         Self::RequestTimeout,
         Self::Internal,
     ];
@@ -52,6 +56,7 @@ impl Code {
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
+            Self::ModelLoading => "MODEL_LOADING",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
@@ -171,6 +176,23 @@ impl From<AuthError> for ApiError {
             ),
             AuthError::Db(error) => error.into(),
         }
+    }
+}
+
+impl From<InferenceError> for ApiError {
+    /// Its message is fit for clients, whatever went wrong.
+    fn from(error: InferenceError) -> Self {
+        let code = match error {
+            InferenceError::NoModel { .. } | InferenceError::UnknownModel { .. } => Code::NotFound,
+            InferenceError::Loading { .. } => Code::ModelLoading,
+            InferenceError::Overloaded { .. } | InferenceError::Stopping => Code::Overloaded,
+            InferenceError::TooLong { .. } | InferenceError::BadInput(_) => Code::BadUserInput,
+            InferenceError::Failed { .. } | InferenceError::Provider { .. } => {
+                tracing::error!(%error, "a model failed");
+                Code::Internal
+            }
+        };
+        Self::new(code, error.to_string())
     }
 }
 

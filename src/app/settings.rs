@@ -54,6 +54,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         telemetry,
         limits: Limits {
             query_timeout: config.query_timeout_ms.millis(),
+            inference_timeout: config.inference_timeout_ms.millis(),
             max_body_bytes: config.max_body_bytes.as_usize(),
             body_room: BodyRoom::new(config.max_body_bytes.as_usize()),
             body_timeout: config.body_timeout_ms.millis(),
@@ -151,5 +152,6 @@ pub(super) fn policy(config: &Config) -> Policy {
             CommentModeration::First => Moderation::First,
             CommentModeration::None => Moderation::None,
         },
+        tokens_per_day: config.tokens_per_day.get(),
     }
 }

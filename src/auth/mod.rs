@@ -36,10 +36,12 @@ pub enum Scope {
     Comment,
     /// Decide about comments.
     Moderate,
+    /// Have models read and write: `/v1`.
+    Infer,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Comment, Self::Moderate];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Comment, Self::Moderate, Self::Infer];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +49,7 @@ impl Scope {
             Self::Write => "write",
             Self::Comment => "comment",
             Self::Moderate => "moderate",
+            Self::Infer => "infer",
         }
     }
 
@@ -76,6 +79,8 @@ pub struct Viewer {
     in_person: bool,
     /// The hash of the session's token or the API key that was used.
     credential: Option<TokenHash>,
+    /// The API key that was used.
+    key: Option<Uuid>,
 }
 
 impl Viewer {
@@ -86,7 +91,7 @@ impl Viewer {
 
     /// A user with everything that the role allows, as the command line acts.
     pub fn trusted(user: UserRow) -> Self {
-        Self { user: Some(Arc::new(user)), scopes: Scope::ALL.to_vec(), in_person: true, credential: None }
+        Self { user: Some(Arc::new(user)), scopes: Scope::ALL.to_vec(), in_person: true, credential: None, key: None }
     }
 
     pub fn user(&self) -> Option<&Arc<UserRow>> {
@@ -127,6 +132,20 @@ impl Viewer {
     /// May decide about other people's comments.
     pub fn may_moderate(&self) -> bool {
         self.is_staff() && self.scopes.contains(&Scope::Moderate)
+    }
+
+    /// May have models read and write.
+    pub fn may_infer(&self) -> bool {
+        self.is_staff() && self.scopes.contains(&Scope::Infer)
+    }
+
+    /// To whose account the tokens of models go: each key has its own, and a user without one.
+    pub fn account(&self) -> Option<String> {
+        let user = self.user.as_ref()?;
+        Some(match self.key {
+            Some(key) => format!("key:{}", key.simple()),
+            None => format!("user:{}", user.id.simple()),
+        })
     }
 
     /// May comment and react under the own name.
@@ -199,16 +218,16 @@ impl Authenticator {
 
     async fn look_up(&self, hash: TokenHash, in_person: bool, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
         let mut conn = self.db.conn().await?;
-        let (user, scopes) = if in_person {
+        let (user, scopes, key) = if in_person {
             let user = sessions::find(&mut conn, hash.as_bytes(), now).await?.ok_or(AuthError::InvalidToken)?;
-            (user, Scope::ALL.to_vec())
+            (user, Scope::ALL.to_vec(), None)
         } else {
             let found = api_keys::find(&mut conn, hash.as_bytes(), now).await?;
             let (key, user) = found.ok_or(AuthError::InvalidToken)?;
             note_use(&mut conn, &key, now).await;
-            (user, Scope::of_stored(&key.scopes))
+            (user, Scope::of_stored(&key.scopes), Some(key.id))
         };
-        Ok(Viewer { user: Some(Arc::new(user)), scopes, in_person, credential: Some(hash) })
+        Ok(Viewer { user: Some(Arc::new(user)), scopes, in_person, credential: Some(hash), key })
     }
 }
 

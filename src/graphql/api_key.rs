@@ -28,6 +28,8 @@ pub enum ApiKeyScope {
     Comment,
     /// Decide about comments.
     Moderate,
+    /// Have models read and write: `/v1`, as far as the user may. Readers may not.
+    Infer,
 }
 
 /// What a program signs in with. The key itself is told once, by `createApiKey`.

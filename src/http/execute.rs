@@ -334,7 +334,7 @@ fn add_request_id(response: &mut Response, request_id: &str) {
 
 /// The first of these codes that an error of the answer has.
 pub fn server_error(response: &Response) -> Option<Code> {
-    let codes = [Code::Internal, Code::Overloaded, Code::RequestTimeout];
+    let codes = [Code::Internal, Code::Overloaded, Code::ModelLoading, Code::RequestTimeout];
     codes.into_iter().find(|code| {
         let text = Value::from(code.as_str());
         response.errors.iter().any(|e| e.extensions.as_ref().and_then(|e| e.get("code")) == Some(&text))

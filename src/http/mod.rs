@@ -4,7 +4,7 @@
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
 //! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs read, `rest/` plain
-//! JSON for scripts. Imports `graphql`, `services`, `auth`, `telemetry`; imported by `app`. To add a route: a
+//! JSON for scripts, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
 
 use std::sync::Arc;
@@ -36,6 +36,7 @@ mod graphql;
 mod health;
 mod layers;
 mod multipart;
+mod openai;
 mod operations;
 mod rate;
 mod responses;
@@ -98,6 +99,8 @@ impl HttpState {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub query_timeout: Duration,
+    /// How long a model may take to answer one request.
+    pub inference_timeout: Duration,
     pub max_body_bytes: usize,
     /// For the bodies that are being read.
     pub body_room: BodyRoom,
@@ -124,6 +127,7 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
         .merge(graphiql::routes())
         .merge(feeds::routes())
         .merge(rest::routes())
+        .merge(openai::routes())
         .merge(
             Router::new()
                 .route("/graphql", get(graphql::get).post(graphql::post))

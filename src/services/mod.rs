@@ -2,7 +2,7 @@
 //!
 //! Each function checks what the viewer may do, validates, and makes its change in one
 //! transaction with the event that tells of it (`Services::commit`). Imports `store`, `cache`,
-//! `events`, `auth`; imported by `graphql`, `http`, `jobs` and `app`.
+//! `events`, `auth`, `inference`; imported by `graphql`, `http`, `jobs` and `app`.
 //!
 //! To add a verb: a function in the file of its noun that takes `&Services`, an [`Actor`] and an
 //! input struct, and returns a row or a [`ServiceError`].
@@ -16,9 +16,11 @@ use uuid::Uuid;
 use crate::auth::{Passwords, Viewer};
 use crate::cache::Cache;
 use crate::events::{EventKind, EventLog, NewEvent};
+use crate::inference::Engine;
 use crate::store::{Db, DbError, Tx};
 
 pub mod accounts;
+pub mod allowance;
 pub mod caching;
 pub mod commenting;
 pub mod content_folder;
@@ -52,6 +54,8 @@ pub struct Services {
     pub presence: Presence,
     pub policy: Arc<Policy>,
     pub version: Version,
+    /// The models.
+    pub engine: Engine,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is
@@ -73,13 +77,15 @@ impl Version {
     }
 }
 
-/// What the owner has decided about accounts and comments.
+/// What the owner has decided about accounts, comments and models.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub session_ttl: chrono::Duration,
     /// False: only the owner makes accounts.
     pub sign_up_open: bool,
     pub moderation: Moderation,
+    /// For each API key; 0 for as many as it likes.
+    pub tokens_per_day: u64,
 }
 
 /// Which comments wait for an editor.

@@ -42,6 +42,7 @@ pub mod site;
 mod sql;
 pub mod tags;
 mod text_enum;
+pub mod token_usage;
 pub mod translations;
 pub mod users;
 

@@ -213,6 +213,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    token_usage (day, subject) {
+        day -> Date,
+        subject -> Text,
+        prompt_tokens -> Int8,
+        completion_tokens -> Int8,
+    }
+}
+
+diesel::table! {
     users (id) {
         id -> Uuid,
         handle -> Text,
@@ -260,5 +269,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     site,
     tags,
+    token_usage,
     users,
 );

@@ -12,6 +12,7 @@ mod examples;
 mod feeds;
 mod http;
 mod limits;
+mod openai;
 mod pages;
 mod permissions;
 mod rate;

@@ -6,13 +6,14 @@
 #![allow(dead_code, reason = "each test binary uses another part")]
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use chrono::Utc;
 use inkstone::app::{self, App};
 use inkstone::auth::Viewer;
 use inkstone::config::{Config, Given, Source};
 use inkstone::http::server;
+use inkstone::inference::{Engine, SharedBackend, fake};
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::{Actor, Services, demo};
 use inkstone::store::users::Role;
@@ -104,6 +105,11 @@ pub fn config(database: &[(&'static str, String)], own: &[(&'static str, &str)])
     Config::from_given(&given).expect("the settings are valid")
 }
 
+/// Models that are none, one for each task.
+fn fakes() -> Engine {
+    Engine::of(fake::all().into_iter().map(|model| Arc::new(model) as SharedBackend))
+}
+
 /// Gives up on a server that says nothing for longer than any test waits.
 fn client() -> reqwest::Client {
     reqwest::Client::builder().read_timeout(live::PATIENCE).build().expect("a client")
@@ -128,17 +134,22 @@ impl TestApp {
 
     /// The same with other settings.
     pub async fn start_with(own: &[(&'static str, &str)]) -> Self {
+        Self::start_on(fakes(), own).await
+    }
+
+    /// The same with other models.
+    pub async fn start_on(engine: Engine, own: &[(&'static str, &str)]) -> Self {
         let template = template();
         let database = template.database.copy().await;
-        Self::on(database, template.tokens.clone(), own).await
+        Self::on(database, template.tokens.clone(), engine, own).await
     }
 
     /// A further server on the same database, for tests with replicas. Real servers only.
     pub async fn replica_of(other: &Self, own: &[(&'static str, &str)]) -> Self {
-        Self::on(other.database.shared(), other.tokens.clone(), own).await
+        Self::on(other.database.shared(), other.tokens.clone(), fakes(), own).await
     }
 
-    async fn on(database: database::Database, tokens: Tokens, own: &[(&'static str, &str)]) -> Self {
+    async fn on(database: database::Database, tokens: Tokens, engine: Engine, own: &[(&'static str, &str)]) -> Self {
         let config = config(&database.settings(), own);
         let telemetry = telemetry::init(&std::env::var("TEST_LOG").unwrap_or_else(|_| "error".into()), false);
         let telemetry = telemetry.expect("telemetry is set up once a process");
@@ -148,7 +159,8 @@ impl TestApp {
         let stopped = stop.clone();
         let (send, opened) = tokio::sync::oneshot::channel();
         let serving = runtime().spawn(async move {
-            let app = App::open(config).await.expect("the server opens its database");
+            let mut app = App::open(config).await.expect("the server opens its database");
+            app.services.engine = engine;
             let _ = send.send(app.services.clone());
             app.serve(listener, telemetry, stopped).await
         });
@@ -189,7 +201,7 @@ impl TestApp {
     pub async fn restart(self, own: &[(&'static str, &str)]) -> Self {
         let (database, tokens) = (self.database.shared(), self.tokens.clone());
         self.stop().await;
-        Self::on(database, tokens, own).await
+        Self::on(database, tokens, fakes(), own).await
     }
 
     /// Stops the server and waits until it has.
