@@ -1,0 +1,90 @@
+// OpenAI's own client against /v1. What needs a model runs where the server has one for it that is
+// ready, whichever it is: nothing here depends on what a model says.
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+
+import OpenAI from "openai";
+
+import { inTime, origin, ownerToken } from "./support/server.js";
+
+const client = async (apiKey) =>
+  new OpenAI({ baseURL: `${origin}/v1`, apiKey: apiKey ?? (await ownerToken()), maxRetries: 0 });
+
+const messages = [{ role: "user", content: "Say a word about ink." }];
+/** More than a test needs, and little enough for a slow model. */
+const max_tokens = 8;
+
+const { data: models } = await inTime((await client()).models.list(), "the list of models");
+const ready = (task) => models.find((model) => model.task === task && model.state === "ready")?.id;
+/** A test that needs a model for `task`. */
+const withModel = (task, name, run) => {
+  const model = ready(task);
+  test(name, { skip: model ? false : `the server has no model that is ready to ${task}` }, () => run(model));
+};
+
+suite("OpenAI's client", () => {
+  test("finds each model that is listed by its name", async () => {
+    const openai = await client();
+    for (const { id } of models) assert.equal((await openai.models.retrieve(id)).id, id);
+  });
+
+  test("knows what went wrong", async () => {
+    const openai = await client();
+    const unknown = openai.embeddings.create({ model: "text-embedding-3-small", input: "ink" });
+    await assert.rejects(unknown, (error) => {
+      assert.ok(error instanceof OpenAI.NotFoundError, `a name that nobody knows: ${error}`);
+      return error.code === "model_not_found" && error.param === "model";
+    });
+    const empty = openai.chat.completions.create({ model: "any", messages: [] });
+    await assert.rejects(empty, (error) => {
+      assert.ok(error instanceof OpenAI.BadRequestError, `no messages: ${error}`);
+      return error.param === "messages" && error.requestID.length > 0;
+    });
+    const stranger = await client("sk-of-nobody");
+    await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError, "a key that is none");
+    await assert.rejects(openai.get("/nothing"), OpenAI.NotFoundError, "an address that is none");
+  });
+
+  withModel("embed", "gets the same vectors packed, as it asks by itself, and as numbers", async (model) => {
+    const openai = await client();
+    const asked = { model, input: ["wet ink", "dry stone"] };
+    const packed = await openai.embeddings.create(asked);
+    const numbers = await openai.embeddings.create({ ...asked, encoding_format: "float" });
+    assert.equal(packed.data.length, 2, "a vector for each text");
+    for (const [index, { embedding }] of packed.data.entries()) {
+      const norm = Math.hypot(...embedding);
+      assert.ok(Math.abs(norm - 1) < 1e-3, `a vector has norm 1: ${norm}`);
+      const other = numbers.data[index].embedding;
+      assert.ok(embedding.every((x, at) => Math.abs(x - other[at]) < 1e-5), "both hold the same");
+    }
+  });
+
+  withModel("generate", "gets a text whole and in chunks", async (model) => {
+    const openai = await client();
+    const asked = { model, messages, max_tokens, temperature: 0, seed: 1 };
+    const whole = await openai.chat.completions.create(asked);
+    const { message, finish_reason: reason } = whole.choices[0];
+    assert.ok(["stop", "length"].includes(reason), `a text ends for a reason: ${reason}`);
+    let text = "";
+    let usage;
+    const stream = await openai.chat.completions.create({ ...asked, stream: true, stream_options: { include_usage: true } });
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? "";
+      usage = chunk.usage ?? usage;
+    }
+    assert.equal(text, message.content, "the likeliest tokens are the same each time");
+    assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+  });
+
+  withModel("generate", "goes on from a text, and leaves a stream when it likes", async (model) => {
+    const openai = await client();
+    const { choices } = await openai.completions.create({ model, prompt: "An inkstone is", max_tokens });
+    assert.equal(choices.length, 1);
+    const stream = await openai.chat.completions.create({ model, messages, stream: true });
+    for await (const chunk of stream) {
+      assert.equal(chunk.object, "chat.completion.chunk");
+      break;
+    }
+  });
+});
