@@ -25,6 +25,7 @@ mod fields;
 mod guard;
 pub mod json;
 mod loaders;
+mod model;
 mod node;
 // Open for `benches/api.rs`.
 #[doc(hidden)]
@@ -52,6 +53,7 @@ pub struct Query(
     series::SeriesQuery,
     user::UserQuery,
     comment::CommentQuery,
+    model::ModelQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -67,12 +69,18 @@ pub struct Mutation(
     tag::TagMutation,
     series::SeriesMutation,
     site::SiteMutation,
+    model::ModelMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
 /// to the last one misses nothing and sees nothing twice.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(comment::CommentSubscription, post::PostSubscription, reaction::ReactionSubscription);
+pub struct Subscription(
+    comment::CommentSubscription,
+    post::PostSubscription,
+    reaction::ReactionSubscription,
+    model::ModelSubscription,
+);
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::catalogue::Entry;
 use super::decoder::{Decoder, Sequence, Step};
 use super::encoder::LoadError;
-use super::generate::{GgufTokenizer, Sampled, Sampler, Template, TextStream, Told};
+use super::generate::{Form, Forms, GgufTokenizer, Sampled, Sampler, Template, TextStream, Told};
 use super::local_encoder::Running;
 use super::{
     Backend, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, ModelCard, Piece, Prompt,
@@ -44,6 +44,7 @@ pub struct LocalDecoder {
 struct Text {
     tokenizer: GgufTokenizer,
     template: Template,
+    forms: Forms,
 }
 
 struct Queue {
@@ -62,6 +63,7 @@ struct Waiting {
 struct Request {
     prompt: Vec<u32>,
     options: GenerateOptions,
+    form: Option<Form>,
     pieces: Pieces,
 }
 
@@ -80,7 +82,8 @@ impl LocalDecoder {
         }
         let mut card = entry.card();
         card.context = decoder.config.context;
-        let text = Arc::new(Text { tokenizer, template });
+        let forms = Forms::new(&tokenizer)?;
+        let text = Arc::new(Text { tokenizer, template, forms });
         let queue = Arc::new(Queue { state: Mutex::default(), wake: Condvar::new() });
         let worker = Worker {
             name: entry.name(),
@@ -113,21 +116,21 @@ impl Backend for LocalDecoder {
 
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
         Box::pin(async move {
-            if request.options.constraint.is_some() {
-                let message = "this model cannot be held to a form yet: leave `response_format` out".to_owned();
-                return Err(InferenceError::BadInput(message));
-            }
             self.queue.has_room()?;
             let (text, GenerateRequest { prompt, tools, options }) = (self.text.clone(), request);
-            let tokens = tokio::task::spawn_blocking(move || text.tokens(&prompt, &tools)).await;
-            let prompt = tokens.map_err(|_| InferenceError::Failed { model: self.card.name() })??;
+            let constraint = options.constraint.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                let form = constraint.map(|constraint| text.forms.form(&constraint)).transpose()?;
+                Ok((text.tokens(&prompt, &tools)?, form))
+            });
+            let (prompt, form) = read.await.map_err(|_| InferenceError::Failed { model: self.card.name() })??;
             let (tokens, limit) = (prompt.len(), self.card.context);
             if tokens >= limit {
                 return Err(InferenceError::TooLong { index: 0, tokens, limit });
             }
             // Room for all there can be: the model never waits for a slow reader.
             let (pieces, told) = mpsc::channel(limit + 2);
-            self.queue.push(Request { prompt, options, pieces })?;
+            self.queue.push(Request { prompt, options, form, pieces })?;
             let told = futures_util::stream::unfold(told, |mut told| async { Some((told.recv().await?, told)) });
             Ok(Generation::new(self.card.name(), told))
         })
@@ -184,6 +187,7 @@ struct Live {
     limit: usize,
     sampler: Sampler,
     stream: TextStream,
+    form: Option<Form>,
     pieces: Pieces,
     begun: Instant,
 }
@@ -268,7 +272,7 @@ impl Worker {
 
     /// Gives a text the sequence that begins most as its prompt does.
     fn begin(&mut self, request: Request) -> Live {
-        let Request { prompt, options, pieces } = request;
+        let Request { prompt, options, form, pieces } = request;
         let shared = |sequence: &Sequence| {
             let same = sequence.tokens.iter().zip(&prompt).take_while(|(a, b)| a == b).count();
             // The last token is read again: its logits are wanted.
@@ -293,6 +297,7 @@ impl Worker {
             limit: options.max_tokens.unwrap_or(most).min(most),
             sampler: Sampler::new(&options),
             stream: TextStream::new(&options.stop),
+            form,
             pieces,
             begun: Instant::now(),
         }
@@ -357,10 +362,13 @@ impl Live {
         if self.limit == 0 {
             return self.finish(FinishReason::Length);
         }
-        let Some(sampled) = self.sampler.sample(logits, None) else {
-            tracing::error!(%model, "the model gives numbers that are none: is its file broken?");
-            let _ = self.pieces.try_send(Err(InferenceError::Failed { model: model.to_owned() }));
-            return true;
+        let sampled = match self.choose(logits) {
+            Ok(sampled) => sampled,
+            Err(why) => {
+                tracing::error!(%model, %why, "a text cannot go on");
+                let _ = self.pieces.try_send(Err(InferenceError::Failed { model: model.to_owned() }));
+                return true;
+            }
         };
         self.tokens.push(sampled.token);
         if tokenizer.is_end(sampled.token) {
@@ -370,10 +378,19 @@ impl Live {
         let logprobs = (sampled.logprob != 0.0).then(|| logprobs(tokenizer, &sampled));
         let told = self.stream.push(bytes, logprobs);
         self.tell(told);
-        if self.stream.is_stopped() {
+        if self.stream.is_stopped() || self.form.as_ref().is_some_and(Form::is_over) {
             return self.finish(FinishReason::Stop);
         }
         self.tokens.len() - self.prompt >= self.limit && self.finish(FinishReason::Length)
+    }
+
+    fn choose(&mut self, logits: &mut [f32]) -> Result<Sampled, String> {
+        let none = || "the model gives numbers that are none: is its file broken?".to_owned();
+        let Some(form) = &mut self.form else { return self.sampler.sample(logits, None).ok_or_else(none) };
+        let allowed = form.allowed()?;
+        let sampled = self.sampler.sample(logits, Some(&|token| allowed.is_allowed(token))).ok_or_else(none)?;
+        form.take(sampled.token)?;
+        Ok(sampled)
     }
 
     fn tell(&self, told: Option<Told>) {

@@ -21,7 +21,7 @@ pub mod fetch;
 pub mod generate;
 // Open for `benches/inference.rs`.
 #[doc(hidden)]
-pub mod kernels;
+pub use inkstone_kernels as kernels;
 mod local_decoder;
 mod local_encoder;
 mod queue;

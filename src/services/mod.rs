@@ -30,6 +30,7 @@ mod error;
 pub mod exporting;
 pub mod feeds;
 pub mod importing;
+pub mod inferring;
 pub mod keys;
 pub mod markdown;
 pub mod organising;

@@ -52,6 +52,8 @@ const COUNT: u64 = 50;
 const LONG_TEXT: u64 = 50;
 /// A transaction.
 const WRITE: u64 = 100;
+/// A model's work: tens of milliseconds of all processors, or seconds.
+const MODEL: u64 = 500;
 /// A password's hash: tens of milliseconds of a processor.
 const PASSWORD: u64 = 2_000;
 
@@ -108,6 +110,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
     match (parent, name) {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", _) => WRITE,
+        ("Query", "embed" | "rerank") | ("Subscription", "generate") => MODEL,
         (_, "totalCount") => COUNT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,
         ("Query", _) => READ,
