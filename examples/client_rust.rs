@@ -64,6 +64,8 @@ async fn main() -> Result<()> {
 
 async fn newest_posts(address: &str, first: u32) -> Result<Vec<Post>> {
     let body = json!({ "query": POSTS, "variables": { "first": first } });
+    // Which cryptography https uses is for each program to say; your own may have reqwest's default.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let request = reqwest::Client::new()
         .post(format!("{address}/graphql"))
         // With this media type the status tells whether the operation ran.

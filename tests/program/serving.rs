@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::json;
 
 use crate::process::{Place, Server};
+use crate::support::client_builder;
 
 const CREATE: &str = "mutation($input: CreatePostInput!) {
     createPost(input: $input) { post { id } userErrors { message } }
@@ -63,7 +64,13 @@ async fn it_is_ready_once_it_says_so() {
     let place = Place::new();
     let server = place.serve(&["--empty"]);
     for (path, expected) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/nowhere", 404)] {
-        let response = reqwest::get(format!("{}{path}", server.base)).await.expect("an answer");
+        let response = client_builder()
+            .build()
+            .expect("a client")
+            .get(format!("{}{path}", server.base))
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(response.status(), expected, "{path}");
     }
 }

@@ -111,8 +111,15 @@ fn fakes() -> Engine {
 }
 
 /// Gives up on a server that says nothing for longer than any test waits.
+/// A client; `https` needs to be told by whom it is done, and reqwest makes none without.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    // Another test of this binary may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().read_timeout(live::PATIENCE).build().expect("a client")
+    client_builder().read_timeout(live::PATIENCE).build().expect("a client")
 }
 
 /// A running server.
