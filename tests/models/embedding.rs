@@ -109,7 +109,7 @@ async fn odd_texts_have_vectors_too() {
 async fn a_reader_is_answered_while_a_site_is_indexed() {
     let engine = engine().await;
     let passage = "ink and paper and stone ".repeat(40);
-    let bulk = EmbedRequest { texts: vec![passage; 300], priority: Priority::Bulk, ..EmbedRequest::default() };
+    let bulk = EmbedRequest { texts: vec![passage; 120], priority: Priority::Bulk, ..EmbedRequest::default() };
     let indexing = tokio::spawn({
         let engine = engine.clone();
         async move { engine.embed(None, bulk).await.map(|done| done.vectors.len()) }
@@ -121,6 +121,6 @@ async fn a_reader_is_answered_while_a_site_is_indexed() {
             break;
         }
     }
-    assert!(!indexing.is_finished(), "twenty questions should be answered before 300 long passages");
-    assert_eq!(indexing.await.expect("no panic"), Ok(300));
+    assert!(!indexing.is_finished(), "twenty questions should be answered before 120 long passages");
+    assert_eq!(indexing.await.expect("no panic"), Ok(120));
 }
