@@ -8,7 +8,7 @@ use super::Task;
 /// secret and nothing of another caller's text.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InferenceError {
-    #[error("there is no model for this task ({task}): pull one with `inkstone models pull`, or set a provider")]
+    #[error("there is no model for this task ({task}): `inkstone models list` shows what there is")]
     NoModel { task: Task },
     #[error("{name:?} is no model of this server for this task ({task}): it has {known}")]
     UnknownModel { name: String, task: Task, known: String },

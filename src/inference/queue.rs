@@ -180,8 +180,9 @@ mod tests {
     fn batch(queue: &Queue<u32>, most: usize) -> Vec<u32> {
         let mut room = most;
         let popped = queue.pop(SOON, |_| {
+            let fits = room > 0;
             room = room.saturating_sub(1);
-            room > 0
+            fits
         });
         match popped {
             Popped::Batch(units) => units

@@ -138,7 +138,7 @@ impl Engine {
             let progress: Progress =
                 Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
             if let Err(error) = local.fetcher.fetch(entry, progress).await {
-                tracing::warn!(model = %name, %error, "a model cannot be fetched");
+                tracing::info!(model = %name, %error, "a model cannot be fetched");
                 self.set_state(&name, ModelState::Failed(error.to_string()));
                 return false;
             }

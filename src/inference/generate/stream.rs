@@ -32,6 +32,9 @@ impl TextStream {
 
     /// Adds a token. Nothing comes as long as its text may still belong to something.
     pub fn push(&mut self, bytes: &[u8], logprobs: Option<Logprobs>) -> Option<Told> {
+        if self.stopped {
+            return None;
+        }
         self.bytes.extend_from_slice(bytes);
         self.logprobs.extend(logprobs);
         let whole = whole_characters(&self.bytes);
