@@ -4,3 +4,4 @@
 //! it runs; tests hold each against the plain computation.
 
 pub mod pool;
+pub mod quant;
