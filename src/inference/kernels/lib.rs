@@ -7,3 +7,4 @@ pub mod decoder;
 pub mod dense;
 pub mod encoder;
 pub mod pool;
+pub mod quant;
