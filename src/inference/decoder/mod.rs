@@ -12,11 +12,12 @@ mod weights;
 pub use cache::Sequence;
 pub use config::Config;
 pub use gguf::Gguf;
-use weights::{Layer, Matrix};
+use weights::Layer;
 
 use super::encoder::LoadError;
 use super::kernels::decoder::{Past, Turns, add, attention, rms_norm, rope, silu_mul};
 use super::kernels::pool::Pool;
+use super::kernels::quant::QuantLinear;
 
 /// New tokens of one sequence. The last one's logits are wanted.
 pub struct Step<'a> {
@@ -27,11 +28,11 @@ pub struct Step<'a> {
 /// A decoder with its weights.
 pub struct Decoder {
     pub config: Config,
-    embeddings: Matrix,
+    embeddings: QuantLinear,
     layers: Vec<Layer>,
     norm: Vec<f32>,
     /// None: the embeddings, as a matrix.
-    output: Option<Matrix>,
+    output: Option<QuantLinear>,
     turns: Turns,
     pool: Pool,
 }
@@ -45,9 +46,9 @@ impl Decoder {
         let mut config = Config::of(&gguf)?;
         config.context = config.context.min(context);
         let vocabulary = gguf.blocks("token_embd.weight")?.shape.first().copied().unwrap_or(0);
-        let embeddings = Matrix::load(&gguf, &["token_embd.weight"], &[vocabulary], config.hidden)?;
+        let embeddings = weights::matrix(&gguf, "token_embd.weight", [vocabulary, config.hidden])?;
         let output = match gguf.has("output.weight") {
-            true => Some(Matrix::load(&gguf, &["output.weight"], &[vocabulary], config.hidden)?),
+            true => Some(weights::matrix(&gguf, "output.weight", [vocabulary, config.hidden])?),
             false => None,
         };
         let layers = (0..config.layers).map(|n| Layer::load(&gguf, n, &config)).collect::<Result<_, _>>()?;
@@ -73,18 +74,17 @@ impl Decoder {
         let places = places(steps);
         let mut x = vec![0.0; places.len() * hidden];
         for (place, row) in places.iter().zip(x.chunks_exact_mut(hidden)) {
-            self.embeddings.row(place.token as usize, row);
+            // A token that the model does not have is none that its tokenizer gives.
+            self.embeddings.row((place.token as usize).min(self.vocabulary() - 1), row);
         }
         let mut buffers = Buffers::new(&self.config, places.len());
         for (n, layer) in self.layers.iter().enumerate() {
             self.attend(n, layer, steps, &places, &mut x, &mut buffers);
             rms_norm(&x, &layer.ffn_norm, self.config.epsilon, &mut buffers.normed);
-            layer.gate_up.forward(&buffers.normed, places.len(), &mut buffers.gate_up, &self.pool);
-            let inner = self.config.inner;
-            for (row, gate) in buffers.gate_up.chunks_exact(2 * inner).zip(buffers.gate.chunks_exact_mut(inner)) {
-                gate.copy_from_slice(&row[..inner]);
-                silu_mul(gate, &row[inner..]);
-            }
+            let layers = [&layer.gate, &layer.up];
+            let mut outs = [&mut buffers.gate[..], &mut buffers.up[..]];
+            QuantLinear::forward_many(&layers, &buffers.normed, places.len(), &mut outs, &self.pool);
+            silu_mul(&mut buffers.gate, &buffers.up);
             layer.down.forward(&buffers.gate, places.len(), &mut buffers.normed, &self.pool);
             add(&mut x, &buffers.normed);
         }
@@ -107,14 +107,17 @@ impl Decoder {
         let Config { heads, kv_heads, head_dim, epsilon, .. } = self.config;
         let (q_width, kv_width) = (heads * head_dim, kv_heads * head_dim);
         rms_norm(x, &layer.attention_norm, epsilon, &mut buffers.normed);
-        layer.qkv.forward(&buffers.normed, places.len(), &mut buffers.qkv, &self.pool);
-        let rows = buffers.qkv.chunks_exact_mut(q_width + 2 * kv_width);
-        for ((place, row), q_row) in places.iter().zip(rows).zip(buffers.q.chunks_exact_mut(q_width)) {
-            if let Some(bias) = &layer.qkv_bias {
-                add(row, bias);
+        let layers = [&layer.q.weight, &layer.k.weight, &layer.v.weight];
+        let mut outs = [&mut buffers.q[..], &mut buffers.k[..], &mut buffers.v[..]];
+        QuantLinear::forward_many(&layers, &buffers.normed, places.len(), &mut outs, &self.pool);
+        let rows = buffers.q.chunks_exact_mut(q_width);
+        let rows = rows.zip(buffers.k.chunks_exact_mut(kv_width)).zip(buffers.v.chunks_exact_mut(kv_width));
+        for (place, ((q, k), v)) in places.iter().zip(rows) {
+            for (row, layer) in [(&mut *q, &layer.q), (&mut *k, &layer.k), (&mut *v, &layer.v)] {
+                if let Some(bias) = &layer.bias {
+                    add(row, bias);
+                }
             }
-            let (q, kv) = row.split_at_mut(q_width);
-            let (k, v) = kv.split_at_mut(kv_width);
             for (heads, norm) in [(&mut *q, &layer.q_norm), (&mut *k, &layer.k_norm)] {
                 if let Some(norm) = norm {
                     let plain = heads.to_vec();
@@ -124,7 +127,6 @@ impl Decoder {
             rope(q, place.position, &self.turns);
             rope(k, place.position, &self.turns);
             steps[place.step].sequence.put(n, place.position, k, v);
-            q_row.copy_from_slice(q);
         }
         let past = Seen { steps, places, layer: n };
         attention(&buffers.q, &past, [heads, kv_heads], head_dim, &mut buffers.attended, &self.pool);
@@ -181,11 +183,12 @@ impl Past for Seen<'_, '_> {
 /// What a step needs beside its rows.
 struct Buffers {
     normed: Vec<f32>,
-    qkv: Vec<f32>,
     q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
     attended: Vec<f32>,
-    gate_up: Vec<f32>,
     gate: Vec<f32>,
+    up: Vec<f32>,
 }
 
 impl Buffers {
@@ -194,11 +197,12 @@ impl Buffers {
         let of = |width: usize| vec![0.0; rows * width];
         Self {
             normed: of(config.hidden),
-            qkv: of(q + 2 * kv),
             q: of(q),
+            k: of(kv),
+            v: of(kv),
             attended: of(q),
-            gate_up: of(2 * config.inner),
             gate: of(config.inner),
+            up: of(config.inner),
         }
     }
 }
