@@ -70,6 +70,8 @@ fn each_kernel_computes_what_the_weights_say() {
             for rows in [1, 2, 3, 5, 8, 13, 64] {
                 let x = random.values(rows * width);
                 let wanted = plain(&case.weights, &x, width);
+                // Few products may all have more than the usual error.
+                let bound = if rows * out < 16 { 0.03 } else { 0.01 };
                 let mut portable = vec![0.0; rows * out];
                 forward(Isa::Portable, &[&case.layer], &x, rows, &mut [&mut portable], &pool);
                 let exact: Vec<f64> = portable.iter().map(|y| f64::from(*y)).collect();
@@ -80,7 +82,7 @@ fn each_kernel_computes_what_the_weights_say() {
                     forward(isa, &[&case.layer], &x, rows, &mut [&mut y], &pool);
                     let of = format!("{isa:?}, {dtype:?}, {rows} rows, {out} x {width}");
                     let error = distance(&y, &wanted) / size;
-                    assert!(error < 0.012, "{of}: {error} from the plain product, 8 bits allow 0.012");
+                    assert!(error < bound, "{of}: {error} from the plain product, 8 bits allow {bound}");
                     let error = distance(&y, &exact) / size;
                     assert!(error < 1e-5, "{of}: {error} from the portable kernel, rounding allows 1e-5");
                 }
