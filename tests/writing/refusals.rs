@@ -188,6 +188,7 @@ fn surroundings(site: &Site) -> Vec<Case> {
         ("updateSite", json!({ "tagline": "t".repeat(301) }), &[("TOO_LONG", "tagline")]),
         ("updateSite", json!({ "description": "d".repeat(5001) }), &[("TOO_LONG", "description")]),
         ("updateSite", json!({ "links": [{ "name": "x", "url": "javascript:x" }] }), &[("INVALID", "links")]),
+        ("deployModel", json!({ "model": "gpt-9" }), &[("NOT_FOUND", "model")]),
     ]
 }
 
