@@ -4,7 +4,7 @@
 //! the input is quantised to 8 bits, with a scale for 32 values, so that both are multiplied as
 //! integers. One row of input is bound by memory, many by arithmetic: a tile is used for up to 8
 //! rows while it is in registers. To add a type of weights: its line in `pack.rs`. To add a kernel:
-//! a file with `run`, and its place in [`Isa`].
+//! a file with `run`, and its place in `Isa`.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]
