@@ -39,6 +39,7 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
     let selection = match mutation {
         "signUp" | "signIn" => "user { id } token expiresAt",
         "updateSite" => "site { title }",
+        "deployModel" => "model { name }",
         "updateUser" | "changePassword" => "user { id }",
         "createApiKey" => "apiKey { id } secret",
         "revokeApiKey" => "revokedId",
