@@ -89,12 +89,13 @@ async fn write_text(
     Ok((tokens, first.unwrap_or_else(|| begun.elapsed())))
 }
 
-/// Measures a model: a query alone and passages together, or reading a prompt and writing.
+/// Measures a model: a query alone and passages together, texts held against a query, or reading a
+/// prompt and writing.
 pub async fn bench(engine: &Engine, name: &str) -> Result<String> {
     match engine.load(name).await? {
         Task::Embed => bench_embedding(engine, name).await,
         Task::Generate => bench_writing(engine, name).await,
-        Task::Rerank => bail!("there is no bench for a reranker"),
+        Task::Rerank => bench_ranking(engine, name).await,
     }
 }
 
@@ -122,6 +123,25 @@ async fn bench_embedding(engine: &Engine, name: &str) -> Result<String> {
         times.sort_by(f64::total_cmp);
         let median = times[times.len() / 2];
         lines += &format!("{label:24} {:8.2} ms  {:8.0} texts/s\n", median * 1e3, texts as f64 / median);
+    }
+    Ok(lines)
+}
+
+async fn bench_ranking(engine: &Engine, name: &str) -> Result<String> {
+    let mut lines = String::new();
+    for (label, words, rounds) in [("20 texts of 12 words", 12, 10), ("20 texts of 90 words", 90, 5)] {
+        let text: String = SENTENCE.split_inclusive(' ').cycle().take(words).collect();
+        let request = RerankRequest { query: SENTENCE.into(), texts: vec![text; 20], ..RerankRequest::default() };
+        engine.rerank(Some(name), request.clone()).await?;
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let begun = Instant::now();
+            engine.rerank(Some(name), request.clone()).await?;
+            times.push(begun.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        let median = times[times.len() / 2];
+        lines += &format!("{label:24} {:8.2} ms  {:8.0} texts/s\n", median * 1e3, 20.0 / median);
     }
     Ok(lines)
 }

@@ -46,6 +46,15 @@ suite("OpenAI's client", () => {
     await assert.rejects(openai.get("/nothing"), OpenAI.NotFoundError, "an address that is none");
   });
 
+  withModel("rerank", "has texts ranked, at an address that is not OpenAI's", async (model) => {
+    const openai = await client();
+    const documents = ["dry stone", "wet ink", "paper"];
+    const { results } = await openai.post("/rerank", { body: { model, query: "wet ink", documents, top_n: 2 } });
+    assert.equal(results.length, 2, "as many as asked for");
+    const [best, next] = results.map((result) => result.relevance_score);
+    assert.ok(best >= next && best <= 1 && next >= 0, `shares of 1, the best first: ${best}, ${next}`);
+  });
+
   withModel("embed", "gets the same vectors packed, as it asks by itself, and as numbers", async (model) => {
     const openai = await client();
     const asked = { model, input: ["wet ink", "dry stone"] };

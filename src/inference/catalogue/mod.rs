@@ -32,6 +32,8 @@ pub struct Entry {
     /// Most tokens.
     pub context: usize,
     pub dimensions: Option<usize>,
+    /// Attention heads, where the files do not tell (ONNX).
+    pub heads: Option<usize>,
     #[serde(default)]
     pub pooling: Pooling,
     #[serde(default)]

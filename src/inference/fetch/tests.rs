@@ -59,6 +59,7 @@ fn entry(body: &[u8], sources: Vec<Source>) -> Entry {
         licence: "MIT".to_owned(),
         context: 8,
         dimensions: Some(4),
+        heads: None,
         pooling: Pooling::Mean,
         query_prefix: String::new(),
         passage_prefix: String::new(),
