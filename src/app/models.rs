@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use super::settings;
 use crate::config::Config;
 use crate::inference::{
-    EmbedRequest, Engine, GenerateOptions, GenerateRequest, Message, ModelState, ModelStatus, Piece, Prompt,
-    RerankRequest, Role, Task,
+    EmbedRequest, Engine, GenerateOptions, GenerateRequest, InferenceError, Message, ModelState, ModelStatus, Piece,
+    Prompt, RerankRequest, Role, Task,
 };
 
 /// The engine as the settings have it, with no model loaded.
@@ -101,49 +101,50 @@ pub async fn bench(engine: &Engine, name: &str) -> Result<String> {
 
 const SENTENCE: &str = "The quick brown fox jumps over the lazy dog by the river and goes on to the next field. ";
 
+/// So many words, from the `skip`th of the sentence on.
+fn words(skip: usize, count: usize) -> String {
+    SENTENCE.split_inclusive(' ').cycle().skip(skip).take(count).collect()
+}
+
 async fn bench_embedding(engine: &Engine, name: &str) -> Result<String> {
-    let request = |words: usize, texts: usize| EmbedRequest {
-        texts: vec![SENTENCE.split_inclusive(' ').cycle().take(words).collect(); texts],
-        ..EmbedRequest::default()
-    };
     let mut lines = String::new();
-    for (label, words, texts, rounds) in [
+    for (label, length, texts, rounds) in [
         ("a query of 8 words", 8, 1, 50),
         ("passages of 12 words", 12, 64, 5),
         ("passages of 90 words", 90, 64, 3),
         ("passages of 300 words", 300, 32, 2),
     ] {
-        engine.embed(Some(name), request(words, texts)).await?;
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            let begun = Instant::now();
-            engine.embed(Some(name), request(words, texts)).await?;
-            times.push(begun.elapsed().as_secs_f64());
-        }
-        times.sort_by(f64::total_cmp);
-        let median = times[times.len() / 2];
-        lines += &format!("{label:24} {:8.2} ms  {:8.0} texts/s\n", median * 1e3, texts as f64 / median);
+        let request = EmbedRequest { texts: vec![words(0, length); texts], ..EmbedRequest::default() };
+        lines += &timed(label, texts, rounds, || engine.embed(Some(name), request.clone())).await?;
     }
     Ok(lines)
 }
 
 async fn bench_ranking(engine: &Engine, name: &str) -> Result<String> {
     let mut lines = String::new();
-    for (label, words, rounds) in [("20 texts of 12 words", 12, 10), ("20 texts of 90 words", 90, 5)] {
-        let text: String = SENTENCE.split_inclusive(' ').cycle().take(words).collect();
-        let request = RerankRequest { query: SENTENCE.into(), texts: vec![text; 20], ..RerankRequest::default() };
-        engine.rerank(Some(name), request.clone()).await?;
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            let begun = Instant::now();
-            engine.rerank(Some(name), request.clone()).await?;
-            times.push(begun.elapsed().as_secs_f64());
-        }
-        times.sort_by(f64::total_cmp);
-        let median = times[times.len() / 2];
-        lines += &format!("{label:24} {:8.2} ms  {:8.0} texts/s\n", median * 1e3, 20.0 / median);
+    for (label, length, rounds) in [("20 texts of 12 words", 12, 10), ("20 texts of 90 words", 90, 5)] {
+        let texts = vec![words(0, length); 20];
+        let request = RerankRequest { query: SENTENCE.to_owned(), texts, ..RerankRequest::default() };
+        lines += &timed(label, 20, rounds, || engine.rerank(Some(name), request.clone())).await?;
     }
     Ok(lines)
+}
+
+/// The median of some rounds after one that warms up, as a line.
+async fn timed<T, F>(label: &str, texts: usize, rounds: usize, run: impl Fn() -> F) -> Result<String>
+where
+    F: Future<Output = Result<T, InferenceError>>,
+{
+    run().await?;
+    let mut times = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let begun = Instant::now();
+        run().await?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    Ok(format!("{label:24} {:8.2} ms  {:8.0} texts/s\n", median * 1e3, texts as f64 / median))
 }
 
 async fn bench_writing(engine: &Engine, name: &str) -> Result<String> {
@@ -153,10 +154,7 @@ async fn bench_writing(engine: &Engine, name: &str) -> Result<String> {
         logit_bias: Default::default(),
         ..GenerateOptions::default()
     };
-    let prompt = |n: usize, words: usize| {
-        let text: String = SENTENCE.split_inclusive(' ').cycle().skip(n).take(words).collect();
-        Prompt::Text(text)
-    };
+    let prompt = |skip: usize, count: usize| Prompt::Text(words(skip, count));
     let mut lines = String::new();
     let (_, first) = write_text(engine, name, prompt(3, 400), options(1, 1), &mut std::io::sink()).await?;
     lines += &format!("a prompt of 400 words   {:8.0} ms to the first token\n", first.as_secs_f64() * 1e3);

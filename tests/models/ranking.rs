@@ -1,6 +1,6 @@
 //! Texts held against a question.
 
-use inkstone::inference::{InferenceError, Overlong, RerankRequest, TextKind};
+use inkstone::inference::{EmbedRequest, InferenceError, Overlong, RerankRequest, TextKind};
 
 use super::{RERANK, engine};
 
@@ -52,11 +52,7 @@ async fn a_text_that_is_too_long_for_its_question_is_refused_or_cut() {
 #[tokio::test]
 async fn a_reranker_does_not_embed() {
     let engine = engine().await;
-    let request = inkstone::inference::EmbedRequest {
-        texts: vec!["ink".to_owned()],
-        kind: TextKind::Query,
-        ..Default::default()
-    };
+    let request = EmbedRequest { texts: vec!["ink".to_owned()], kind: TextKind::Query, ..EmbedRequest::default() };
     let refused = engine.embed(Some(RERANK), request).await.expect_err("it gives no vectors");
     assert!(matches!(refused, InferenceError::UnknownModel { .. }), "{refused:?}");
 }

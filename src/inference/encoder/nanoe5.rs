@@ -3,11 +3,12 @@
 //! Little-endian: `E5S1`, a version, the sizes, a vocabulary (a tokenizer.json is read instead),
 //! then a list of tensors with their places.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::LoadError;
 use super::bert::Shape;
-use super::tensors::{Form, Place, Tensors};
+use super::tensors::{Form, Tensors, View};
 
 const MAGIC: &[u8] = b"E5S1";
 
@@ -75,7 +76,7 @@ impl<'a> Reader<'a> {
         Some(Shape { hidden, layers, heads, inner, vocabulary, positions, epsilon })
     }
 
-    fn tensors(&mut self, shape: &Shape) -> Option<Vec<Place>> {
+    fn tensors(&mut self, shape: &Shape) -> Option<HashMap<String, View>> {
         let pieces = self.size()?;
         self.take(16)?;
         let blob = self.u64()?;
@@ -89,7 +90,7 @@ impl<'a> Reader<'a> {
         (0..count).map(|_| self.tensor(shape)).collect()
     }
 
-    fn tensor(&mut self, shape: &Shape) -> Option<Place> {
+    fn tensor(&mut self, shape: &Shape) -> Option<(String, View)> {
         let length = u16::from_le_bytes(self.number()?);
         let name = std::str::from_utf8(self.take(length.into())?).ok()?.to_owned();
         let form = match self.take(1)? {
@@ -100,7 +101,7 @@ impl<'a> Reader<'a> {
         let numbers = usize::try_from(u32::from_le_bytes(self.number()?)).ok()?;
         let (offset, bytes) = (self.u64()?, self.u64()?);
         let (name, sizes) = named(&name, numbers, shape);
-        Some(Place { tensor: name, form, shape: sizes, at: offset..offset.checked_add(bytes)?, transposed: false })
+        Some((name, View { form, shape: sizes, at: offset..offset.checked_add(bytes)?, transposed: false }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::LoadError;
 use super::bert::Shape;
-use super::tensors::{Form, Place, Tensors};
+use super::tensors::{Form, Tensors, View};
 
 /// Most tensors and nodes that are looked at.
 const MAX_PARTS: usize = 100_000;
@@ -21,18 +21,18 @@ pub fn open(path: &Path, heads: usize) -> Result<(Tensors, Shape), LoadError> {
     let mut shape = None;
     let tensors = Tensors::at(path, |bytes| {
         let graph = Graph::read(bytes).ok_or("it is no ONNX file, or it was cut")?;
-        let places = graph.places();
-        shape = shape_of(&places, heads);
-        Ok(places)
+        let views = graph.views();
+        shape = shape_of(&views, heads);
+        Ok(views)
     })?;
     let missing = || LoadError::Unsupported("an ONNX file without the tensors of a BERT encoder".to_owned());
     Ok((tensors, shape.ok_or_else(missing)?))
 }
 
-fn shape_of(places: &[Place], heads: usize) -> Option<Shape> {
+fn shape_of(views: &HashMap<String, View>, heads: usize) -> Option<Shape> {
     let size = |name: &str| {
-        let place = places.iter().find(|place| place.tensor.trim_start_matches("bert.") == name)?;
-        Some((*place.shape.first()?, *place.shape.last()?))
+        let view = views.get(name).or_else(|| views.get(&format!("bert.{name}")))?;
+        Some((*view.shape.first()?, *view.shape.last()?))
     };
     let (vocabulary, hidden) = size("embeddings.word_embeddings.weight")?;
     let (positions, _) = size("embeddings.position_embeddings.weight")?;
@@ -67,8 +67,10 @@ const INT8: u64 = 3;
 impl<'a> Graph<'a> {
     fn read(file: &'a [u8]) -> Option<Self> {
         let mut graph = Self { tensors: HashMap::new(), products: HashMap::new() };
-        let whole = Fields { file, at: 0..file.len() };
-        let body = whole.filter_map(Field::only(7)).next()?;
+        let body = Fields { file, at: 0..file.len() }.find_map(|field| match field {
+            Some((7, Field::Bytes(at))) => Some(at),
+            _ => None,
+        })?;
         let mut parts = 0;
         for field in (Fields { file, at: body }) {
             parts += 1;
@@ -85,12 +87,12 @@ impl<'a> Graph<'a> {
         Some(graph)
     }
 
-    fn places(&self) -> Vec<Place> {
-        self.tensors.values().filter_map(|tensor| self.place(tensor)).collect()
+    fn views(&self) -> HashMap<String, View> {
+        self.tensors.values().filter_map(|tensor| self.view(tensor)).collect()
     }
 
     /// Where a tensor is, and what BERT calls it; none for scales and other constants.
-    fn place(&self, tensor: &Stored<'_>) -> Option<Place> {
+    fn view(&self, tensor: &Stored<'_>) -> Option<(String, View)> {
         if tensor.raw.start == tensor.raw.end {
             return None;
         }
@@ -109,8 +111,8 @@ impl<'a> Graph<'a> {
         if path.is_some() {
             shape.reverse();
         }
-        let tensor_name = name.unwrap_or_else(|| base.to_owned());
-        Some(Place { tensor: tensor_name, form, shape, at: tensor.raw.clone(), transposed: path.is_some() })
+        let view = View { form, shape, at: tensor.raw.clone(), transposed: path.is_some() };
+        Some((name.unwrap_or_else(|| base.to_owned()), view))
     }
 }
 
@@ -177,16 +179,6 @@ enum Field {
     /// Where it lies in the file.
     Bytes(Range<usize>),
     Other,
-}
-
-impl Field {
-    /// Those with bytes under one number.
-    fn only(wanted: u64) -> impl FnMut(Option<(u64, Self)>) -> Option<Range<usize>> {
-        move |field| match field {
-            Some((number, Self::Bytes(at))) if number == wanted => Some(at),
-            _ => None,
-        }
-    }
 }
 
 impl Iterator for Fields<'_> {
@@ -283,7 +275,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("model.onnx");
         std::fs::write(&path, graph()).expect("a file");
-        let tensors = Tensors::at(&path, |file| Ok(Graph::read(file).ok_or("cut")?.places())).expect("it is whole");
+        let tensors = Tensors::at(&path, |file| Ok(Graph::read(file).ok_or("cut")?.views())).expect("it is whole");
         let weight = tensors.read("bert.pooler.dense.weight", &[3, 2]).expect("it has its name");
         assert_eq!(weight, [-0.5, 1.0, 0.0, 1.5, 0.5, -1.0]);
         let said = open(&path, 12).err().map(|error| error.to_string()).unwrap_or_default();

@@ -49,21 +49,13 @@ pub struct Tensors {
     name: String,
 }
 
-/// Where another format has a tensor.
-pub(super) struct Place {
-    pub tensor: String,
+/// Where a tensor is in its file.
+pub(super) struct View {
     pub form: Form,
     pub shape: Vec<usize>,
     pub at: Range<usize>,
     /// A matrix of `shape` that lies there column by column.
     pub transposed: bool,
-}
-
-struct View {
-    form: Form,
-    shape: Vec<usize>,
-    at: Range<usize>,
-    transposed: bool,
 }
 
 #[derive(Deserialize)]
@@ -104,14 +96,12 @@ impl Tensors {
     }
 
     /// Tensors at places that another format tells.
-    pub(super) fn at(path: &Path, read: impl FnOnce(&[u8]) -> Result<Vec<Place>, String>) -> Result<Self, LoadError> {
+    pub(super) fn at(
+        path: &Path,
+        read: impl FnOnce(&[u8]) -> Result<HashMap<String, View>, String>,
+    ) -> Result<Self, LoadError> {
         let (map, name) = open(path)?;
-        let told = read(&map).map_err(|wrong| LoadError::File { file: name.clone(), wrong })?;
-        let view = |place: Place| {
-            let Place { tensor, form, shape, at, transposed } = place;
-            (tensor, View { form, shape, at, transposed })
-        };
-        let views = told.into_iter().map(view).collect();
+        let views = read(&map).map_err(|wrong| LoadError::File { file: name.clone(), wrong })?;
         Self { map, views, name }.checked()
     }
 
