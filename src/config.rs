@@ -21,7 +21,7 @@ mod sources;
 mod types;
 
 pub use checks::Check;
-pub use mask::Secret;
+pub use mask::{Key, Secret};
 pub use sources::{Flags, Loaded, load};
 pub use types::{
     Bounded, CommentModeration, Demo, Introspection, LogFormat, Networks, Origins, Parse, SignUp, Untrusted, Url,
@@ -233,6 +233,18 @@ settings! {
     rerank_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
     /// The model that writes.
     generate_model: String = "auto", "auto, none, or the name of a model (`inkstone models list`)", checks::model;
+    /// A provider of models elsewhere, that speaks OpenAI's API; empty: none.
+    provider_url: Option<Secret> = "", "an http or https URL, such as https://api.example.org/v1", checks::http_url;
+    /// The key that the provider wants.
+    provider_key: Option<Key> = "", "the text of a key, without blanks";
+    /// How long the provider may take to begin an answer, and between two parts of one, in milliseconds.
+    provider_timeout_ms: Bounded<100, 600_000> = "30000", "milliseconds";
+    /// The provider's model for embeddings; empty: the model here.
+    provider_embed_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
+    /// The provider's model that ranks search results; empty: the model here.
+    provider_rerank_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
+    /// The provider's model that writes; empty: the model here.
+    provider_generate_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
     /// How many threads compute; 0 for one per core.
     inference_threads: Bounded<0, 1024> = "0", "a number";
     /// How many texts may wait for an embedding model.

@@ -187,7 +187,11 @@ impl From<InferenceError> for ApiError {
             InferenceError::Loading { .. } => Code::ModelLoading,
             InferenceError::Overloaded { .. } | InferenceError::Stopping => Code::Overloaded,
             InferenceError::TooLong { .. } | InferenceError::BadInput(_) => Code::BadUserInput,
-            InferenceError::Failed { .. } | InferenceError::Provider { .. } => {
+            InferenceError::Provider { .. } => {
+                tracing::warn!(%error, "a provider of models failed");
+                Code::Overloaded
+            }
+            InferenceError::Failed { .. } => {
                 tracing::error!(%error, "a model failed");
                 Code::Internal
             }

@@ -16,7 +16,7 @@ use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
 use crate::inference::fetch::FetchSettings;
-use crate::inference::{EngineSettings, Task};
+use crate::inference::{EngineSettings, ProviderSettings, Task};
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -150,7 +150,25 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
         threads: config.inference_threads.as_usize(),
         max_queue: config.inference_queue.as_usize(),
         idle: Duration::from_secs(60 * config.model_idle_minutes.get()),
+        provider: provider(config),
     }
+}
+
+/// A provider that none of its models is wanted of is none.
+fn provider(config: &Config) -> Option<ProviderSettings> {
+    let wanted = [
+        (Task::Embed, &config.provider_embed_model),
+        (Task::Rerank, &config.provider_rerank_model),
+        (Task::Generate, &config.provider_generate_model),
+    ];
+    let models: BTreeMap<_, _> = wanted.into_iter().filter_map(|(task, name)| Some((task, name.clone()?))).collect();
+    let url = config.provider_url.as_ref().filter(|_| !models.is_empty())?;
+    Some(ProviderSettings {
+        url: url.expose().to_owned(),
+        key: config.provider_key.as_ref().map(|key| key.expose().to_owned()),
+        timeout: config.provider_timeout_ms.millis(),
+        models,
+    })
 }
 
 fn trusted(config: &Config) -> Result<Trusted> {

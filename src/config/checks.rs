@@ -25,6 +25,11 @@ pub(super) fn model(text: &str) -> bool {
     text.split('/').count() <= 2 && text.split('/').all(is_part)
 }
 
+/// As a provider calls one, which may be any way.
+pub(super) fn remote_model(text: &str) -> bool {
+    text.len() <= 200 && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
 /// A colon separates the parts of a key: with one here, a key of one site could be read as one of
 /// another.
 pub(super) fn namespace(text: &str) -> bool {

@@ -48,6 +48,38 @@ impl Parse for Option<Secret> {
     }
 }
 
+/// A secret that is never shown, not even a part of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// The value itself. Do not log it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Parse for Option<Key> {
+    fn parse(text: &str) -> Option<Self> {
+        let fine = text != MASK && text.chars().all(|c| c.is_ascii_graphic());
+        fine.then(|| (!text.is_empty()).then(|| Key(text.to_owned())))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(|_| MASK.to_owned()).unwrap_or_default()
+    }
+
+    fn masked(_: &str) -> String {
+        MASK.to_owned()
+    }
+}
+
 /// A value of a setting that holds no secret, as an error may repeat it: people do paste a URL
 /// with a password into the wrong setting.
 pub(super) fn stray(text: &str) -> String {

@@ -130,6 +130,16 @@ impl Parse for Option<PathBuf> {
     }
 }
 
+impl Parse for Option<String> {
+    fn parse(text: &str) -> Option<Self> {
+        Some((!text.is_empty()).then(|| text.into()))
+    }
+
+    fn show(&self) -> String {
+        self.clone().unwrap_or_default()
+    }
+}
+
 impl Parse for SocketAddr {
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()

@@ -9,7 +9,7 @@ use super::context::{ContextExt, RequestContext};
 use super::payload::{UserError, outcome};
 use crate::error::ApiError;
 use crate::inference::{self, GenerateOptions, GenerateRequest, InferenceError, ModelStatus, Piece, Prompt, Task};
-use crate::services::inferring::{self, InferringError};
+use crate::services::inferring::{self, By, InferringError};
 
 /// Most texts of one request.
 const MAX_TEXTS: usize = 100;
@@ -144,6 +144,8 @@ struct Embeddings {
     vectors: Vec<Vec<f32>>,
     /// Tokens that were read.
     prompt_tokens: usize,
+    /// Another model answered than the one that should have, because that one failed.
+    degraded: bool,
 }
 
 /// Texts to be held against a query.
@@ -169,6 +171,8 @@ struct Ranking {
     scores: Vec<f64>,
     /// Tokens that were read.
     prompt_tokens: usize,
+    /// Another model answered than the one that should have, because that one failed.
+    degraded: bool,
 }
 
 /// Who says a message.
@@ -232,6 +236,8 @@ struct GenerateDone {
     prompt_tokens: usize,
     /// Tokens that were written.
     completion_tokens: usize,
+    /// Another model answered than the one that should have, because that one failed.
+    degraded: bool,
 }
 
 #[derive(Default)]
@@ -257,7 +263,8 @@ impl ModelQuery {
             ..inference::EmbedRequest::default()
         };
         let done = Box::pin(inferring::embed(&request.services, &request.actor, input.model.as_deref(), asked)).await?;
-        Ok(Embeddings { model: done.model, vectors: done.vectors, prompt_tokens: done.prompt_tokens })
+        let inference::Embeddings { model, vectors, prompt_tokens, degraded } = done;
+        Ok(Embeddings { model, vectors, prompt_tokens, degraded })
     }
 
     /// Says how well texts answer a query. For the owner and editors; a key needs the scope `infer`.
@@ -268,7 +275,7 @@ impl ModelQuery {
         let done =
             Box::pin(inferring::rerank(&request.services, &request.actor, input.model.as_deref(), asked)).await?;
         let scores = done.logits.into_iter().map(|logit| 1.0 / (1.0 + f64::from(-logit).exp())).collect();
-        Ok(Ranking { model: done.model, scores, prompt_tokens: done.prompt_tokens })
+        Ok(Ranking { model: done.model, scores, prompt_tokens: done.prompt_tokens, degraded: done.degraded })
     }
 }
 
@@ -341,8 +348,8 @@ impl ModelSubscription {
         let model = input.model.clone();
         let asked = input.into_request()?;
         let begun = inferring::generate(&request.services, &request.actor, model.as_deref(), asked);
-        let (model, pieces) = Box::pin(begun).await?;
-        Ok(pieces.map(move |piece| generated(&model, piece)))
+        let (by, pieces) = Box::pin(begun).await?;
+        Ok(pieces.map(move |piece| generated(&by, piece)))
     }
 }
 
@@ -375,16 +382,17 @@ impl GenerateInput {
     }
 }
 
-fn generated(model: &str, piece: Result<Piece, InferenceError>) -> Result<GeneratedPiece, ApiError> {
+fn generated(by: &By, piece: Result<Piece, InferenceError>) -> Result<GeneratedPiece, ApiError> {
     Ok(match piece? {
         Piece::Text { text, .. } => GeneratedPiece { text, done: None },
         Piece::Done { finish, usage } => GeneratedPiece {
             text: String::new(),
             done: Some(GenerateDone {
-                model: model.to_owned(),
+                model: by.model.clone(),
                 complete: finish == inference::FinishReason::Stop,
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
+                degraded: by.degraded,
             }),
         },
     })

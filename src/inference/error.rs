@@ -26,10 +26,24 @@ pub enum InferenceError {
     /// The model broke, or its files are; details are in the log.
     #[error("the model {model} failed: the server's log says why")]
     Failed { model: String },
-    #[error("the provider of {model} did not answer properly: {reason}")]
-    Provider { model: String, reason: String },
+    /// Of a model elsewhere; `reason` is about the provider.
+    #[error("the provider of {model} does not answer as it should: {reason}")]
+    Provider { model: String, reason: String, retry_after: Option<Duration> },
     #[error("the server is stopping")]
     Stopping,
+}
+
+impl InferenceError {
+    /// One of a few fixed words, for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoModel { .. } | Self::UnknownModel { .. } => "no_model",
+            Self::Loading { .. } => "loading",
+            Self::Overloaded { .. } | Self::Stopping => "overloaded",
+            Self::TooLong { .. } | Self::BadInput(_) => "bad_input",
+            Self::Failed { .. } | Self::Provider { .. } => "failed",
+        }
+    }
 }
 
 fn progress(bytes: u64, of_bytes: u64) -> String {

@@ -1,5 +1,5 @@
 //! Models that are no models: the same text always gives the same answer, at once. For tests of
-//! everything around the engine; `INKSTONE_PROVIDER` and the embedded models are for everything else.
+//! everything around the engine; real models are for everything else.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream;

@@ -24,11 +24,13 @@ pub mod generate;
 pub use inkstone_kernels as kernels;
 mod local_decoder;
 mod local_encoder;
+mod provider;
 mod queue;
 mod request;
 
 pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
 pub use error::InferenceError;
+pub use provider::ProviderSettings;
 pub use request::{
     Constraint, EmbedRequest, Embeddings, FinishReason, GenerateOptions, GenerateRequest, Generation, Message,
     Overlong, Piece, Priority, Prompt, Ranking, RerankRequest, Role, Task, TextKind, TokenLogprob, Usage,

@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use super::InferenceError;
+use crate::telemetry::metrics;
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -246,6 +247,54 @@ pub struct Usage {
     pub completion_tokens: usize,
 }
 
+/// What a model of one task answers.
+pub trait Answer {
+    const TASK: Task;
+
+    /// Says that another model answered than the one that should have.
+    fn degrade(&mut self);
+
+    /// What was read for it, if it is known already.
+    fn prompt_tokens(&self) -> usize;
+}
+
+impl Answer for Embeddings {
+    const TASK: Task = Task::Embed;
+
+    fn degrade(&mut self) {
+        self.degraded = true;
+    }
+
+    fn prompt_tokens(&self) -> usize {
+        self.prompt_tokens
+    }
+}
+
+impl Answer for Ranking {
+    const TASK: Task = Task::Rerank;
+
+    fn degrade(&mut self) {
+        self.degraded = true;
+    }
+
+    fn prompt_tokens(&self) -> usize {
+        self.prompt_tokens
+    }
+}
+
+impl Answer for Generation {
+    const TASK: Task = Task::Generate;
+
+    fn degrade(&mut self) {
+        self.degraded = true;
+    }
+
+    /// Counted at its end.
+    fn prompt_tokens(&self) -> usize {
+        0
+    }
+}
+
 /// A text that is being written. Dropping it stops the model at its next token.
 pub struct Generation {
     pub model: String,
@@ -263,6 +312,10 @@ impl Stream for Generation {
     type Item = Result<Piece, InferenceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.as_mut().poll_next(cx)
+        let next = self.pieces.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(Ok(Piece::Done { usage, .. }))) = &next {
+            metrics::inference_tokens(Task::Generate.as_str(), usage.prompt_tokens, usage.completion_tokens);
+        }
+        next
     }
 }

@@ -28,6 +28,14 @@ impl From<InferenceError> for InferringError {
     }
 }
 
+/// Who writes a text.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub model: String,
+    /// Another model than the one that should have.
+    pub degraded: bool,
+}
+
 /// Texts to vectors.
 pub async fn embed(
     services: &Services,
@@ -54,17 +62,17 @@ pub async fn rerank(
     Ok(done)
 }
 
-/// A text as it is written, and which model writes it. A text that is left is counted by what came
+/// A text as it is written, and who writes it. A text that is left is counted by what came
 /// of it.
 pub async fn generate(
     services: &Services,
     actor: &Actor,
     model: Option<&str>,
     request: GenerateRequest,
-) -> Result<(String, impl Stream<Item = Result<Piece, InferenceError>> + Send + use<>), InferringError> {
+) -> Result<(By, impl Stream<Item = Result<Piece, InferenceError>> + Send + use<>), InferringError> {
     let account = enter(services, actor).await?;
     let generation = services.engine.generate(model, request).await?;
-    let name = generation.model.clone();
+    let by = By { model: generation.model.clone(), degraded: generation.degraded };
     let (services, actor) = (services.clone(), actor.clone());
     let counted = generation.then(move |piece| {
         let (services, actor, account) = (services.clone(), actor.clone(), account.clone());
@@ -75,7 +83,7 @@ pub async fn generate(
             piece
         }
     });
-    Ok((name, counted))
+    Ok((by, counted))
 }
 
 /// Lets another model answer for its task. For the owner.

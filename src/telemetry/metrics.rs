@@ -27,6 +27,9 @@ const DB_WAIT: &str = "inkstone_db_connection_wait_seconds";
 const SUBSCRIPTIONS: &str = "inkstone_subscriptions_open";
 const EVENT_LOG_LAG: &str = "inkstone_event_log_lag_seconds";
 const EVENTS_DELIVERED: &str = "inkstone_events_delivered_total";
+const INFERENCES: &str = "inkstone_inference_requests_total";
+const INFERENCE_DURATION: &str = "inkstone_inference_duration_seconds";
+const INFERENCE_TOKENS: &str = "inkstone_inference_tokens_total";
 const PASSWORD_HASHINGS: &str = "inkstone_password_hashings_in_flight";
 
 /// From a cached answer to a language model's reply. Seconds.
@@ -42,6 +45,7 @@ pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (GRAPHQL_DURATION, REQUEST_BUCKETS),
     (SQL_DURATION, DATABASE_BUCKETS),
     (DB_WAIT, DATABASE_BUCKETS),
+    (INFERENCE_DURATION, REQUEST_BUCKETS),
 ];
 
 static OPERATION_NAMES: OperationNames = OperationNames::new();
@@ -60,6 +64,9 @@ pub(super) fn describe() {
     describe_gauge!(SUBSCRIPTIONS, Count, "GraphQL subscriptions open now.");
     describe_gauge!(EVENT_LOG_LAG, Seconds, "Age of the last event when it was told, or of the oldest one that waits.");
     describe_counter!(EVENTS_DELIVERED, Count, "Events read from the log and handed to this process's readers.");
+    describe_counter!(INFERENCES, Count, "Requests to models, by task and outcome.");
+    describe_histogram!(INFERENCE_DURATION, Seconds, "Time until vectors or scores are there, or a text may begin.");
+    describe_counter!(INFERENCE_TOKENS, Count, "Tokens that models read and wrote, by task and direction.");
     describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
 }
 
@@ -99,6 +106,20 @@ impl Outcome {
             Self::ClientError => "client_error",
             Self::ServerError => "server_error",
         }
+    }
+}
+
+/// Counts a request to a model. `outcome` is one of a few fixed words.
+pub fn inference(task: &'static str, outcome: &'static str, elapsed: Duration) {
+    counter!(INFERENCES, "task" => task, "outcome" => outcome).increment(1);
+    histogram!(INFERENCE_DURATION, "task" => task).record(elapsed);
+}
+
+/// Counts what a model read, and what it wrote.
+pub fn inference_tokens(task: &'static str, read: usize, written: usize) {
+    counter!(INFERENCE_TOKENS, "task" => task, "direction" => "read").increment(read as u64);
+    if written > 0 {
+        counter!(INFERENCE_TOKENS, "task" => task, "direction" => "written").increment(written as u64);
     }
 }
 

@@ -18,6 +18,7 @@ mod completions;
 mod embeddings;
 mod entering;
 mod leaving;
+mod provider;
 mod quotas;
 mod rerank;
 mod tools;

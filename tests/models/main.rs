@@ -43,6 +43,7 @@ fn settings(folder: &Path, own: &Path) -> EngineSettings {
         threads: 2,
         max_queue: 1000,
         idle: Duration::from_secs(600),
+        provider: None,
     }
 }
 

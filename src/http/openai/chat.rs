@@ -55,7 +55,7 @@ impl Wish for Chat {
         let permit = self.streaming.permit(&call.state)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
         let object = if self.streaming.wanted { "chat.completion.chunk" } else { "chat.completion" };
-        let head = Head::new("chatcmpl", object, &call, &writing.name, self.streaming.include_usage);
+        let head = Head::new("chatcmpl", object, &call, &writing, self.streaming.include_usage);
         let mut reply = Reply { head, calls };
         if let Some(permit) = permit {
             return Ok(stream::respond(call, writing, reply, permit));

@@ -59,7 +59,7 @@ impl Wish for Completions {
         let requests = self.prompts.into_iter().map(request).collect();
         let permit = self.streaming.permit(&call.state)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, requests)).await?;
-        let head = Head::new("cmpl", "text_completion", &call, &writing.name, self.streaming.include_usage);
+        let head = Head::new("cmpl", "text_completion", &call, &writing, self.streaming.include_usage);
         let mut reply = Reply { head, texts };
         if let Some(permit) = permit {
             return Ok(stream::respond(call, writing, reply, permit));

@@ -64,6 +64,7 @@ impl Wish for Embed {
             data: data.map(|(index, embedding)| Embedding { object: "embedding", index, embedding }).collect(),
             model: found.model,
             usage: json!({ "prompt_tokens": found.prompt_tokens, "total_tokens": found.prompt_tokens }),
+            degraded: found.degraded,
         };
         Ok(axum::Json(answer).into_response())
     }
@@ -90,6 +91,9 @@ struct Answer {
     data: Vec<Embedding>,
     model: String,
     usage: Value,
+    /// Only told where it is so: OpenAI's API has no such field.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
 }
 
 #[derive(Serialize)]

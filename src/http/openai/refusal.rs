@@ -75,6 +75,7 @@ impl Refusal {
         let retry = match &error {
             InferenceError::Loading { .. } => Some(LOADING),
             InferenceError::Overloaded { retry_after } => Some(*retry_after),
+            InferenceError::Provider { retry_after, .. } => *retry_after,
             _ => None,
         };
         let refusal = match &error {

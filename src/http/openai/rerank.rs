@@ -83,14 +83,18 @@ impl Wish for Rerank {
             Shape::Documents { top_n } => {
                 let best = ranked.iter().take(top_n);
                 let results: Vec<_> = best.map(|(index, logit)| relevant(*index, share(*logit), &texts)).collect();
-                json!({
+                let mut answer = json!({
                     "id": Uuid::now_v7(),
                     "object": "list",
                     "model": found.model,
                     "results": results,
                     "usage": { "prompt_tokens": found.prompt_tokens, "total_tokens": found.prompt_tokens },
                     "meta": { "api_version": { "version": "2" }, "billed_units": { "search_units": 1 } },
-                })
+                });
+                if found.degraded {
+                    answer["degraded"] = true.into();
+                }
+                answer
             }
         };
         Ok(axum::Json(answer).into_response())

@@ -34,13 +34,15 @@ pub struct Head {
     object: &'static str,
     created: i64,
     model: String,
+    degraded: bool,
     include_usage: bool,
 }
 
 impl Head {
-    pub fn new(prefix: &str, object: &'static str, call: &Call, model: &str, include_usage: bool) -> Self {
+    pub fn new(prefix: &str, object: &'static str, call: &Call, writing: &Writing, include_usage: bool) -> Self {
         let id = format!("{prefix}-{}", Uuid::now_v7().simple());
-        Self { id, object, created: call.now.timestamp(), model: model.to_owned(), include_usage }
+        let (model, degraded) = (writing.name.clone(), writing.degraded);
+        Self { id, object, created: call.now.timestamp(), model, degraded, include_usage }
     }
 
     pub fn chunk(&self, choice: Value) -> Value {
@@ -53,14 +55,19 @@ impl Head {
 
     /// With these choices.
     pub fn answer(&self, choices: Value) -> Value {
-        json!({
+        let mut answer = json!({
             "id": self.id,
             "object": self.object,
             "created": self.created,
             "model": self.model,
             "system_fingerprint": null,
             "choices": choices,
-        })
+        });
+        // Only told where it is so: OpenAI's API has no such field.
+        if self.degraded {
+            answer["degraded"] = true.into();
+        }
+        answer
     }
 
     /// The last chunk, if the client wants it.

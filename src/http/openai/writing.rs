@@ -14,6 +14,8 @@ pub struct Writing {
     model: Option<String>,
     /// The model that answers.
     pub name: String,
+    /// Another one than the one that should have.
+    pub degraded: bool,
     waiting: VecDeque<GenerateRequest>,
     running: Option<Generation>,
     /// Which text it is.
@@ -26,7 +28,7 @@ impl Writing {
     pub async fn begin(call: Call, model: Option<String>, requests: Vec<GenerateRequest>) -> Result<Self, Refusal> {
         let meter = Meter { call: call.clone(), used: Usage::default(), running: Usage::default(), settled: false };
         let (waiting, name) = (requests.into(), String::new());
-        let mut writing = Self { call, model, name, waiting, running: None, index: 0, meter };
+        let mut writing = Self { call, model, name, degraded: false, waiting, running: None, index: 0, meter };
         writing.next_text().await?;
         Ok(writing)
     }
@@ -62,7 +64,7 @@ impl Writing {
         let engine = &self.call.state.services.engine;
         let generation = engine.generate(self.model.as_deref(), request).await.map_err(refused)?;
         self.meter.running = Usage { prompt_tokens: read, ..Usage::default() };
-        self.name = generation.model.clone();
+        (self.name, self.degraded) = (generation.model.clone(), generation.degraded);
         self.running = Some(generation);
         Ok(())
     }

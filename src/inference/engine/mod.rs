@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
+use futures_util::future::BoxFuture;
 
 mod lifecycle;
 
@@ -15,10 +16,13 @@ use super::encoder::LoadError;
 use super::fetch::{FetchError, FetchSettings, Fetcher};
 use super::kernels::pool::Pool;
 use super::local_encoder::Running;
+use super::provider::{self, ProviderSettings};
+use super::request::Answer;
 use super::{
-    EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
+    Backend, EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
     SharedBackend, Task,
 };
+use crate::telemetry::metrics;
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct EngineSettings {
     pub max_queue: usize,
     /// A model that nobody asks for so long leaves the memory.
     pub idle: Duration,
+    /// Answers before the models that are here.
+    pub provider: Option<ProviderSettings>,
 }
 
 /// The engine cannot begin. For the owner.
@@ -91,6 +97,8 @@ pub struct ModelStatus {
 pub struct Engine {
     shared: Arc<RwLock<Shared>>,
     local: Option<Arc<Local>>,
+    /// Models of a provider. Where one of them fails, the one that is deployed here answers.
+    remote: Arc<BTreeMap<Task, SharedBackend>>,
 }
 
 /// What models that run here need.
@@ -102,6 +110,9 @@ struct Local {
     fetch_at_start: bool,
     chosen: BTreeMap<Task, String>,
 }
+
+/// A question to a model.
+type Asked<R, T> = for<'a> fn(&'a dyn Backend, R) -> BoxFuture<'a, Result<T, InferenceError>>;
 
 #[derive(Default)]
 struct Shared {
@@ -145,7 +156,18 @@ impl Engine {
             fetch_at_start: settings.fetch_at_start,
             chosen: settings.chosen,
         };
-        Ok(Self { local: Some(Arc::new(local)), ..engine })
+        let engine = Self { local: Some(Arc::new(local)), ..engine };
+        match settings.provider {
+            Some(provider) => engine.with_provider(&provider),
+            None => Ok(engine),
+        }
+    }
+
+    /// The same with a provider's models before those that are here.
+    ///
+    /// Errors: its address or its key is none.
+    pub fn with_provider(self, settings: &ProviderSettings) -> Result<Self, EngineError> {
+        Ok(Self { remote: Arc::new(provider::open(settings)?), ..self })
     }
 
     /// An engine that has only these models, each deployed for its task.
@@ -157,30 +179,78 @@ impl Engine {
         engine
     }
 
-    /// Every model, by name.
+    /// Every model: a provider's, then those of this machine by name.
     pub fn models(&self) -> Vec<ModelStatus> {
         let shared = self.read();
-        let status = |(name, known): (&String, &Known)| ModelStatus {
+        let remote = self.remote.values().map(|model| ModelStatus {
+            card: model.card().clone(),
+            state: ModelState::Ready,
+            deployed: true,
+        });
+        let here = shared.models.iter().map(|(name, known)| ModelStatus {
             card: known.card.clone(),
             state: known.state.clone(),
-            deployed: shared.deployed.get(&known.card.task) == Some(name),
-        };
-        shared.models.iter().map(status).collect()
+            deployed: shared.deployed.get(&known.card.task) == Some(name)
+                && !self.remote.contains_key(&known.card.task),
+        });
+        remote.chain(here).collect()
     }
 
+    /// Texts to vectors, by the model of this name or the deployed one.
     pub async fn embed(&self, model: Option<&str>, request: EmbedRequest) -> Result<Embeddings, InferenceError> {
-        self.backend(Task::Embed, model)?.embed(request).await
+        self.ask(model, request, |model, request| model.embed(request)).await
     }
 
+    /// How well each text answers a query.
     pub async fn rerank(&self, model: Option<&str>, request: RerankRequest) -> Result<Ranking, InferenceError> {
-        self.backend(Task::Rerank, model)?.rerank(request).await
+        self.ask(model, request, |model, request| model.rerank(request)).await
     }
 
+    /// More text, as it is written.
     pub async fn generate(&self, model: Option<&str>, request: GenerateRequest) -> Result<Generation, InferenceError> {
-        self.backend(Task::Generate, model)?.generate(request).await
+        self.ask(model, request, |model, request| model.generate(request)).await
     }
 
-    /// `model` is an id or `id/variant`.
+    /// What a model answers, counted.
+    async fn ask<R: Clone, T: Answer>(
+        &self,
+        model: Option<&str>,
+        request: R,
+        asked: Asked<R, T>,
+    ) -> Result<T, InferenceError> {
+        let begun = Instant::now();
+        let answer = self.ask_either(model, request, asked).await;
+        let outcome = answer.as_ref().map_or_else(InferenceError::kind, |_| "success");
+        metrics::inference(T::TASK.as_str(), outcome, begun.elapsed());
+        if let Ok(answer) = &answer {
+            metrics::inference_tokens(T::TASK.as_str(), answer.prompt_tokens(), 0);
+        }
+        answer
+    }
+
+    /// Asks a provider's model if there is one; where it fails, and no name was said, the one here.
+    async fn ask_either<R: Clone, T: Answer>(
+        &self,
+        model: Option<&str>,
+        request: R,
+        asked: Asked<R, T>,
+    ) -> Result<T, InferenceError> {
+        let is_named = |card: &ModelCard| model.is_none_or(|name| card.id == name || card.name() == name);
+        let Some(remote) = self.remote.get(&T::TASK).filter(|remote| is_named(remote.card())) else {
+            return asked(&*self.backend(T::TASK, model)?, request).await;
+        };
+        let failure = match asked(&**remote, request.clone()).await {
+            Err(error @ InferenceError::Provider { .. }) if model.is_none() => error,
+            done => return done,
+        };
+        let Ok(local) = self.backend(T::TASK, None) else { return Err(failure) };
+        tracing::warn!(error = %failure, instead = %local.card().name(), "a provider failed: a model of this machine answers");
+        let mut answer = asked(&*local, request).await?;
+        answer.degrade();
+        Ok(answer)
+    }
+
+    /// A model of this machine; `model` is an id or `id/variant`.
     fn backend(&self, task: Task, model: Option<&str>) -> Result<SharedBackend, InferenceError> {
         let shared = self.read();
         let of_task = || shared.models.values().filter(|known| known.card.task == task);

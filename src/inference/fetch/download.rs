@@ -36,8 +36,12 @@ pub struct Client(reqwest::Client);
 
 impl Client {
     pub fn new() -> Result<Self, FetchError> {
-        let unusable =
-            |reason: String| FetchError::Unusable { what: "the system's TLS configuration".to_owned(), reason };
+        let client = Self::builder()?.read_timeout(SILENCE).build();
+        Ok(Self(client.map_err(|error| unusable(error.to_string()))?))
+    }
+
+    /// A client that is not finished yet.
+    pub fn builder() -> Result<reqwest::ClientBuilder, FetchError> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -45,13 +49,10 @@ impl Client {
             .map_err(|error| unusable(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = reqwest::Client::builder()
+        Ok(reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("inkstone/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .build();
-        Ok(Self(client.map_err(|error| unusable(error.to_string()))?))
+            .connect_timeout(CONNECT))
     }
 
     /// A page of text.
@@ -166,6 +167,10 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+fn unusable(reason: String) -> FetchError {
+    FetchError::Unusable { what: "the system's TLS configuration".to_owned(), reason }
 }
 
 /// Whether a part of a file is the one that was asked for.

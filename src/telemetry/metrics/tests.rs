@@ -59,6 +59,18 @@ fn graphql_operations_are_counted_by_type_name_and_outcome() {
 }
 
 #[test]
+fn models_are_counted_by_task() {
+    let text = rendered(|| {
+        inference("embed", "success", MS);
+        inference_tokens("embed", 7, 0);
+        inference_tokens("generate", 3, 2);
+    });
+    assert_line(&text, "inkstone_inference_requests_total{task=\"embed\",outcome=\"success\"} 1");
+    assert_line(&text, "inkstone_inference_tokens_total{task=\"embed\",direction=\"read\"} 7");
+    assert_line(&text, "inkstone_inference_tokens_total{task=\"generate\",direction=\"written\"} 2");
+}
+
+#[test]
 fn a_guard_counts_for_as_long_as_it_lives() {
     let text = rendered(|| {
         let open = subscription_opened();

@@ -129,12 +129,17 @@ async fn a_model_that_cannot_now_says_when() {
     let body = || json!({ "messages": [{ "role": "user", "content": "x" }] });
     let retry_after = Duration::from_millis(7500);
     let loading = InferenceError::Loading { model: "scripted/test".into(), bytes: 1, of_bytes: 2 };
+    let provider = |retry_after| {
+        let (model, reason) = ("gpt-9/provider".into(), "it answered with status 502".into());
+        InferenceError::Provider { model, reason, retry_after }
+    };
     let cases = [
         (InferenceError::Overloaded { retry_after }, 503, "overloaded", Some("8")),
         (loading, 503, "model_loading", Some("5")),
         (InferenceError::Stopping, 503, "overloaded", Some("1")),
         (InferenceError::Failed { model: "scripted/test".into() }, 500, "internal_error", None),
-        (InferenceError::Provider { model: "x".into(), reason: "it said 502".into() }, 500, "internal_error", None),
+        (provider(None), 503, "overloaded", Some("1")),
+        (provider(Some(Duration::from_secs(20))), 503, "overloaded", Some("20")),
     ];
     for (error, status, code, wait) in cases {
         let says = error.to_string();
