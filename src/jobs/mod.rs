@@ -18,7 +18,7 @@ use crate::events;
 use crate::services::publishing::{self, PUBLISH_JOB};
 use crate::services::{ServiceError, Services};
 use crate::store::jobs::{self, Claimed};
-use crate::store::{self, DbError, sessions, token_usage};
+use crate::store::{self, DbError, responses, sessions, token_usage};
 
 /// How long a claim holds. A handler has to be done by then.
 const LOCK: Duration = Duration::from_secs(60);
@@ -28,6 +28,9 @@ const MAX_ATTEMPTS: i32 = 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 /// How long it is known who used how many tokens of the models.
 const USAGE_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(400);
+
+/// How long an answer of `/v1/responses` can be gone on from.
+const RESPONSES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 
 /// Works the queue until `stop`; `woken` ends a pause early. The job in hand is finished first.
 pub async fn work(services: Services, woken: Arc<Notify>, stop: CancellationToken) {
@@ -108,7 +111,8 @@ async fn tidy(services: &Services) -> Result<(), DbError> {
     let sessions = sessions::delete_expired(&mut tx, now).await?;
     let jobs = jobs::delete_done(&mut tx, now - chrono::Duration::days(7)).await?;
     let usage = token_usage::forget_before(&mut tx, (now - USAGE_KEPT).date_naive()).await?;
+    let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
     tx.commit().await?;
-    tracing::debug!(pruned, sessions, jobs, usage, "housekeeping");
+    tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
     Ok(())
 }

@@ -38,6 +38,7 @@ pub mod presence;
 pub mod profiles;
 pub mod publishing;
 pub mod reacting;
+pub mod responses;
 pub mod revising;
 mod slug;
 mod validate;

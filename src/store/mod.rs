@@ -33,6 +33,7 @@ pub mod page;
 pub mod posts;
 pub mod presence;
 pub mod reactions;
+pub mod responses;
 pub mod revisions;
 #[rustfmt::skip]
 pub mod schema;

@@ -167,6 +167,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    responses (id) {
+        id -> Uuid,
+        subject -> Text,
+        created_at -> Timestamptz,
+        messages -> Jsonb,
+        body -> Jsonb,
+    }
+}
+
+diesel::table! {
     series (id) {
         id -> Uuid,
         slug -> Text,
@@ -265,6 +275,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     posts,
     presence,
     reactions,
+    responses,
     series,
     sessions,
     site,

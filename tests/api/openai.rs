@@ -21,6 +21,7 @@ mod leaving;
 mod provider;
 mod quotas;
 mod rerank;
+mod responses;
 mod tools;
 
 async fn send(app: &TestApp, token: Option<&str>, method: Method, path: &str, body: Option<Value>) -> Response {

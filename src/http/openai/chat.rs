@@ -10,7 +10,7 @@ use super::stream::{self, Chunks, Head};
 use super::tools::{Calls, Found, Tools};
 use super::writing::Writing;
 use super::{Call, Wish, messages, price_of};
-use crate::inference::{FinishReason, GenerateRequest, Message, Piece, Prompt, TokenLogprob};
+use crate::inference::{FinishReason, GenerateRequest, Message, Piece, Prompt, TokenLogprob, Usage};
 
 const MAX_TOP_LOGPROBS: usize = 20;
 
@@ -131,10 +131,6 @@ impl Reply {
 }
 
 impl Chunks for Reply {
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
     fn opening(&mut self) -> Vec<Value> {
         vec![self.chunk(json!({ "role": "assistant", "content": "", "refusal": null }), None, None)]
     }
@@ -156,6 +152,10 @@ impl Chunks for Reply {
             chunks.push(self.chunk(json!({}), waiting, None));
         }
         chunks
+    }
+
+    async fn closing(self, usage: Usage) -> Vec<Value> {
+        self.head.usage(usage).into_iter().collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::stream::{self, Chunks, Head};
 use super::writing::Writing;
 use super::{Call, Wish, price_of};
-use crate::inference::{FinishReason, GenerateOptions, GenerateRequest, Piece, Prompt, TokenLogprob};
+use crate::inference::{FinishReason, GenerateOptions, GenerateRequest, Piece, Prompt, TokenLogprob, Usage};
 
 /// They are written one after the other.
 const MAX_PROMPTS: usize = 16;
@@ -173,10 +173,6 @@ impl Choice {
 }
 
 impl Chunks for Reply {
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
     fn opening(&mut self) -> Vec<Value> {
         let echoed = self.texts.iter().enumerate().filter(|(_, text)| !text.echoed.is_empty());
         let chunk = |(index, text): (usize, &Text)| {
@@ -188,5 +184,9 @@ impl Chunks for Reply {
     fn of(&mut self, index: usize, piece: Piece) -> Vec<Value> {
         let part = self.texts.get_mut(index).map(|text| text.part(piece).shown(index));
         part.map(|choice| self.head.chunk(choice)).into_iter().collect()
+    }
+
+    async fn closing(self, usage: Usage) -> Vec<Value> {
+        self.head.usage(usage).into_iter().collect()
     }
 }

@@ -32,6 +32,7 @@ mod models;
 mod options;
 mod refusal;
 mod rerank;
+mod responses;
 mod stream;
 mod tools;
 mod writing;
@@ -42,10 +43,12 @@ use embeddings::Embed;
 use fields::Fields;
 use refusal::Refusal;
 use rerank::Rerank;
+use responses::Respond;
 
 pub fn routes() -> Router<Arc<HttpState>> {
     let only_get = async |method: Method, uri: Uri| refusal::wrong_method(&method, &uri, "GET");
     let only_post = async |method: Method, uri: Uri| refusal::wrong_method(&method, &uri, "POST");
+    let only_kept = async |method: Method, uri: Uri| refusal::wrong_method(&method, &uri, "GET, DELETE");
     Router::new()
         .route("/v1/models", get(models::list).fallback(only_get))
         .route("/v1/models/{*id}", get(models::one).fallback(only_get))
@@ -53,6 +56,8 @@ pub fn routes() -> Router<Arc<HttpState>> {
         .route("/v1/rerank", post(grant::<Rerank>).fallback(only_post))
         .route("/v1/chat/completions", post(grant::<Chat>).fallback(only_post))
         .route("/v1/completions", post(grant::<Completions>).fallback(only_post))
+        .route("/v1/responses", post(grant::<Respond>).fallback(only_post))
+        .route("/v1/responses/{id}", get(responses::find).delete(responses::forget).fallback(only_kept))
         .route("/v1", any(refusal::unknown))
         .route("/v1/", any(refusal::unknown))
         .route("/v1/{*path}", any(refusal::unknown))
@@ -139,13 +144,7 @@ impl Asked {
         let held = body::read(&self.state.limits, body).await;
         let held = held.map_err(|(status, error)| Refusal::unread(status, error))?;
         *viewer = self.viewer(now).await?;
-        if !viewer.may_infer() {
-            return Err(ApiError::from(match viewer.user() {
-                Some(_) => ServiceError::Forbidden("have models read and write (owner and editors, scope `infer`)"),
-                None => ServiceError::Unauthenticated,
-            })
-            .into());
-        }
+        may_infer(viewer)?;
         W::read(Fields::read(held.bytes())?)
     }
 
@@ -165,6 +164,16 @@ impl Asked {
     async fn pay(&self, viewer: &Viewer, cost: u64) -> Result<rate::Spent, Refusal> {
         Ok(self.state.rate.spend(viewer, self.address, cost).await?)
     }
+}
+
+/// Errors: who asks may not ask models.
+fn may_infer(viewer: &Viewer) -> Result<(), Refusal> {
+    let refused = match viewer.user() {
+        _ if viewer.may_infer() => return Ok(()),
+        Some(_) => ServiceError::Forbidden("have models read and write (owner and editors, scope `infer`)"),
+        None => ServiceError::Unauthenticated,
+    };
+    Err(ApiError::from(refused).into())
 }
 
 /// What reading these texts costs: a point for each and for every four bytes, which is about a token.

@@ -17,6 +17,7 @@ const MAX_BIASES: usize = 1024;
 const MAX_TOP_K: usize = 1_000_000;
 /// For the price of a text whose length is left to the model.
 const TOKENS_UNLESS_SAID: usize = 1000;
+pub const FORMATS: &str = "text, json_object or json_schema";
 /// A token that is written takes about as long as many that are read.
 const TOKEN_PRICE: u64 = 10;
 
@@ -97,10 +98,7 @@ pub fn constraint(fields: &mut Fields) -> Result<Option<Constraint>, Refusal> {
                 None => named.required("schema", None),
             }
         }
-        other => {
-            let expected = "text, json_object or json_schema";
-            Err(wrong("response_format.type", &json!(other), expected))
-        }
+        other => Err(wrong(&format.name("type"), &json!(other), FORMATS)),
     }
 }
 

@@ -70,6 +70,12 @@ impl Refusal {
         Self { param: Some("model".into()), ..refusal }
     }
 
+    /// No such response was kept.
+    pub fn no_response(message: impl Into<String>) -> Self {
+        let refusal = Self::new(StatusCode::NOT_FOUND, INVALID, Some("previous_response_not_found"), message);
+        Self { param: Some("previous_response_id".into()), ..refusal }
+    }
+
     /// What the engine says; `input` is the field that the texts came from.
     pub fn of_model(error: InferenceError, input: &'static str) -> Self {
         let retry = match &error {

@@ -93,19 +93,28 @@ pub fn logprob(token: &TokenLogprob) -> f32 {
     token.logprob.max(-9999.0)
 }
 
-/// How an answer is told in chunks.
+/// How an answer is told in chunks. One with a `type` is an event of that name.
 pub trait Chunks: Send + 'static {
-    fn head(&self) -> &Head;
+    /// What says that it was the end.
+    const END: Option<&'static str> = Some("[DONE]");
 
     /// Before the model has written anything.
     fn opening(&mut self) -> Vec<Value>;
 
     /// A piece of the text with this index.
     fn of(&mut self, index: usize, piece: Piece) -> Vec<Value>;
+
+    /// When all is written.
+    fn closing(self, usage: Usage) -> impl Future<Output = Vec<Value>> + Send;
+
+    /// Instead of the rest, when something goes wrong.
+    fn failed(refusal: &Refusal) -> Value {
+        refusal.to_json()
+    }
 }
 
 /// `permit` is held until the stream ends.
-pub fn respond(call: Call, writing: Writing, chunks: impl Chunks, permit: OwnedSemaphorePermit) -> Response {
+pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, permit: OwnedSemaphorePermit) -> Response {
     let (sender, mut told) = mpsc::channel(AHEAD);
     let telling = async move {
         tell(call, writing, chunks, sender).await;
@@ -113,11 +122,11 @@ pub fn respond(call: Call, writing: Writing, chunks: impl Chunks, permit: OwnedS
     };
     tokio::spawn(telling.in_current_span());
     let events = stream::poll_fn(move |context| told.poll_recv(context));
-    let events = events.map(|data: String| Ok::<_, Infallible>(Event::default().data(data)));
+    let events = events.map(|event| Ok::<_, Infallible>(event));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
-async fn tell(call: Call, writing: Writing, chunks: impl Chunks, sender: mpsc::Sender<String>) {
+async fn tell<C: Chunks>(call: Call, writing: Writing, chunks: C, sender: mpsc::Sender<Event>) {
     let limit = call.state.limits.inference_timeout;
     // Whatever comes first, the text is dropped then, and the model stops.
     let ended = tokio::select! {
@@ -128,15 +137,15 @@ async fn tell(call: Call, writing: Writing, chunks: impl Chunks, sender: mpsc::S
     };
     if let Err(refusal) = ended {
         // Who does not make room hears the end of the connection.
-        let _ = sender.send_timeout(refusal.to_json().to_string(), LAST_WORD).await;
+        let _ = sender.send_timeout(event(&C::failed(&refusal)), LAST_WORD).await;
     }
 }
 
 /// All of it. A client that has gone is found out about elsewhere.
-async fn write(mut writing: Writing, mut chunks: impl Chunks, sender: &mpsc::Sender<String>) -> Result<(), Refusal> {
+async fn write<C: Chunks>(mut writing: Writing, mut chunks: C, sender: &mpsc::Sender<Event>) -> Result<(), Refusal> {
     let send = async |chunks: Vec<Value>| {
         for chunk in chunks {
-            let _ = sender.send(chunk.to_string()).await;
+            let _ = sender.send(event(&chunk)).await;
         }
     };
     send(chunks.opening()).await;
@@ -144,9 +153,16 @@ async fn write(mut writing: Writing, mut chunks: impl Chunks, sender: &mpsc::Sen
         send(chunks.of(index, piece)).await;
     }
     let usage = writing.finish().await;
-    send(chunks.head().usage(usage).into_iter().collect()).await;
-    let _ = sender.send("[DONE]".to_owned()).await;
+    send(chunks.closing(usage).await).await;
+    if let Some(end) = C::END {
+        let _ = sender.send(Event::default().data(end)).await;
+    }
     Ok(())
+}
+
+fn event(chunk: &Value) -> Event {
+    let named = chunk["type"].as_str().map(|name| Event::default().event(name));
+    named.unwrap_or_default().data(chunk.to_string())
 }
 
 fn reason(end: StreamEnd) -> Refusal {

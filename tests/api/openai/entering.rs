@@ -108,7 +108,7 @@ async fn what_is_no_request_is_refused_in_the_same_shape() {
     refusal(form, 415, INVALID, none.clone(), none.clone()).await;
     let large = post(&app, "/v1/embeddings", json!({ "input": "x".repeat(3000) })).await;
     assert!(refusal(large, 413, INVALID, none.clone(), none.clone()).await.contains("2048 bytes"));
-    for path in ["/v1", "/v1/", "/v1/responses", "/v1/embeddings/", "/v1/chat"] {
+    for path in ["/v1", "/v1/", "/v1/images/generations", "/v1/embeddings/", "/v1/chat"] {
         let nowhere = post(&app, path, json!({})).await;
         refusal(nowhere, 404, INVALID, json!("unknown_url"), none.clone()).await;
     }

@@ -1,0 +1,176 @@
+//! `POST /v1/responses`: OpenAI's newer shape of a conversation, of which the server keeps what was
+//! said, so that the next request sends only what is new. `input.rs` reads what is said, `reply.rs`
+//! tells the answer.
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::fields::Fields;
+use super::options::{self, Streaming};
+use super::refusal::Refusal;
+use super::stream::{self, Chunks};
+use super::tools::Tools;
+use super::writing::Writing;
+use super::{Asked, Call, Wish, price_of};
+use crate::error::ApiError;
+use crate::inference::{GenerateOptions, GenerateRequest, Message, Prompt, Role};
+use crate::services::ServiceError;
+use crate::services::responses::{self, Kept};
+
+mod input;
+mod reply;
+
+use reply::{Echo, Reply};
+
+const MAX_TOKENS: usize = 1_000_000;
+/// A conversation that is longer has to begin anew.
+const MAX_MESSAGES: usize = 1000;
+
+pub struct Respond {
+    model: Option<String>,
+    instructions: Option<String>,
+    /// What is new.
+    messages: Vec<Message>,
+    previous: Option<Uuid>,
+    store: bool,
+    tools: Tools,
+    options: GenerateOptions,
+    stream: bool,
+    echo: Echo,
+}
+
+impl Wish for Respond {
+    fn read(mut fields: Fields) -> Result<Self, Refusal> {
+        for name in ["conversation", "prompt", "background"] {
+            if fields.has(name) && fields.take(name) != Some(json!(false)) {
+                let message = format!("`{name}` is not to be had here: send `input` and `previous_response_id`");
+                return Err(Refusal::invalid(name, message));
+            }
+        }
+        let model = fields.model()?;
+        let instructions = fields.text("instructions")?;
+        let previous = fields.text("previous_response_id")?;
+        let previous = previous.map(|id| number(&id).ok_or_else(|| unknown(&id))).transpose()?;
+        let store = !fields.has("store") || fields.flag("store")?;
+        let messages = input::read(&mut fields)?;
+        let mut echo = Echo::read(&mut fields, store)?;
+        let max_tokens = fields.integer("max_output_tokens", 1..=MAX_TOKENS)?;
+        let mut options = GenerateOptions { max_tokens, ..options::read(&mut fields)? };
+        input::flat_tools(&mut fields)?;
+        let tools = Tools::read(&mut fields)?;
+        let format = input::format(&mut fields)?;
+        if format.is_some() && !tools.offered.is_empty() {
+            let message = "`text.format` binds the text to be an answer, so that it can be no call: leave it out, or \
+                           send `tool_choice: \"none\"`";
+            return Err(Refusal::invalid("text.format", message));
+        }
+        options.constraint = tools.constraint.clone().or(format);
+        echo.temperature = options.temperature;
+        echo.top_p = options.top_p;
+        echo.max_tokens = max_tokens;
+        let stream = fields.flag("stream")?;
+        Ok(Self { model, instructions, messages, previous, store, tools, options, stream, echo })
+    }
+
+    fn cost(&self) -> u64 {
+        let tools: Vec<_> = self.tools.offered.iter().map(Value::to_string).collect();
+        let said = self.messages.iter().map(|message| &message.content);
+        price_of(said.chain(&tools).chain(&self.instructions)).saturating_add(options::price(&self.options))
+    }
+
+    async fn run(self, call: Call) -> Result<Response, Refusal> {
+        let mut said = before(&call, self.previous).await?;
+        said.extend(self.messages);
+        if said.len() > MAX_MESSAGES {
+            let message = format!("the conversation has {} messages: at most {MAX_MESSAGES} are read", said.len());
+            return Err(Refusal::invalid("input", message));
+        }
+        let system = self.instructions.as_ref().map(|text| Message::new(Role::System, text.clone()));
+        let prompt = Prompt::Messages(system.into_iter().chain(said.iter().cloned()).collect());
+        let calls = self.tools.reader();
+        let request = GenerateRequest { prompt, tools: self.tools.offered, options: self.options };
+        let streaming = Streaming { wanted: self.stream, include_usage: false };
+        let permit = streaming.permit(&call.state)?;
+        let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
+        let mut echo = self.echo;
+        (echo.instructions, echo.previous) = (self.instructions, self.previous);
+        let mut reply = Reply::new(call.clone(), &writing, echo, calls, self.store.then_some(said));
+        if let Some(permit) = permit {
+            return Ok(stream::respond(call, writing, reply, permit));
+        }
+        let gathering = async {
+            while let Some((index, piece)) = writing.next().await? {
+                reply.of(index, piece);
+            }
+            Ok(())
+        };
+        call.in_time(gathering).await?;
+        reply.finish();
+        Ok(axum::Json(reply.keep(writing.finish().await).await).into_response())
+    }
+}
+
+/// The conversation that is gone on with.
+async fn before(call: &Call, previous: Option<Uuid>) -> Result<Vec<Message>, Refusal> {
+    let Some(id) = previous else { return Ok(Vec::new()) };
+    let kept = responses::recall(&call.state.services, &call.account, id).await.map_err(ApiError::from)?;
+    kept.map(|kept| kept.messages).ok_or_else(|| unknown(&name(id)))
+}
+
+/// `GET /v1/responses/{id}`.
+pub async fn find(Path(id): Path<String>, asked: Asked) -> Response {
+    let found = asked.of_account(async |services, account| {
+        let Some(number) = number(&id) else { return Ok(None) };
+        Ok(responses::recall(services, account, number).await?.map(|Kept { body, .. }| body))
+    });
+    kept(found.await, &id)
+}
+
+/// `DELETE /v1/responses/{id}`.
+pub async fn forget(Path(id): Path<String>, asked: Asked) -> Response {
+    let forgotten = asked.of_account(async |services, account| {
+        let Some(number) = number(&id) else { return Ok(None) };
+        let done = responses::forget(services, account, number).await?;
+        Ok(done.then(|| json!({ "id": name(number), "object": "response", "deleted": true })))
+    });
+    kept(forgotten.await, &id)
+}
+
+fn kept(found: Result<Option<Value>, Refusal>, id: &str) -> Response {
+    match found {
+        Ok(Some(body)) => axum::Json(body).into_response(),
+        Ok(None) => unknown(id).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl Asked {
+    /// What `look` finds for the account of who asks, if they may ask models at all.
+    async fn of_account(
+        &self,
+        look: impl AsyncFnOnce(&crate::services::Services, &str) -> Result<Option<Value>, ServiceError>,
+    ) -> Result<Option<Value>, Refusal> {
+        let viewer = self.viewer(Utc::now()).await;
+        self.pay(viewer.as_ref().unwrap_or(&Default::default()), 0).await?;
+        let viewer = viewer?;
+        super::may_infer(&viewer)?;
+        let account = viewer.account().ok_or(ApiError::from(ServiceError::Unauthenticated))?;
+        Ok(look(&self.state.services, &account).await.map_err(ApiError::from)?)
+    }
+}
+
+fn name(id: Uuid) -> String {
+    format!("resp_{}", id.simple())
+}
+
+fn number(name: &str) -> Option<Uuid> {
+    Uuid::try_parse(name.strip_prefix("resp_")?).ok()
+}
+
+fn unknown(id: &str) -> Refusal {
+    let id: String = id.chars().take(100).collect();
+    Refusal::no_response(format!("{id:?} is no response that was kept for you: they are kept for 30 days"))
+}
