@@ -1,14 +1,19 @@
 """What the scripts that start the built binary share."""
 
+import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 15.0
+INSTALL_LIMIT_S = 240
 PASSWORD = re.compile(r'with the handle "([^"]+)" and the password (\S+)')
 
 
@@ -26,6 +31,27 @@ def environment(models=False):
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return kept | ({"INKSTONE_MODELS_DIR": os.path.join(cache, "inkstone", "models")} if models
                    else {"INKSTONE_FETCH_MODELS": "false"})
+
+
+def installed(name, requirements):
+    """The folder with the Python packages of a file, which are installed into the cache folder once.
+    `pip --target` needs no venv, which Debian keeps in a package apart."""
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "inkstone")
+    with open(requirements, "rb") as file:
+        version = hashlib.sha256(file.read() + sys.version.encode()).hexdigest()[:16]
+    folder = os.path.join(cache, f"{name}-{version}")
+    if os.path.isdir(folder):
+        return folder
+    os.makedirs(cache, exist_ok=True)
+    work = tempfile.mkdtemp(prefix=f"{name}.", dir=cache)
+    try:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--only-binary=:all:", "--target", os.path.join(work, "packages"), "-r", requirements]
+        subprocess.run(pip, check=True, timeout=INSTALL_LIMIT_S, stdin=subprocess.DEVNULL)
+        os.rename(os.path.join(work, "packages"), folder)
+    finally:
+        shutil.rmtree(work)
+    return folder
 
 
 def owner(server, log_path):

@@ -86,6 +86,34 @@ suite("OpenAI's client", () => {
     assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
   });
 
+  withModel("generate", "has responses kept, and goes on from them", async (model) => {
+    const openai = await client();
+    const asked = { model, input: "Say a word about ink.", max_output_tokens: max_tokens, temperature: 0 };
+    const first = await openai.responses.create(asked);
+    assert.ok(first.output_text.length > 0, "a text");
+    assert.equal((await openai.responses.retrieve(first.id)).output_text, first.output_text, "kept as it was told");
+    let text = "";
+    let last;
+    const next = { ...asked, input: "And another?", previous_response_id: first.id, stream: true };
+    for await (const event of await openai.responses.create(next)) {
+      if (event.type === "response.output_text.delta") text += event.delta;
+      last = event;
+    }
+    assert.ok(["response.completed", "response.incomplete"].includes(last.type), `the end: ${last.type}`);
+    assert.equal(last.response.output[0].content[0].text, text, "its parts are the whole");
+    assert.equal(last.response.previous_response_id, first.id);
+    await openai.responses.delete(first.id);
+    await assert.rejects(openai.responses.retrieve(first.id), OpenAI.NotFoundError, "gone is gone");
+  });
+
+  withModel("generate", "has a text written in a form", async (model) => {
+    const openai = await client();
+    const schema = { type: "object", properties: { dry: { type: "boolean" } }, required: ["dry"], additionalProperties: false };
+    const response_format = { type: "json_schema", json_schema: { name: "ink", schema } };
+    const { choices } = await openai.chat.completions.create({ model, messages, max_tokens: 64, response_format });
+    assert.deepEqual(Object.keys(JSON.parse(choices[0].message.content)), ["dry"]);
+  });
+
   withModel("generate", "goes on from a text, and leaves a stream when it likes", async (model) => {
     const openai = await client();
     const { choices } = await openai.completions.create({ model, prompt: "An inkstone is", max_tokens });
