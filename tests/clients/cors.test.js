@@ -12,9 +12,10 @@ import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { Client, fetchExchange } from "@urql/core";
 import { createClient } from "graphql-sse";
+import OpenAI from "openai";
 import WebSocket from "ws";
 
-import { bearer, graphql, graphqlUrl, inTime, ownerToken, socketUrl, streamUrl } from "./support/server.js";
+import { bearer, graphql, graphqlUrl, inTime, origin, ownerToken, socketUrl, streamUrl } from "./support/server.js";
 
 const FRONT = "https://front.example";
 /** What a page may send without being allowed to. */
@@ -59,7 +60,8 @@ function browser() {
     const method = options.method ?? "GET";
     methods.add(method);
     await assertAllowed(`${url}`, method, options.headers);
-    const answer = await fetch(url, { ...options, headers: { ...options.headers, origin: FRONT } });
+    const headers = { ...Object.fromEntries(new Headers(options.headers)), origin: FRONT };
+    const answer = await fetch(url, { ...options, headers });
     assert.equal(answer.headers.get("access-control-allow-origin"), FRONT, "the page may read the answer");
     assert.match(answer.headers.get("vary") ?? "", /origin/i, "no cache gives the answer to another page");
     return answer;
@@ -86,6 +88,17 @@ suite("a page of an origin that is named may use", () => {
     const { data, error } = await client.query("{ viewer { handle } }", {});
     assert.equal(error, undefined, `${error}`);
     assert.equal(data.viewer.handle, process.env.INKSTONE_LOGIN);
+  });
+
+  test("OpenAI's client", async () => {
+    const { fetch } = browser();
+    const openai = new OpenAI({ baseURL: `${origin}/v1`, apiKey: await ownerToken(), fetch, maxRetries: 0, organization: "o", project: "p" });
+    await openai.models.list();
+    // Refused for its name, once it was let in.
+    const unknown = openai.chat.completions.create({ model: "of-nobody", messages: [{ role: "user", content: "ink" }] });
+    await assert.rejects(unknown, OpenAI.NotFoundError);
+    const streamed = openai.chat.completions.stream({ model: "of-nobody", messages: [{ role: "user", content: "ink" }] });
+    await assert.rejects(streamed.finalMessage(), OpenAI.NotFoundError);
   });
 
   for (const singleConnection of [false, true]) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -11,20 +11,35 @@ use crate::config::Origins;
 /// How long a browser keeps the answer to its question.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// Headers that clients of GraphQL send and a page may not send without being allowed to.
-const ASKED: [HeaderName; 12] = [
+/// Headers that clients of GraphQL and of OpenAI's API send and a page may not send without being allowed to.
+const ASKED: [HeaderName; 27] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_TYPE,
     IF_NONE_MATCH,
+    USER_AGENT,
     HeaderName::from_static("apollo-require-preflight"),
     HeaderName::from_static("apollographql-client-name"),
     HeaderName::from_static("apollographql-client-version"),
+    HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("x-apollo-operation-name"),
     HeaderName::from_static("x-graphql-event-stream-token"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-stainless-arch"),
+    HeaderName::from_static("x-stainless-custom-poll-interval"),
+    HeaderName::from_static("x-stainless-helper-method"),
+    HeaderName::from_static("x-stainless-lang"),
+    HeaderName::from_static("x-stainless-os"),
+    HeaderName::from_static("x-stainless-package-version"),
+    HeaderName::from_static("x-stainless-poll-helper"),
+    HeaderName::from_static("x-stainless-retry-count"),
+    HeaderName::from_static("x-stainless-runtime"),
+    HeaderName::from_static("x-stainless-runtime-version"),
+    HeaderName::from_static("x-stainless-timeout"),
 ];
 
 /// Headers of answers that a page may read.

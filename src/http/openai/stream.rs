@@ -122,7 +122,7 @@ pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, permit: Owned
     };
     tokio::spawn(telling.in_current_span());
     let events = stream::poll_fn(move |context| told.poll_recv(context));
-    let events = events.map(|event| Ok::<_, Infallible>(event));
+    let events = events.map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
