@@ -53,8 +53,14 @@ async fn an_answer_is_told_whole_and_kept() {
 
     let one = format!("{PATH}/{id}");
     let editor = Some(app.tokens.editor.as_str());
-    let again: Value = send(&app, editor, Method::GET, &one, None).await.json().await.expect("JSON");
-    assert_eq!(again, done, "it can be asked for again");
+    let again = send(&app, editor, Method::GET, &one, None).await;
+    assert_eq!(again.headers()["cache-control"], "private, no-store", "what was said is not for caches");
+    assert_eq!(again.json::<Value>().await.expect("JSON"), done, "it can be asked for again");
+    for nothing in ["resp_x", "%FF", "resp_00000000000000000000000000000000"] {
+        let nothing = send(&app, editor, Method::GET, &format!("{PATH}/{nothing}"), None).await;
+        let code = json!("previous_response_not_found");
+        refusal(nothing, 404, "invalid_request_error", code, json!("previous_response_id")).await;
+    }
     let other = send(&app, Some(&app.tokens.owner), Method::GET, &one, None).await;
     let code = json!("previous_response_not_found");
     refusal(other, 404, "invalid_request_error", code.clone(), json!("previous_response_id")).await;

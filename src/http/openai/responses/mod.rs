@@ -3,6 +3,7 @@
 //! tells the answer.
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde_json::{Value, json};
@@ -16,9 +17,10 @@ use super::tools::Tools;
 use super::writing::Writing;
 use super::{Asked, Call, Wish, price_of};
 use crate::error::ApiError;
+use crate::http::responses::keep_out;
 use crate::inference::{GenerateOptions, GenerateRequest, Message, Prompt, Role};
-use crate::services::ServiceError;
 use crate::services::responses::{self, Kept};
+use crate::services::{ServiceError, Services};
 
 mod input;
 mod reply;
@@ -121,44 +123,44 @@ async fn before(call: &Call, previous: Option<Uuid>) -> Result<Vec<Message>, Ref
 }
 
 /// `GET /v1/responses/{id}`.
-pub async fn find(Path(id): Path<String>, asked: Asked) -> Response {
-    let found = asked.of_account(async |services, account| {
-        let Some(number) = number(&id) else { return Ok(None) };
-        Ok(responses::recall(services, account, number).await?.map(|Kept { body, .. }| body))
+pub async fn find(path: Named, asked: Asked) -> Response {
+    let found = asked.of_response(path, async |services, account, id| {
+        Ok(responses::recall(services, account, id).await?.map(|Kept { body, .. }| body))
     });
-    kept(found.await, &id)
+    found.await.unwrap_or_else(Refusal::into_response)
 }
 
 /// `DELETE /v1/responses/{id}`.
-pub async fn forget(Path(id): Path<String>, asked: Asked) -> Response {
-    let forgotten = asked.of_account(async |services, account| {
-        let Some(number) = number(&id) else { return Ok(None) };
-        let done = responses::forget(services, account, number).await?;
-        Ok(done.then(|| json!({ "id": name(number), "object": "response", "deleted": true })))
+pub async fn forget(path: Named, asked: Asked) -> Response {
+    let forgotten = asked.of_response(path, async |services, account, id| {
+        let done = responses::forget(services, account, id).await?;
+        Ok(done.then(|| json!({ "id": name(id), "object": "response", "deleted": true })))
     });
-    kept(forgotten.await, &id)
+    forgotten.await.unwrap_or_else(Refusal::into_response)
 }
 
-fn kept(found: Result<Option<Value>, Refusal>, id: &str) -> Response {
-    match found {
-        Ok(Some(body)) => axum::Json(body).into_response(),
-        Ok(None) => unknown(id).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
-}
+/// The id in an address, if that is text.
+type Named = Result<Path<String>, PathRejection>;
 
 impl Asked {
     /// What `look` finds for the account of who asks, if they may ask models at all.
-    async fn of_account(
-        &self,
-        look: impl AsyncFnOnce(&crate::services::Services, &str) -> Result<Option<Value>, ServiceError>,
-    ) -> Result<Option<Value>, Refusal> {
+    async fn of_response(
+        self,
+        path: Named,
+        look: impl AsyncFnOnce(&Services, &str, Uuid) -> Result<Option<Value>, ServiceError>,
+    ) -> Result<Response, Refusal> {
         let viewer = self.viewer(Utc::now()).await;
-        self.pay(viewer.as_ref().unwrap_or(&Default::default()), 0).await?;
+        let spent = self.pay(viewer.as_ref().unwrap_or(&Default::default()), 0).await?;
         let viewer = viewer?;
         super::may_infer(&viewer)?;
         let account = viewer.account().ok_or(ApiError::from(ServiceError::Unauthenticated))?;
-        Ok(look(&self.state.services, &account).await.map_err(ApiError::from)?)
+        let id = path.map(|Path(id)| id).unwrap_or_default();
+        let number = number(&id).ok_or_else(|| unknown(&id))?;
+        let found = look(&self.state.services, &account, number).await.map_err(ApiError::from)?;
+        let mut response = axum::Json(found.ok_or_else(|| unknown(&id))?).into_response();
+        spent.tell(response.headers_mut());
+        keep_out(&mut response);
+        Ok(response)
     }
 }
 
