@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
+use tracing::Instrument;
 
 use super::Services;
 use crate::store::{DbError, token_usage};
@@ -30,19 +31,32 @@ pub async fn used_up(services: &Services, subject: &str, now: DateTime<Utc>) -> 
     Ok((!left).then(|| UsedUp { tokens_per_day, resets_in: until_midnight(now) }))
 }
 
-/// Writes down what `subject` has used.
+/// Writes down what `subject` has used: before this returns where there is a bound, so that the next
+/// request knows of it, and else behind it. What cannot be written is told in the log.
 pub async fn note(
     services: &Services,
     subject: &str,
-    prompt_tokens: u64,
-    completion_tokens: u64,
+    prompt_tokens: usize,
+    completion_tokens: usize,
     now: DateTime<Utc>,
-) -> Result<(), DbError> {
+) {
     if prompt_tokens == 0 && completion_tokens == 0 {
-        return Ok(());
+        return;
     }
     let [prompt, completion] = [prompt_tokens, completion_tokens].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-    token_usage::add(&mut *services.db.conn().await?, now.date_naive(), subject, prompt, completion).await
+    let (db, subject) = (services.db.clone(), subject.to_owned());
+    let noting = async move {
+        let noted =
+            async { token_usage::add(&mut *db.conn().await?, now.date_naive(), &subject, prompt, completion).await };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the use of tokens could not be noted");
+        }
+    };
+    if services.policy.tokens_per_day == 0 {
+        tokio::spawn(noting.in_current_span());
+    } else {
+        noting.await;
+    }
 }
 
 /// At least a second.

@@ -45,7 +45,7 @@ pub async fn embed(
 ) -> Result<Embeddings, InferringError> {
     let account = enter(services, actor).await?;
     let done = services.engine.embed(model, request).await?;
-    note(services, actor, &account, done.prompt_tokens, 0).await;
+    allowance::note(services, &account, done.prompt_tokens, 0, actor.now).await;
     Ok(done)
 }
 
@@ -58,7 +58,7 @@ pub async fn rerank(
 ) -> Result<Ranking, InferringError> {
     let account = enter(services, actor).await?;
     let done = services.engine.rerank(model, request).await?;
-    note(services, actor, &account, done.prompt_tokens, 0).await;
+    allowance::note(services, &account, done.prompt_tokens, 0, actor.now).await;
     Ok(done)
 }
 
@@ -73,12 +73,12 @@ pub async fn generate(
     let account = enter(services, actor).await?;
     let generation = services.engine.generate(model, request).await?;
     let by = By { model: generation.model.clone(), degraded: generation.degraded };
-    let (services, actor) = (services.clone(), actor.clone());
+    let (services, now) = (services.clone(), actor.now);
     let counted = generation.then(move |piece| {
-        let (services, actor, account) = (services.clone(), actor.clone(), account.clone());
+        let (services, account) = (services.clone(), account.clone());
         async move {
             if let Ok(Piece::Done { usage, .. }) = &piece {
-                note(&services, &actor, &account, usage.prompt_tokens, usage.completion_tokens).await;
+                allowance::note(&services, &account, usage.prompt_tokens, usage.completion_tokens, now).await;
             }
             piece
         }
@@ -105,11 +105,5 @@ async fn enter(services: &Services, actor: &Actor) -> Result<String, ServiceErro
             let (limit, seconds) = (used_up.tokens_per_day, used_up.resets_in.as_secs());
             Err(ServiceError::Busy(format!("the {limit} tokens of this day are used up: try again in {seconds} s")))
         }
-    }
-}
-
-async fn note(services: &Services, actor: &Actor, account: &str, read: usize, written: usize) {
-    if let Err(error) = allowance::note(services, account, read as u64, written as u64, actor.now).await {
-        tracing::warn!(%error, "the use of tokens could not be noted");
     }
 }

@@ -16,7 +16,6 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use chrono::{DateTime, Utc};
-use tracing::Instrument;
 
 use super::layers::ClientAddress;
 use super::{HttpState, body, rate, viewer};
@@ -85,22 +84,9 @@ struct Call {
 }
 
 impl Call {
-    /// Writes down what the models have read and written: before the answer is told where there is
-    /// a bound, so that the next request knows of it, and else behind it.
+    /// Writes down what the models have read and written.
     async fn note(&self, prompt_tokens: usize, completion_tokens: usize) {
-        let [read, written] = [prompt_tokens, completion_tokens].map(|tokens| tokens as u64);
-        let call = self.clone();
-        let noting = async move {
-            let noted = allowance::note(&call.state.services, &call.account, read, written, call.now).await;
-            if let Err(error) = noted {
-                tracing::warn!(%error, "the use of tokens could not be noted");
-            }
-        };
-        if self.state.services.policy.tokens_per_day == 0 {
-            tokio::spawn(noting.in_current_span());
-        } else {
-            noting.await;
-        }
+        allowance::note(&self.state.services, &self.account, prompt_tokens, completion_tokens, self.now).await;
     }
 
     /// What `asking` gives, if it does within the time that an answer may take.
