@@ -74,7 +74,7 @@ impl Connection {
             headers.insert(AUTHORIZATION, value);
         }
         // Wherever else it leads, the key does not go there.
-        let client = Client::builder()?.redirect(reqwest::redirect::Policy::none()).read_timeout(settings.timeout);
+        let client = Client::builder()?.redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| unusable(&error.without_url().to_string()))?;
         let (timeout, places) = (settings.timeout, Arc::new(Semaphore::new(REQUESTS)));
         Ok(Self { client, url, headers, timeout, breaker: Breaker::default(), places })
@@ -196,13 +196,7 @@ async fn read(response: &mut Response, most: usize) -> Result<Vec<u8>, Fault> {
 
 /// Without the address, which is the owner's.
 pub fn why(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "it was silent for too long"
-    } else if error.is_connect() {
-        "it cannot be reached"
-    } else {
-        "the connection broke off"
-    }
+    if error.is_connect() { "it cannot be reached" } else { "the connection broke off" }
 }
 
 /// In seconds; dates are rare, and are taken for nothing.
