@@ -60,6 +60,11 @@ impl ModelCard {
     pub fn name(&self) -> String {
         format!("{}/{}", self.id, self.variant)
     }
+
+    /// Whether this is what `name` means, which is an id or `id/variant`.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.id == name || self.name() == name
+    }
 }
 
 /// A model that can be asked. What is not its task is answered with `NoModel`.

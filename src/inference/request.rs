@@ -146,6 +146,17 @@ pub enum Prompt {
     Text(String),
 }
 
+impl Prompt {
+    /// For when nobody counts them: a token is about four bytes.
+    pub fn about_tokens(&self) -> usize {
+        let bytes = match self {
+            Self::Text(text) => text.len(),
+            Self::Messages(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        };
+        bytes.div_ceil(4)
+    }
+}
+
 /// What the text has to be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Constraint {

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::options::{self, Streaming};
 use super::refusal::Refusal;
 use super::stream::{self, Chunks, Head};
-use super::tools::{Calls, Found, Tools};
+use super::tools::{self, Calls, Found, Tools};
 use super::writing::Writing;
 use super::{Call, Wish, messages, price_of};
 use crate::inference::{FinishReason, GenerateRequest, Message, Piece, Prompt, TokenLogprob, Usage};
@@ -43,9 +43,8 @@ impl Wish for Chat {
     }
 
     fn cost(&self) -> u64 {
-        let tools: Vec<_> = self.tools.offered.iter().map(Value::to_string).collect();
-        let said = self.messages.iter().map(|message| &message.content);
-        price_of(said.chain(&tools)).saturating_add(options::price(&self.options))
+        let said = price_of(self.messages.iter().map(|message| &message.content));
+        said.saturating_add(self.tools.price()).saturating_add(options::price(&self.options))
     }
 
     async fn run(self, call: Call) -> Result<Response, Refusal> {
@@ -61,12 +60,7 @@ impl Wish for Chat {
             return Ok(stream::respond(call, writing, reply, permit));
         }
         let mut whole = Whole::default();
-        let gathering = async {
-            while let Some((_, piece)) = writing.next().await? {
-                reply.parts(piece).into_iter().for_each(|part| whole.add(part));
-            }
-            Ok(())
-        };
+        let gathering = writing.each(|_, piece| reply.parts(piece).into_iter().for_each(|part| whole.add(part)));
         call.in_time(gathering).await?;
         let mut answer = reply.head.answer(json!([whole.choice()]));
         answer["usage"] = stream::shown(writing.finish().await);
@@ -103,11 +97,7 @@ impl Reply {
     fn parts(&mut self, piece: Piece) -> Vec<Part> {
         match piece {
             Piece::Text { text, logprobs } => {
-                let found = match &mut self.calls {
-                    Some(calls) => calls.read(&text),
-                    None if text.is_empty() => Vec::new(),
-                    None => vec![Found::Text(text)],
-                };
+                let found = tools::find(&mut self.calls, text);
                 let logprobs = (!logprobs.is_empty()).then(|| Part::Logprobs(logprobs.iter().map(token).collect()));
                 logprobs.into_iter().chain(found.into_iter().map(Part::Found)).collect()
             }

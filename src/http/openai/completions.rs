@@ -66,14 +66,11 @@ impl Wish for Completions {
         }
         let mut choices: Vec<_> =
             reply.texts.iter().map(|text| Choice { text: text.echoed.clone(), ..Choice::default() }).collect();
-        let gathering = async {
-            while let Some((index, piece)) = writing.next().await? {
-                if let (Some(text), Some(choice)) = (reply.texts.get_mut(index), choices.get_mut(index)) {
-                    choice.add(text.part(piece));
-                }
+        let gathering = writing.each(|index, piece| {
+            if let (Some(text), Some(choice)) = (reply.texts.get_mut(index), choices.get_mut(index)) {
+                choice.add(text.part(piece));
             }
-            Ok(())
-        };
+        });
         call.in_time(gathering).await?;
         let choices = choices.into_iter().enumerate().map(|(index, choice)| choice.shown(index));
         let mut answer = reply.head.answer(choices.collect());

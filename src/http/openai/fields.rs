@@ -40,7 +40,12 @@ impl Fields {
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.map.get(name).is_some_and(|value| !value.is_null())
+        self.peek(name).is_some()
+    }
+
+    /// Whatever it is, left where it is; null is as good as nothing.
+    pub fn peek(&self, name: &str) -> Option<&Value> {
+        self.map.get(name).filter(|value| !value.is_null())
     }
 
     /// Instead of what is there.
@@ -126,6 +131,12 @@ impl Fields {
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, Refusal> {
         let at = self.name(name);
         value.ok_or_else(|| Refusal::invalid(at.clone(), format!("`{at}` is missing")))
+    }
+
+    /// A text that has to be there.
+    pub fn required_text(&mut self, name: &str) -> Result<String, Refusal> {
+        let value = self.text(name)?;
+        self.required(name, value)
     }
 
     /// The model that is asked for; none: the one that is there for this.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fields::{Fields, text, wrong};
+use super::fields::{Fields, wrong};
 use super::refusal::Refusal;
 use crate::inference::{Message, Role};
 
@@ -22,8 +22,7 @@ pub fn read(fields: &mut Fields) -> Result<Vec<Message>, Refusal> {
 }
 
 fn message(mut fields: Fields) -> Result<Message, Refusal> {
-    let role = fields.text("role")?;
-    let role = match fields.required("role", role)?.as_str() {
+    let role = match fields.required_text("role")?.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -40,15 +39,12 @@ fn message(mut fields: Fields) -> Result<Message, Refusal> {
     for (index, call) in tool_calls.iter().enumerate() {
         check_call(&format!("{}[{index}]", fields.name("tool_calls")), call.clone())?;
     }
-    let content = content(&mut fields)?;
+    let content = content(&mut fields, "content", &["text"])?;
     // Who only calls a function says nothing.
     let content =
         if tool_calls.is_empty() { fields.required("content", content)? } else { content.unwrap_or_default() };
     let tool_call_id = match role {
-        Role::Tool => {
-            let id = fields.text("tool_call_id")?;
-            Some(fields.required("tool_call_id", id)?)
-        }
+        Role::Tool => Some(fields.required_text("tool_call_id")?),
         _ => None,
     };
     Ok(Message { role, content, tool_calls, tool_call_id })
@@ -56,21 +52,19 @@ fn message(mut fields: Fields) -> Result<Message, Refusal> {
 
 fn check_call(at: &str, call: Value) -> Result<(), Refusal> {
     let mut call = Fields::of(at, call)?;
-    let id = call.text("id")?;
-    call.required("id", id)?;
+    call.required_text("id")?;
     let function = call.object("function")?;
     let mut function = call.required("function", function)?;
     for name in ["name", "arguments"] {
-        let value = function.text(name)?;
-        function.required(name, value)?;
+        function.required_text(name)?;
     }
     Ok(())
 }
 
-/// A text, or parts that are texts.
-fn content(fields: &mut Fields) -> Result<Option<String>, Refusal> {
-    let at = fields.name("content");
-    let parts = match fields.take("content") {
+/// A text, or parts that are texts: refusals, and what is of one of `kinds`.
+pub fn content(fields: &mut Fields, name: &str, kinds: &[&str]) -> Result<Option<String>, Refusal> {
+    let at = fields.name(name);
+    let parts = match fields.take(name) {
         None => return Ok(None),
         Some(Value::String(text)) => return Ok(Some(text)),
         Some(Value::Array(parts)) if parts.len() <= MAX_PARTS => parts,
@@ -80,12 +74,9 @@ fn content(fields: &mut Fields) -> Result<Option<String>, Refusal> {
     for (index, value) in parts.into_iter().enumerate() {
         let at = format!("{at}[{index}]");
         let mut part = Fields::of(&at, value)?;
-        let kind = part.text("type")?;
-        match part.required("type", kind)?.as_str() {
-            kind @ ("text" | "refusal") => {
-                let value = part.take(kind);
-                whole.push_str(&text(&part.name(kind), part.required(kind, value)?)?);
-            }
+        match part.required_text("type")?.as_str() {
+            "refusal" => whole.push_str(&part.required_text("refusal")?),
+            kind if kinds.contains(&kind) => whole.push_str(&part.required_text("text")?),
             kind => {
                 let kind: String = kind.chars().take(40).collect();
                 let message = format!("`{at}` is of type {kind:?}: the models of this server take texts only");

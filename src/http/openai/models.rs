@@ -27,7 +27,7 @@ pub async fn one(path: Result<Path<String>, PathRejection>, asked: Asked) -> Res
 /// A model by its name; or by its id without the variant, and then rather the one that is deployed.
 fn find(asked: &Asked, id: &str) -> Result<Value, Refusal> {
     let mut models = asked.state.services.engine.models();
-    models.retain(|model| model.card.name() == id || model.card.id == id);
+    models.retain(|model| model.card.is_named(id));
     models.sort_by_key(|model| !model.deployed);
     let unknown = || {
         let id: String = id.chars().take(100).collect();

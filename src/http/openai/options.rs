@@ -10,14 +10,13 @@ use super::refusal::Refusal;
 use crate::http::HttpState;
 use crate::inference::{Constraint, GenerateOptions};
 
-const MAX_TOKENS: usize = 1_000_000;
+pub const MAX_TOKENS: usize = 1_000_000;
 const MAX_STOPS: usize = 4;
 const MAX_STOP_BYTES: usize = 1000;
 const MAX_BIASES: usize = 1024;
 const MAX_TOP_K: usize = 1_000_000;
 /// For the price of a text whose length is left to the model.
 const TOKENS_UNLESS_SAID: usize = 1000;
-pub const FORMATS: &str = "text, json_object or json_schema";
 /// A token that is written takes about as long as many that are read.
 const TOKEN_PRICE: u64 = 10;
 
@@ -84,21 +83,33 @@ impl Streaming {
 
 /// `response_format`: what the text has to be.
 pub fn constraint(fields: &mut Fields) -> Result<Option<Constraint>, Refusal> {
-    let Some(mut format) = fields.object("response_format")? else { return Ok(None) };
-    let kind = format.text("type")?;
-    match format.required("type", kind)?.as_str() {
+    let Some(format) = fields.object("response_format")? else { return Ok(None) };
+    form(format, |mut format| {
+        let named = format.object("json_schema")?;
+        format.required("json_schema", named)
+    })
+}
+
+/// What a format says; `holder` gives the object that holds the schema.
+pub fn form(
+    mut format: Fields,
+    holder: impl FnOnce(Fields) -> Result<Fields, Refusal>,
+) -> Result<Option<Constraint>, Refusal> {
+    match format.required_text("type")?.as_str() {
         "text" => Ok(None),
         "json_object" => Ok(Some(Constraint::JsonObject)),
         "json_schema" => {
-            let named = format.object("json_schema")?;
-            let mut named = format.required("json_schema", named)?;
-            match named.take("schema") {
+            let mut holder = holder(format)?;
+            match holder.take("schema") {
                 Some(schema @ Value::Object(_)) => Ok(Some(Constraint::JsonSchema(schema))),
-                Some(other) => Err(wrong(&named.name("schema"), &other, "a JSON schema")),
-                None => named.required("schema", None),
+                Some(other) => Err(wrong(&holder.name("schema"), &other, "a JSON schema")),
+                None => holder.required("schema", None),
             }
         }
-        other => Err(wrong(&format.name("type"), &json!(other), FORMATS)),
+        other => {
+            let expected = "text, json_object or json_schema";
+            Err(wrong(&format.name("type"), &json!(other), expected))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::fields::{Fields, wrong};
+use super::price_of;
 use super::refusal::Refusal;
 use crate::inference::Constraint;
 
@@ -11,8 +12,17 @@ mod calls;
 
 pub use calls::{Calls, Found};
 
-const MAX_TOOLS: usize = 128;
+pub const MAX_TOOLS: usize = 128;
 const MAX_NAME_BYTES: usize = 64;
+
+/// What `text` turns out to be, where `calls` may be found in it.
+pub fn find(calls: &mut Option<Calls>, text: String) -> Vec<Found> {
+    match calls {
+        Some(calls) => calls.read(&text),
+        None if text.is_empty() => Vec::new(),
+        None => vec![Found::Text(text)],
+    }
+}
 
 /// What the model may, or must, call.
 #[derive(Default)]
@@ -65,6 +75,11 @@ impl Tools {
         Ok(Self { offered, constraint, single: required || !several })
     }
 
+    /// What reading them costs, in points of the rate limit.
+    pub fn price(&self) -> u64 {
+        price_of(&self.offered.iter().map(Value::to_string).collect::<Vec<_>>())
+    }
+
     /// What finds the calls; `None` if there can be none.
     pub fn reader(&self) -> Option<Calls> {
         let names = || self.offered.iter().map(|tool| name_of(tool).to_owned()).collect();
@@ -79,8 +94,7 @@ fn check(at: &str, tool: Value) -> Result<(), Refusal> {
     }
     let function = tool.object("function")?;
     let mut function = tool.required("function", function)?;
-    let name = function.text("name")?;
-    let name = function.required("name", name)?;
+    let name = function.required_text("name")?;
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(fit) {
         let expected = format!("1 to {MAX_NAME_BYTES} of a-z, A-Z, 0-9, _ - and .");
@@ -95,8 +109,7 @@ fn chosen(choice: Value) -> Result<String, Refusal> {
     let mut choice = Fields::of("tool_choice", choice)?;
     let function = choice.object("function")?;
     let mut function = choice.required("function", function)?;
-    let name = function.text("name")?;
-    function.required("name", name)
+    function.required_text("name")
 }
 
 fn name_of(tool: &Value) -> &str {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 
 use super::Call;
 use super::refusal::Refusal;
-use crate::inference::{GenerateRequest, Generation, InferenceError, Message, Piece, Prompt, Usage};
+use crate::inference::{GenerateRequest, Generation, InferenceError, Piece, Usage};
 
 /// Texts that are being written. Dropping it stops the model at its next token.
 pub struct Writing {
@@ -52,6 +52,14 @@ impl Writing {
         }
     }
 
+    /// Gives `take` all that is left.
+    pub async fn each(&mut self, mut take: impl FnMut(usize, Piece)) -> Result<(), Refusal> {
+        while let Some((index, piece)) = self.next().await? {
+            take(index, piece);
+        }
+        Ok(())
+    }
+
     /// What all texts took; it is written down first.
     pub async fn finish(mut self) -> Usage {
         self.meter.settle().await;
@@ -60,7 +68,7 @@ impl Writing {
 
     async fn next_text(&mut self) -> Result<(), Refusal> {
         let Some(request) = self.waiting.pop_front() else { return Ok(()) };
-        let read = about_tokens(&request.prompt);
+        let read = request.prompt.about_tokens();
         let engine = &self.call.state.services.engine;
         let generation = engine.generate(self.model.as_deref(), request).await.map_err(refused)?;
         self.meter.running = Usage { prompt_tokens: read, ..Usage::default() };
@@ -72,15 +80,6 @@ impl Writing {
 
 fn refused(error: InferenceError) -> Refusal {
     Refusal::of_model(error, "messages")
-}
-
-/// A token is about four bytes.
-fn about_tokens(prompt: &Prompt) -> usize {
-    let bytes = match prompt {
-        Prompt::Text(text) => text.len(),
-        Prompt::Messages(messages) => messages.iter().map(|message: &Message| message.content.len()).sum(),
-    };
-    bytes.div_ceil(4)
 }
 
 /// What is used, also if nobody waits for the end.

@@ -235,8 +235,8 @@ impl Engine {
         request: R,
         asked: Asked<R, T>,
     ) -> Result<T, InferenceError> {
-        let is_named = |card: &ModelCard| model.is_none_or(|name| card.id == name || card.name() == name);
-        let Some(remote) = self.remote.get(&T::TASK).filter(|remote| is_named(remote.card())) else {
+        let is_named = |remote: &&SharedBackend| model.is_none_or(|name| remote.card().is_named(name));
+        let Some(remote) = self.remote.get(&T::TASK).filter(is_named) else {
             return asked(&*self.backend(T::TASK, model)?, request).await;
         };
         let failure = match asked(&**remote, request.clone()).await {
@@ -254,7 +254,7 @@ impl Engine {
     fn backend(&self, task: Task, model: Option<&str>) -> Result<SharedBackend, InferenceError> {
         let shared = self.read();
         let of_task = || shared.models.values().filter(|known| known.card.task == task);
-        let is_named = |known: &&Known| model.is_none_or(|name| known.card.id == name || known.card.name() == name);
+        let is_named = |known: &&Known| model.is_none_or(|name| known.card.is_named(name));
         if let Some(backend) = of_task().filter(is_named).find_map(|known| known.backend.clone()) {
             return Ok(backend);
         }

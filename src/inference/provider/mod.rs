@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use super::fetch::FetchError;
 use super::{
-    Backend, EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Prompt, Ranking,
-    RerankRequest, SharedBackend, Task,
+    Backend, EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
+    SharedBackend, Task,
 };
 
 mod asked;
@@ -189,10 +189,7 @@ impl Backend for Remote {
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
         Box::pin(async move {
             let (path, body) = asked::text(&self.card.id, &request)?;
-            let read = match &request.prompt {
-                Prompt::Text(text) => about_tokens(std::slice::from_ref(text)),
-                Prompt::Messages(messages) => messages.iter().map(|message| message.content.len().div_ceil(4)).sum(),
-            };
+            let read = request.prompt.about_tokens();
             let answer = self.connection.post(path, &body).await.map_err(|fault| self.error(fault))?;
             Ok(Generation::new(self.card.name(), reading::pieces(answer, self.card.name(), read)))
         })

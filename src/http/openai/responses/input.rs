@@ -3,13 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::http::openai::fields::{Fields, wrong};
-use crate::http::openai::options::FORMATS;
 use crate::http::openai::refusal::Refusal;
+use crate::http::openai::{messages, options, tools};
 use crate::inference::{Constraint, Message, Role};
 
 const MAX_ITEMS: usize = 1000;
-const MAX_PARTS: usize = 1000;
-const MAX_TOOLS: usize = 128;
 
 /// `input`: a text, or items of a conversation.
 ///
@@ -44,13 +42,13 @@ fn item_message(mut item: Fields) -> Result<Option<Message>, Refusal> {
     match kind.as_deref() {
         None | Some("message") => message(item).map(Some),
         Some("function_call") => {
-            let [id, name, arguments] = ["call_id", "name", "arguments"].map(|name| required(&mut item, name));
+            let [id, name, arguments] = ["call_id", "name", "arguments"].map(|name| item.required_text(name));
             let function = json!({ "name": name?, "arguments": arguments? });
             let call = json!({ "id": id?, "type": "function", "function": function });
             Ok(Some(Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "") }))
         }
         Some("function_call_output") => {
-            let tool_call_id = Some(required(&mut item, "call_id")?);
+            let tool_call_id = Some(item.required_text("call_id")?);
             let output = content(&mut item, "output")?;
             Ok(Some(Message { tool_call_id, ..Message::new(Role::Tool, output) }))
         }
@@ -63,7 +61,7 @@ fn item_message(mut item: Fields) -> Result<Option<Message>, Refusal> {
 }
 
 fn message(mut item: Fields) -> Result<Message, Refusal> {
-    let role = match required(&mut item, "role")?.as_str() {
+    let role = match item.required_text("role")?.as_str() {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
@@ -75,40 +73,14 @@ fn message(mut item: Fields) -> Result<Message, Refusal> {
     Ok(Message::new(role, content(&mut item, "content")?))
 }
 
-fn required(fields: &mut Fields, name: &str) -> Result<String, Refusal> {
-    let value = fields.text(name)?;
-    fields.required(name, value)
-}
-
-/// A text, or parts that are texts.
-fn content(fields: &mut Fields, name: &str) -> Result<String, Refusal> {
-    let at = fields.name(name);
-    let parts = match fields.take(name) {
-        Some(Value::String(text)) => return Ok(text),
-        Some(Value::Array(parts)) if parts.len() <= MAX_PARTS => parts,
-        None => return fields.required(name, None),
-        Some(other) => return Err(wrong(&at, &other, &format!("a text, or a list of at most {MAX_PARTS} parts"))),
-    };
-    let mut whole = String::new();
-    for (index, value) in parts.into_iter().enumerate() {
-        let at = format!("{at}[{index}]");
-        let mut part = Fields::of(&at, value)?;
-        match required(&mut part, "type")?.as_str() {
-            "input_text" | "output_text" | "text" => whole.push_str(&required(&mut part, "text")?),
-            "refusal" => whole.push_str(&required(&mut part, "refusal")?),
-            kind => {
-                let kind: String = kind.chars().take(40).collect();
-                let message = format!("`{at}` is of type {kind:?}: the models of this server take texts only");
-                return Err(Refusal::invalid(at, message));
-            }
-        }
-    }
-    Ok(whole)
+fn content(item: &mut Fields, name: &str) -> Result<String, Refusal> {
+    let content = messages::content(item, name, &["input_text", "output_text", "text"])?;
+    item.required(name, content)
 }
 
 /// Functions stand flat here, and in an object of their own in chats.
 pub fn flat_tools(fields: &mut Fields) -> Result<(), Refusal> {
-    if let Some(tools) = fields.list("tools", MAX_TOOLS)? {
+    if let Some(tools) = fields.list("tools", tools::MAX_TOOLS)? {
         let each = |(index, tool)| {
             let at = format!("tools[{index}]");
             match tool {
@@ -140,15 +112,5 @@ fn nested(mut tool: Map<String, Value>) -> Value {
 /// `text.format`.
 pub fn format(fields: &mut Fields) -> Result<Option<Constraint>, Refusal> {
     let Some(mut of_text) = fields.object("text")? else { return Ok(None) };
-    let Some(mut format) = of_text.object("format")? else { return Ok(None) };
-    match required(&mut format, "type")?.as_str() {
-        "text" => Ok(None),
-        "json_object" => Ok(Some(Constraint::JsonObject)),
-        "json_schema" => match format.take("schema") {
-            Some(schema @ Value::Object(_)) => Ok(Some(Constraint::JsonSchema(schema))),
-            Some(other) => Err(wrong(&format.name("schema"), &other, "a JSON schema")),
-            None => format.required("schema", None),
-        },
-        other => Err(wrong(&format.name("type"), &json!(other), FORMATS)),
-    }
+    of_text.object("format")?.map_or(Ok(None), |format| options::form(format, Ok))
 }

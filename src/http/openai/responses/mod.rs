@@ -27,20 +27,16 @@ mod reply;
 
 use reply::{Echo, Reply};
 
-const MAX_TOKENS: usize = 1_000_000;
 /// A conversation that is longer has to begin anew.
 const MAX_MESSAGES: usize = 1000;
 
 pub struct Respond {
     model: Option<String>,
-    instructions: Option<String>,
     /// What is new.
     messages: Vec<Message>,
-    previous: Option<Uuid>,
-    store: bool,
     tools: Tools,
     options: GenerateOptions,
-    stream: bool,
+    streaming: Streaming,
     echo: Echo,
 }
 
@@ -53,13 +49,9 @@ impl Wish for Respond {
             }
         }
         let model = fields.model()?;
-        let instructions = fields.text("instructions")?;
-        let previous = fields.text("previous_response_id")?;
-        let previous = previous.map(|id| number(&id).ok_or_else(|| unknown(&id))).transpose()?;
-        let store = !fields.has("store") || fields.flag("store")?;
+        let mut echo = Echo::read(&mut fields)?;
         let messages = input::read(&mut fields)?;
-        let mut echo = Echo::read(&mut fields, store)?;
-        let max_tokens = fields.integer("max_output_tokens", 1..=MAX_TOKENS)?;
+        let max_tokens = fields.integer("max_output_tokens", 1..=options::MAX_TOKENS)?;
         let mut options = GenerateOptions { max_tokens, ..options::read(&mut fields)? };
         input::flat_tools(&mut fields)?;
         let tools = Tools::read(&mut fields)?;
@@ -73,42 +65,34 @@ impl Wish for Respond {
         echo.temperature = options.temperature;
         echo.top_p = options.top_p;
         echo.max_tokens = max_tokens;
-        let stream = fields.flag("stream")?;
-        Ok(Self { model, instructions, messages, previous, store, tools, options, stream, echo })
+        let streaming = Streaming { wanted: fields.flag("stream")?, include_usage: false };
+        Ok(Self { model, messages, tools, options, streaming, echo })
     }
 
     fn cost(&self) -> u64 {
-        let tools: Vec<_> = self.tools.offered.iter().map(Value::to_string).collect();
         let said = self.messages.iter().map(|message| &message.content);
-        price_of(said.chain(&tools).chain(&self.instructions)).saturating_add(options::price(&self.options))
+        let said = price_of(said.chain(&self.echo.instructions));
+        said.saturating_add(self.tools.price()).saturating_add(options::price(&self.options))
     }
 
     async fn run(self, call: Call) -> Result<Response, Refusal> {
-        let mut said = before(&call, self.previous).await?;
+        let mut said = before(&call, self.echo.previous).await?;
         said.extend(self.messages);
         if said.len() > MAX_MESSAGES {
             let message = format!("the conversation has {} messages: at most {MAX_MESSAGES} are read", said.len());
             return Err(Refusal::invalid("input", message));
         }
-        let system = self.instructions.as_ref().map(|text| Message::new(Role::System, text.clone()));
+        let system = self.echo.instructions.as_ref().map(|text| Message::new(Role::System, text.clone()));
         let prompt = Prompt::Messages(system.into_iter().chain(said.iter().cloned()).collect());
         let calls = self.tools.reader();
         let request = GenerateRequest { prompt, tools: self.tools.offered, options: self.options };
-        let streaming = Streaming { wanted: self.stream, include_usage: false };
-        let permit = streaming.permit(&call.state)?;
+        let permit = self.streaming.permit(&call.state)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
-        let mut echo = self.echo;
-        (echo.instructions, echo.previous) = (self.instructions, self.previous);
-        let mut reply = Reply::new(call.clone(), &writing, echo, calls, self.store.then_some(said));
+        let mut reply = Reply::new(call.clone(), &writing, self.echo, calls, said);
         if let Some(permit) = permit {
             return Ok(stream::respond(call, writing, reply, permit));
         }
-        let gathering = async {
-            while let Some((index, piece)) = writing.next().await? {
-                reply.of(index, piece);
-            }
-            Ok(())
-        };
+        let gathering = writing.each(|index, piece| drop(reply.of(index, piece)));
         call.in_time(gathering).await?;
         reply.finish();
         Ok(axum::Json(reply.keep(writing.finish().await).await).into_response())

@@ -7,7 +7,7 @@ use crate::http::openai::Call;
 use crate::http::openai::fields::Fields;
 use crate::http::openai::refusal::Refusal;
 use crate::http::openai::stream::Chunks;
-use crate::http::openai::tools::{Calls, Found};
+use crate::http::openai::tools::{self, Calls, Found};
 use crate::http::openai::writing::Writing;
 use crate::inference::{FinishReason, Message, Piece, Role, Usage};
 use crate::services::responses::{self, Kept};
@@ -26,8 +26,12 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Of fields that are read later for what they mean.
-    pub fn read(fields: &mut Fields, store: bool) -> Result<Self, Refusal> {
+    /// The fields in `sent` are left there, to be read for what they mean.
+    pub fn read(fields: &mut Fields) -> Result<Self, Refusal> {
+        let instructions = fields.text("instructions")?;
+        let previous = fields.text("previous_response_id")?;
+        let previous = previous.map(|id| super::number(&id).ok_or_else(|| super::unknown(&id))).transpose()?;
+        let store = !fields.has("store") || fields.flag("store")?;
         let defaults = [
             ("metadata", json!({})),
             ("parallel_tool_calls", json!(true)),
@@ -35,15 +39,8 @@ impl Echo {
             ("tool_choice", json!("auto")),
             ("tools", json!([])),
         ];
-        let mut sent = Vec::with_capacity(defaults.len());
-        for (name, default) in defaults {
-            let value = fields.take(name);
-            if let Some(value) = &value {
-                fields.put(name, value.clone());
-            }
-            sent.push((name, value.unwrap_or(default)));
-        }
-        Ok(Self { store, sent, ..Self::default() })
+        let sent = defaults.map(|(name, default)| (name, fields.peek(name).cloned().unwrap_or(default)));
+        Ok(Self { instructions, previous, store, sent: sent.into(), ..Self::default() })
     }
 }
 
@@ -56,8 +53,8 @@ pub struct Reply {
     echo: Echo,
     /// `None` if no function may be called.
     calls: Option<Calls>,
-    /// The conversation before it, if it is to be kept.
-    said: Option<Vec<Message>>,
+    /// The conversation before it.
+    said: Vec<Message>,
     /// What is written of the message that is being written.
     text: Option<String>,
     output: Vec<Value>,
@@ -67,7 +64,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn new(call: Call, writing: &Writing, echo: Echo, calls: Option<Calls>, said: Option<Vec<Message>>) -> Self {
+    pub fn new(call: Call, writing: &Writing, echo: Echo, calls: Option<Calls>, said: Vec<Message>) -> Self {
         Self {
             call,
             id: Uuid::now_v7(),
@@ -228,7 +225,10 @@ impl Reply {
     /// The whole answer, kept first if it should be.
     pub async fn keep(&mut self, usage: Usage) -> Value {
         let body = self.object(self.status(), Some(usage));
-        let Some(mut messages) = self.said.take() else { return body };
+        if !self.echo.store {
+            return body;
+        }
+        let mut messages = std::mem::take(&mut self.said);
         let texts = self.output.iter().filter_map(|item| item["content"][0]["text"].as_str());
         let answer = Message::new(Role::Assistant, texts.collect::<Vec<_>>().join("\n"));
         messages.push(Message { tool_calls: std::mem::take(&mut self.made), ..answer });
@@ -253,11 +253,7 @@ impl Chunks for Reply {
 
     fn of(&mut self, _: usize, piece: Piece) -> Vec<Value> {
         let found = match piece {
-            Piece::Text { text, .. } => match &mut self.calls {
-                Some(calls) => calls.read(&text),
-                None if text.is_empty() => Vec::new(),
-                None => vec![Found::Text(text)],
-            },
+            Piece::Text { text, .. } => tools::find(&mut self.calls, text),
             Piece::Done { finish, .. } => {
                 self.finish = finish;
                 self.calls.as_mut().map(Calls::end).unwrap_or_default()
