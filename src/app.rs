@@ -18,13 +18,14 @@ use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
-use crate::services::{Presence, Services, Version, caching, demo};
+use crate::services::{Presence, Services, Version, caching, demo, indexing, searching};
 use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
 pub mod models;
 pub mod owner;
 pub mod people;
+mod search;
 mod settings;
 
 pub use settings::serves_https;
@@ -98,6 +99,7 @@ impl App {
             policy: Arc::new(settings::policy(&config)),
             version: Version::default(),
             engine,
+            surveys: searching::Surveys::default(),
         };
         Ok(Self {
             services,
@@ -170,6 +172,7 @@ impl App {
         let observers = vec![invalidate(self.services.clone()), wake_worker(due.clone())];
         tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
         tasks.spawn(jobs::work(self.services.clone(), due, stop.clone()));
+        tasks.spawn(indexing::keep_up(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.engine.clone().run(stop.clone()));
         tasks.spawn(jobs::keep_house(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
@@ -276,7 +279,7 @@ fn invalidate(services: Services) -> Observer {
 
 fn wake_worker(due: Arc<Notify>) -> Observer {
     Box::new(move |event| {
-        if event.kind == EventKind::PostScheduled {
+        if event.kind == EventKind::PostScheduled || indexing::asks(event.kind) {
             due.notify_one();
         }
         Box::pin(async {})

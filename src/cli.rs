@@ -103,6 +103,17 @@ pub enum Command {
         #[command(subcommand)]
         command: Models,
     },
+    /// Have another model read the whole site for search, and then let it answer
+    Reindex {
+        /// Such as multilingual-e5-small
+        #[arg(long)]
+        model: String,
+    },
+    /// Measure how good search is
+    Eval {
+        #[command(subcommand)]
+        command: Eval,
+    },
     /// Take the demo site out again
     Demo {
         #[command(subcommand)]
@@ -146,6 +157,18 @@ pub enum Migrate {
     },
     /// List what has run and what has not
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Eval {
+    /// Search for each query of a file and hold what is found against its judgements
+    Retrieval {
+        /// Such as examples/retrieval/demo-site.toml
+        file: PathBuf,
+        /// Also list the queries whose answer did not come first
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! The command line, carried out.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -79,6 +80,8 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
         Command::User { command } => user(&app, command).await,
         Command::Key { command } => key(&app, command).await,
         Command::Demo { command: cli::Demo::Remove } => remove_demo(&app).await,
+        Command::Reindex { model } => reindex(&app, &model).await,
+        Command::Eval { command: cli::Eval::Retrieval { file, all } } => evaluate(&app, &file, all).await,
         Command::Serve | Command::Migrate { .. } | Command::Models { .. } | Command::Schema | Command::Config => Ok(()),
     };
     app.close().await?;
@@ -281,6 +284,27 @@ async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
     let key = accounts::create_key(&app.services, &actor, user.id, what.name, &what.scopes, expires_at).await?;
     println!("{}", key.expose());
     eprintln!("Keep it now: it cannot be read again. Send it as `Authorization: Bearer …`.");
+    Ok(())
+}
+
+async fn reindex(app: &App, model: &str) -> Result<()> {
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} pieces {elapsed}")?);
+    let shown = bar.clone();
+    let name = app
+        .reindex(model, move |read, all| {
+            shown.set_length(all);
+            shown.set_position(read);
+        })
+        .await?;
+    bar.finish_and_clear();
+    println!("{name} has read the site, and answers from now on.");
+    Ok(())
+}
+
+async fn evaluate(app: &App, file: &Path, all: bool) -> Result<()> {
+    let judgements = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let table = app.evaluate_retrieval(&judgements, all).await;
+    print!("{}", table.with_context(|| format!("search could not be measured with {}", file.display()))?);
     Ok(())
 }
 

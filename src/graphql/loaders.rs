@@ -31,7 +31,8 @@ mod posts;
 use self::accounts::{ApiKeysOfUser, SessionsOfUser};
 use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
 use self::posts::{
-    NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RevisionsOfPost, TranslationsOfPost,
+    NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RelatedToPost, RevisionsOfPost,
+    TranslationsOfPost,
 };
 
 /// Most keys that are asked for in one statement.
@@ -149,6 +150,7 @@ loaders! {
     tags_of_post: TagsOfPost,
     translations_of_post: TranslationsOfPost,
     neighbours_of_post: NeighboursOfPost,
+    related_to_post: RelatedToPost,
     revisions_of_post: RevisionsOfPost,
     posts_under: PostsUnder,
     post_count_under: PostCountUnder,

@@ -33,6 +33,7 @@ pub mod page;
 mod payload;
 mod post;
 mod reaction;
+mod search;
 mod series;
 mod session;
 mod site;
@@ -54,6 +55,7 @@ pub struct Query(
     user::UserQuery,
     comment::CommentQuery,
     model::ModelQuery,
+    search::SearchQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
+use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
 use crate::services::publishing::{self, PUBLISH_JOB};
 use crate::services::{ServiceError, Services};
 use crate::store::jobs::{self, Claimed};
@@ -35,7 +36,7 @@ const RESPONSES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
 /// Works the queue until `stop`; `woken` ends a pause early. The job in hand is finished first.
 pub async fn work(services: Services, woken: Arc<Notify>, stop: CancellationToken) {
     loop {
-        let pause = match next(&services).await {
+        let pause = match run_due(&services).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::warn!(%error, "the job queue cannot be read");
@@ -50,8 +51,8 @@ pub async fn work(services: Services, woken: Arc<Notify>, stop: CancellationToke
     }
 }
 
-/// Runs what is due, then says how long to wait.
-async fn next(services: &Services) -> Result<Duration, DbError> {
+/// Runs what is due until nothing is, then says how long to wait.
+pub async fn run_due(services: &Services) -> Result<Duration, DbError> {
     loop {
         let now = Utc::now();
         let claimed = jobs::claim(&mut *services.db.conn().await?, now, now + LOCK).await?;
@@ -81,6 +82,8 @@ async fn finish(services: &Services, job: Claimed) -> Result<(), DbError> {
 async fn run_one(services: &Services, job: &Claimed) -> Result<(), ServiceError> {
     match job.kind.as_str() {
         PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await,
+        INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await,
+        READ_JOB => indexing::read_chunks(services).await,
         other => Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
     }
 }

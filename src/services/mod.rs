@@ -27,9 +27,11 @@ pub mod content_folder;
 pub mod dates;
 pub mod demo;
 mod error;
+pub mod evaluating;
 pub mod exporting;
 pub mod feeds;
 pub mod importing;
+pub mod indexing;
 pub mod inferring;
 pub mod keys;
 pub mod markdown;
@@ -40,8 +42,10 @@ pub mod publishing;
 pub mod reacting;
 pub mod responses;
 pub mod revising;
+pub mod searching;
 mod slug;
 mod validate;
+pub mod words;
 
 pub use error::{Refusal, RefusalCode, ServiceError};
 pub use presence::Presence;
@@ -58,6 +62,8 @@ pub struct Services {
     pub version: Version,
     /// The models.
     pub engine: Engine,
+    /// The words of the site, for search.
+    pub surveys: searching::Surveys,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is
@@ -132,6 +138,7 @@ impl Services {
     pub(crate) async fn commit(&self, mut tx: Tx, events: &[NewEvent]) -> Result<(), DbError> {
         if !events.is_empty() {
             self.events.append(&mut tx, events).await?;
+            indexing::ask_for(&mut tx, events).await?;
         }
         tx.commit().await?;
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();

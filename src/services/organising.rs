@@ -3,14 +3,15 @@
 use serde_json::json;
 use uuid::Uuid;
 
+use super::indexing::INDEX_JOB;
 use super::slug::slugify;
 use super::validate::Check;
 use super::{Actor, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
-use crate::store::DbError;
 use crate::store::series::{self, SeriesChanges, SeriesRow};
 use crate::store::site::{self, SiteRow};
 use crate::store::tags::{self, TagChanges, TagRow};
+use crate::store::{DbError, jobs};
 
 /// Makes a tag; the slug comes from the name when absent.
 pub async fn create_tag(
@@ -63,9 +64,12 @@ pub async fn update_tag(
 pub async fn delete_tag(services: &Services, actor: &Actor, id: Uuid) -> Result<(), ServiceError> {
     actor.require(actor.viewer.may_write(), "delete tags")?;
     let mut tx = services.db.begin().await?;
+    // Afterwards nobody knows any more whose words the tag's name is among.
+    let posts = tags::post_ids(&mut tx, id).await?;
     if !tags::delete(&mut tx, id).await? {
         return Err(ServiceError::not_found("id", "tag"));
     }
+    jobs::enqueue_many(&mut tx, INDEX_JOB, &posts, actor.now).await?;
     services.commit(tx, &[told(EventKind::TagChanged, id, "", actor)]).await?;
     Ok(())
 }

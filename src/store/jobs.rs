@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -21,6 +21,10 @@ pub struct Claimed {
     /// This claim and no other one, also not of the same job at another time.
     claim: Uuid,
 }
+
+/// What becomes of an open job that is asked for again.
+const ASKED_AGAIN: &str = " ON CONFLICT (kind, subject) WHERE state IN ('QUEUED', 'RUNNING') \
+     DO UPDATE SET run_at = EXCLUDED.run_at, state = 'QUEUED', attempts = 0, locked_until = NULL, claim = NULL";
 
 /// Asks for a job on the caller's transaction. An open job of the same kind and subject is moved
 /// to the new time instead of a second one being made.
@@ -41,11 +45,34 @@ pub async fn enqueue(
         .bind::<Timestamptz, _>(run_at)
         .push(", ")
         .bind::<Timestamptz, _>(now)
-        .push(
-            ") ON CONFLICT (kind, subject) WHERE state IN ('QUEUED', 'RUNNING') \
-             DO UPDATE SET run_at = EXCLUDED.run_at, state = 'QUEUED', attempts = 0, \
-             locked_until = NULL, claim = NULL",
-        );
+        .push(")")
+        .push(ASKED_AGAIN);
+    sql.execute(conn).await?;
+    Ok(())
+}
+
+/// Asks for jobs of one kind now, like [`enqueue`].
+pub async fn enqueue_many(conn: &mut Conn, kind: &str, subjects: &[Uuid], now: DateTime<Utc>) -> Result<(), DbError> {
+    // Sorted, so that two who ask for the same wait for each other in one order; each once.
+    let mut subjects = subjects.to_vec();
+    subjects.sort_unstable();
+    subjects.dedup();
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = subjects.iter().map(|_| Uuid::now_v7()).collect();
+    let sql = Sql::<Text>::new("INSERT INTO jobs (id, kind, subject, state, run_at, created_at) SELECT id, ")
+        .bind::<Text, _>(kind.to_owned())
+        .push(", subject, 'QUEUED', ")
+        .bind::<Timestamptz, _>(now)
+        .push(", ")
+        .bind::<Timestamptz, _>(now)
+        .push(" FROM unnest(")
+        .bind::<Array<SqlUuid>, _>(ids)
+        .push(", ")
+        .bind::<Array<SqlUuid>, _>(subjects)
+        .push(") AS asked (id, subject)")
+        .push(ASKED_AGAIN);
     sql.execute(conn).await?;
     Ok(())
 }

@@ -20,6 +20,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::telemetry::metrics;
 
 pub mod api_keys;
+pub mod chunk_vectors;
+pub mod chunks;
 pub mod comments;
 mod connect;
 #[cfg(feature = "embedded")]
@@ -30,6 +32,8 @@ pub mod identities;
 pub mod jobs;
 pub mod migrations;
 pub mod page;
+pub mod post_vectors;
+pub mod post_words;
 pub mod posts;
 pub mod presence;
 pub mod reactions;

@@ -186,6 +186,18 @@ pub async fn ids_by_slugs(conn: &mut Conn, slugs: &[String]) -> Result<Vec<(Stri
     Ok(posts::table.filter(posts::slug.eq_any(slugs)).select((posts::slug, posts::id)).load(conn).await?)
 }
 
+/// Ids and titles of published posts whose titles, in lower case and with a space before them, hold
+/// `part`; newest first.
+pub async fn titles_with(conn: &mut Conn, part: &str, limit: i64) -> Result<Vec<(Uuid, String)>, DbError> {
+    let sql = Sql::<(SqlUuid, Text)>::new("SELECT posts.id, posts.title FROM posts WHERE ");
+    let sql = visible(sql, Sight::Public)
+        .push(" AND strpos(' ' || lower(posts.title), ")
+        .bind::<Text, _>(part.to_owned())
+        .push(") > 0 ORDER BY posts.listed_at DESC, posts.id DESC LIMIT ")
+        .bind::<BigInt, _>(limit);
+    Ok(sql.load(conn).await?)
+}
+
 /// One page of the posts that match.
 pub async fn page(
     conn: &mut Conn,
@@ -318,7 +330,8 @@ pub(super) fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
     })
 }
 
-fn matching<ST>(sql: Sql<ST>, filter: &PostFilter) -> Sql<ST> {
+/// The condition that leaves the posts that match; begins with AND.
+pub(super) fn matching<ST>(sql: Sql<ST>, filter: &PostFilter) -> Sql<ST> {
     let texts = |values: Vec<&'static str>| {
         (!values.is_empty()).then(|| values.into_iter().map(str::to_owned).collect::<Vec<_>>())
     };

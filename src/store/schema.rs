@@ -2,6 +2,14 @@
 
 pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "tsvector", schema = "pg_catalog"))]
+    pub struct Tsvector;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "vector"))]
+    pub struct Vector;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "xid8", schema = "pg_catalog"))]
     pub struct Xid8;
 }
@@ -18,6 +26,36 @@ diesel::table! {
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
         last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Vector;
+
+    chunk_vectors (chunk_id, model) {
+        chunk_id -> Uuid,
+        model -> Text,
+        post_id -> Uuid,
+        language -> Text,
+        embedding -> Vector,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Tsvector;
+
+    chunks (id) {
+        id -> Uuid,
+        post_id -> Uuid,
+        ordinal -> Int4,
+        language -> Text,
+        heading_path -> Jsonb,
+        anchor -> Nullable<Text>,
+        text -> Text,
+        words -> Tsvector,
+        hash -> Bytea,
     }
 }
 
@@ -117,6 +155,32 @@ diesel::table! {
         post_id -> Uuid,
         group_key -> Text,
         language -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Vector;
+
+    post_vectors (post_id, model) {
+        post_id -> Uuid,
+        model -> Text,
+        language -> Text,
+        embedding -> Vector,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Tsvector;
+
+    post_words (post_id) {
+        post_id -> Uuid,
+        version -> Int4,
+        analysis -> Int4,
+        head -> Tsvector,
+        words -> Tsvector,
+        indexed_at -> Timestamptz,
     }
 }
 
@@ -248,6 +312,9 @@ diesel::table! {
 }
 
 diesel::joinable!(api_keys -> users (user_id));
+diesel::joinable!(chunk_vectors -> chunks (chunk_id));
+diesel::joinable!(chunk_vectors -> posts (post_id));
+diesel::joinable!(chunks -> posts (post_id));
 diesel::joinable!(comments -> posts (post_id));
 diesel::joinable!(comments -> users (author_id));
 diesel::joinable!(identities -> users (user_id));
@@ -255,6 +322,8 @@ diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
 diesel::joinable!(post_tags -> tags (tag_id));
+diesel::joinable!(post_vectors -> posts (post_id));
+diesel::joinable!(post_words -> posts (post_id));
 diesel::joinable!(posts -> series (series_id));
 diesel::joinable!(posts -> users (author_id));
 diesel::joinable!(presence -> posts (post_id));
@@ -264,6 +333,8 @@ diesel::joinable!(sessions -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    chunk_vectors,
+    chunks,
     comments,
     events,
     events_pruned,
@@ -272,6 +343,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     post_revisions,
     post_tags,
     post_translations,
+    post_vectors,
+    post_words,
     posts,
     presence,
     reactions,

@@ -25,6 +25,7 @@ pub struct Sql<ST> {
 
 enum Part {
     Text(&'static str),
+    Number(u32),
     Fragment(Box<dyn QueryFragment<Pg> + Send + Sync>),
 }
 
@@ -37,6 +38,12 @@ impl<ST> Sql<ST> {
     /// Appends fixed text. Nothing a client wrote can get here: the text is `'static`.
     pub fn push(mut self, text: &'static str) -> Self {
         self.parts.push(Part::Text(text));
+        self
+    }
+
+    /// Appends a number where SQL takes no parameter.
+    pub fn number(mut self, number: u32) -> Self {
+        self.parts.push(Part::Number(number));
         self
     }
 
@@ -89,6 +96,7 @@ impl<ST> QueryFragment<Pg> for Sql<ST> {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_sql(text),
+                Part::Number(number) => out.push_sql(&number.to_string()),
                 Part::Fragment(piece) => piece.walk_ast(out.reborrow())?,
             }
         }

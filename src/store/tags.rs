@@ -76,6 +76,24 @@ fn visible(sight: Sight) -> &'static str {
     }
 }
 
+/// Tags of published posts whose names begin so, the most used first.
+pub async fn beginning(conn: &mut Conn, prefix: &str, limit: i64) -> Result<Vec<TagRow>, DbError> {
+    let sql = Sql::<TagColumns>::new("SELECT ")
+        .columns::<TagRow>()
+        .push(" FROM tags WHERE starts_with(lower(tags.name), lower(")
+        .bind::<Text, _>(prefix.to_owned())
+        .push(")) AND ")
+        .push(visible(Sight::Public))
+        .push(" ORDER BY (SELECT count(*) FROM post_tags WHERE tag_id = tags.id) DESC, tags.slug LIMIT ")
+        .bind::<BigInt, _>(limit);
+    Ok(sql.load(conn).await?)
+}
+
+/// The posts that carry a tag.
+pub async fn post_ids(conn: &mut Conn, tag_id: Uuid) -> Result<Vec<Uuid>, DbError> {
+    Ok(post_tags::table.filter(post_tags::tag_id.eq(tag_id)).select(post_tags::post_id).load(conn).await?)
+}
+
 /// Every tag, by slug, for export.
 pub async fn all(conn: &mut Conn) -> Result<Vec<TagRow>, DbError> {
     Ok(tags::table.order(tags::slug).select(TagRow::as_select()).load(conn).await?)

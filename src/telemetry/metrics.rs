@@ -30,6 +30,9 @@ const EVENTS_DELIVERED: &str = "inkstone_events_delivered_total";
 const INFERENCES: &str = "inkstone_inference_requests_total";
 const INFERENCE_DURATION: &str = "inkstone_inference_duration_seconds";
 const INFERENCE_TOKENS: &str = "inkstone_inference_tokens_total";
+const SEARCH_LAG: &str = "inkstone_search_lag_seconds";
+const SEARCHES: &str = "inkstone_searches_total";
+const SEARCH_DURATION: &str = "inkstone_search_duration_seconds";
 const PASSWORD_HASHINGS: &str = "inkstone_password_hashings_in_flight";
 
 /// From a cached answer to a language model's reply. Seconds.
@@ -46,6 +49,8 @@ pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (SQL_DURATION, DATABASE_BUCKETS),
     (DB_WAIT, DATABASE_BUCKETS),
     (INFERENCE_DURATION, REQUEST_BUCKETS),
+    (SEARCH_LAG, REQUEST_BUCKETS),
+    (SEARCH_DURATION, REQUEST_BUCKETS),
 ];
 
 static OPERATION_NAMES: OperationNames = OperationNames::new();
@@ -67,6 +72,9 @@ pub(super) fn describe() {
     describe_counter!(INFERENCES, Count, "Requests to models, by task and outcome.");
     describe_histogram!(INFERENCE_DURATION, Seconds, "Time until vectors or scores are there, or a text may begin.");
     describe_counter!(INFERENCE_TOKENS, Count, "Tokens that models read and wrote, by task and direction.");
+    describe_histogram!(SEARCH_LAG, Seconds, "Time from a change of a post until search knows of it.");
+    describe_counter!(SEARCHES, Count, "Searches answered, by mode and whether models took part as asked.");
+    describe_histogram!(SEARCH_DURATION, Seconds, "Time of a search, by part: embedding, words, meaning, rest.");
     describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
 }
 
@@ -175,6 +183,21 @@ pub fn db_connection_wait(waited: Duration) {
 /// Counts a subscription as open until the returned guard is dropped.
 pub fn subscription_opened() -> InFlight {
     InFlight::start(gauge!(SUBSCRIPTIONS))
+}
+
+/// Records how long search took to know of a change.
+pub fn search_lag(lag: Duration) {
+    histogram!(SEARCH_LAG).record(lag);
+}
+
+/// Counts a search. `mode` is one of a few fixed words.
+pub fn search(mode: &'static str, degraded: bool) {
+    counter!(SEARCHES, "mode" => mode, "degraded" => if degraded { "true" } else { "false" }).increment(1);
+}
+
+/// Records a part of a search's time. `part` is one of a few fixed words.
+pub fn search_part(part: &'static str, elapsed: Duration) {
+    histogram!(SEARCH_DURATION, "part" => part).record(elapsed);
 }
 
 /// Counts a password as being hashed or checked until the returned guard is dropped.

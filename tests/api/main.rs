@@ -18,3 +18,4 @@ mod permissions;
 mod rate;
 mod reading;
 mod rest;
+mod search;

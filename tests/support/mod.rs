@@ -14,6 +14,7 @@ use inkstone::auth::Viewer;
 use inkstone::config::{Config, Given, Source};
 use inkstone::http::server;
 use inkstone::inference::{Engine, SharedBackend, fake};
+use inkstone::jobs;
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::{Actor, Services, demo};
 use inkstone::store::users::Role;
@@ -59,7 +60,8 @@ fn template() -> &'static Template {
 async fn make_template() -> Template {
     let database = database::Template::begin().await;
     let config = config(&database.settings(), &[]);
-    let app = App::open(config).await.expect("the template's database opens");
+    let mut app = App::open(config).await.expect("the template's database opens");
+    app.services.engine = fakes();
     let services = app.services.clone();
     let site = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
     let report = demo::load(&services, &site, Utc::now()).await.expect("the demo site loads");
@@ -79,6 +81,8 @@ async fn make_template() -> Template {
         signed_in.unwrap_or_else(|e| panic!("{handle} signs in: {e}")).token.expose().to_owned()
     };
     let tokens = Tokens { owner: token("olga").await, editor: token("edgar").await, reader: token("rita").await };
+    // What search has to learn is learnt here, and not by each test's server again.
+    jobs::run_due(&services).await.expect("the jobs are done");
     drop(services);
     app.close().await.expect("the template closes");
     Template { database: database.finish().await, tokens }

@@ -52,6 +52,8 @@ const COUNT: u64 = 50;
 const LONG_TEXT: u64 = 50;
 /// A transaction.
 const WRITE: u64 = 100;
+/// Some statements over the words and vectors of the site, and a small model's work.
+const SEARCH: u64 = 50;
 /// A model's work: tens of milliseconds of all processors, or seconds.
 const MODEL: u64 = 500;
 /// A password's hash: tens of milliseconds of a processor.
@@ -111,6 +113,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", _) => WRITE,
         ("Query", "embed" | "rerank") | ("Subscription", "generate") => MODEL,
+        ("Query", "search" | "suggest") | ("Post", "related") => SEARCH,
         (_, "totalCount") => COUNT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,
         ("Query", _) => READ,

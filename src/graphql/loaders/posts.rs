@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Batch, Source, grouped, pages};
+use crate::services::searching::{self, Related};
 use crate::services::{ServiceError, caching};
 use crate::store::posts::{self, Neighbours, PostBodyRow, PostParent, PostRow};
 use crate::store::revisions::{self, RevisionRow};
@@ -67,6 +68,18 @@ impl Batch for NeighboursOfPost {
             next: both.next.map(Arc::new),
         };
         Ok(found.into_iter().map(|(id, both)| (id, shared(both))).collect())
+    }
+}
+
+/// What has to do with a post, for everybody alike: only what is published.
+pub struct RelatedToPost;
+impl Batch for RelatedToPost {
+    type Key = Uuid;
+    type Value = Arc<Vec<Related>>;
+
+    async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, ServiceError> {
+        let found = searching::related(&source.services, keys).await?;
+        Ok(found.into_iter().map(|(id, related)| (id, Arc::new(related))).collect())
     }
 }
 

@@ -12,6 +12,7 @@ use super::context::ContextExt;
 use super::node::NodeType;
 use super::page::Args;
 use super::reaction::{ReactionCount, ReactionKind};
+use super::search::{self, RelatedPost};
 use super::series::Series;
 use super::tag::Tag;
 use super::user::User;
@@ -26,7 +27,7 @@ mod revision;
 mod subscription;
 
 pub use mutation::PostMutation;
-pub use query::PostQuery;
+pub use query::{PostFilterInput, PostQuery};
 pub use revision::Revision;
 pub use subscription::{PostSubscription, events, visible};
 
@@ -225,6 +226,16 @@ impl Post {
         #[graphql(default_with = "CommentOrder::OldestFirst")] order_by: CommentOrder,
     ) -> Result<Rows<Comment, CommentTotals>, ApiError> {
         comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
+    }
+
+    /// What has to do with it, nearest first: published, in its language, without its translations.
+    /// At most 20.
+    async fn related(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 5)] first: i32,
+    ) -> Result<Vec<RelatedPost>, ApiError> {
+        Box::pin(search::related(ctx, self.0.id, first)).await
     }
 
     /// How many readers reacted in which way; only ways that occur.

@@ -10,6 +10,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Value, Variables};
 
 use crate::error::ApiError;
+use crate::services::searching;
 
 /// The operations behind all addresses.
 pub const DOCUMENT: &str = include_str!("v1.graphql");
@@ -40,16 +41,19 @@ const fn endpoint(
 
 /// To add one: its operation in `v1.graphql`, a line here, and a sentence for each new parameter in
 /// [`about`].
-pub const ENDPOINTS: [Endpoint; 11] = [
+pub const ENDPOINTS: [Endpoint; 14] = [
     endpoint("/site", "getSite", &["site"], "How the site describes itself"),
     endpoint("/posts", "listPosts", &["posts"], "Posts that match, newest first"),
     endpoint("/posts/{slug}", "getPost", &["post"], "A post with its text"),
     endpoint("/posts/{slug}/comments", "listComments", &["post", "comments"], "The threads below a post"),
+    endpoint("/posts/{slug}/related", "listRelated", &["post", "related"], "What has to do with a post"),
     endpoint("/comments/{id}/replies", "listReplies", &["node", "replies"], "The answers to a comment"),
     endpoint("/tags", "listTags", &["tags"], "All tags, by slug"),
     endpoint("/tags/{slug}", "getTag", &["tag"], "A tag"),
     endpoint("/series", "listSeries", &["allSeries"], "All series, by slug"),
     endpoint("/series/{slug}", "getSeries", &["series"], "A series"),
+    endpoint("/search", "search", &["search"], "Published posts that answer a query, best first"),
+    endpoint("/suggest", "suggest", &["suggest"], "How what somebody begins to type may go on"),
     endpoint("/users", "listUsers", &["users"], "Who writes here, by handle"),
     endpoint("/users/{handle}", "getUser", &["user"], "A person"),
 ];
@@ -59,16 +63,19 @@ pub fn about(parameter: &str) -> &'static str {
     match parameter {
         "after" => "Go on behind this place: `pageInfo.endCursor` of the page before.",
         "author" => "The handle of the author.",
-        "first" => "How many, at most 100.",
+        "first" => "How many.",
         "handle" => "The person's short name.",
         "html" => "Give each post's text as HTML.",
         "id" => "The global id, as the API gives it.",
         "kind" => "Any of these kinds.",
         "language" => "A BCP 47 tag.",
         "markdown" => "Give each post's text as it was written.",
+        "mode" => "By words, by meaning, or both.",
         "orderBy" => "What comes first.",
         "publishedFrom" => "Went live then or later.",
         "publishedTo" => "Went live before then.",
+        "q" => "What to look for, or the beginning of it. `\"words in a row\"` have to be there and `-this` must not.",
+        "rerank" => "Let a model that reads query and text together order the first hits. It takes longer.",
         "role" => "Only those who may do this.",
         "series" => "The slug of a series.",
         "slug" => "The unique name in addresses.",
@@ -79,6 +86,15 @@ pub fn about(parameter: &str) -> &'static str {
 }
 
 impl Endpoint {
+    /// Most rows that it gives at once.
+    pub fn most(&self) -> usize {
+        match self.operation {
+            "suggest" => searching::MAX_SUGGESTIONS,
+            "listRelated" => searching::MAX_RELATED,
+            _ => 100,
+        }
+    }
+
     /// The operation behind it.
     pub fn definition(&self) -> &'static OperationDefinition {
         let DocumentOperations::Multiple(operations) = &PARSED.operations else {

@@ -181,8 +181,13 @@ impl Asked {
             let fields: Option<HashMap<&str, &RawValue>> = serde_json::from_str(told.get()).map_err(unreadable)?;
             told = fields.and_then(|fields| fields.get(name).copied()).ok_or_else(not_found)?;
         }
-        let Paged { page_info } =
-            serde_json::from_str::<Option<_>>(told.get()).map_err(unreadable)?.ok_or_else(not_found)?;
+        // A list that has no pages is an array.
+        let page_info = match told.get().starts_with('[') {
+            true => None,
+            false => {
+                serde_json::from_str::<Option<Paged>>(told.get()).map_err(unreadable)?.ok_or_else(not_found)?.page_info
+            }
+        };
         let mut described = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
         described.extend(page_info.and_then(|page| self.next_page(&page)).map(|link| (LINK, link)));
         Ok((described, told.get().to_owned().into()))

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::endpoints::{ENDPOINTS, Endpoint, PARSED, about};
 use super::{BASE, problem};
+use crate::services::searching::MAX_QUERY;
 
 /// The description, for a schema in the schema language.
 pub fn rest_description(sdl: &str) -> String {
@@ -102,9 +103,10 @@ impl Describing {
         }
         match name {
             "first" => schema.as_object_mut().into_iter().for_each(|schema| {
-                schema.extend([("minimum".to_owned(), json!(1)), ("maximum".to_owned(), json!(100))]);
+                schema.extend([("minimum".to_owned(), json!(1)), ("maximum".to_owned(), json!(endpoint.most()))]);
             }),
             "slug" | "handle" | "id" if in_path => schema["minLength"] = json!(1),
+            "q" => schema["maxLength"] = json!(MAX_QUERY),
             _ => {}
         }
         if let Some(default) = default {
@@ -117,7 +119,7 @@ impl Describing {
         json!({
             "name": name,
             "in": if in_path { "path" } else { "query" },
-            "required": in_path,
+            "required": in_path || (!definition.var_type.node.nullable && definition.default_value.is_none()),
             "description": about(name),
             "schema": schema,
             "style": if in_path { "simple" } else { "form" },
@@ -188,6 +190,7 @@ impl Describing {
         match (name, set) {
             ("ID" | "String", _) => json!({ "type": "string" }),
             ("Int", _) => json!({ "type": "integer", "format": "int32" }),
+            ("Float", _) => json!({ "type": "number" }),
             ("Boolean", _) => json!({ "type": "boolean" }),
             ("DateTime", _) => json!({ "type": "string", "format": "date-time" }),
             ("JSON", _) => json!({}),

@@ -89,6 +89,17 @@ impl Engine {
         }
     }
 
+    /// Brings the model into this process that would answer what names none; false if none can be had.
+    pub async fn prepare(&self, task: Task) -> bool {
+        let Some(local) = self.local.clone() else { return self.deployed(task).is_some() };
+        for entry in local.candidates(task, local.deployments.of(task).as_deref()) {
+            if self.make_ready(&local, &entry).await {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Keeps one task's model as it was chosen.
     async fn follow(&self, local: Arc<Local>, task: Task) {
         let mut said = false;

@@ -196,6 +196,16 @@ impl Engine {
         remote.chain(here).collect()
     }
 
+    /// The model that answers what names no other, if one does now.
+    pub fn deployed(&self, task: Task) -> Option<ModelCard> {
+        if let Some(remote) = self.remote.get(&task) {
+            return Some(remote.card().clone());
+        }
+        let shared = self.read();
+        let known = shared.models.get(shared.deployed.get(&task)?)?;
+        known.backend.as_ref().map(|_| known.card.clone())
+    }
+
     /// Texts to vectors, by the model of this name or the deployed one.
     pub async fn embed(&self, model: Option<&str>, request: EmbedRequest) -> Result<Embeddings, InferenceError> {
         self.ask(model, request, |model, request| model.embed(request)).await

@@ -16,6 +16,7 @@
 //! `<span data-math-style="inline|display">TeX</span>` (or a `code` element with the same attribute, for
 //! a `math` fence), to be given to KaTeX with its default `trust: false`.
 
+mod blocks;
 mod excerpt;
 mod highlight;
 mod raw_html;
@@ -28,6 +29,8 @@ mod tree;
 mod features;
 #[cfg(test)]
 mod xss;
+
+pub use blocks::{Block, blocks};
 
 use comrak::nodes::{AstNode, NodeValue};
 use comrak::options::Plugins;

@@ -1,0 +1,200 @@
+//! Pieces of the site that may answer a question.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::fuse::{Ranking, fuse};
+use super::query::{self, Query};
+use super::{Hit, MODEL_WAIT, SearchError, Survey, by_words, check, languages, meaning, pieces};
+use crate::inference::{Overlong, RerankRequest, Task};
+use crate::services::words::{Stems, is_mostly_cjk, tokens};
+use crate::services::{ServiceError, Services, caching};
+use crate::store::Sight;
+use crate::store::chunks::{self, ChunkRow};
+use crate::store::posts::{PostFilter, PostKind, PostRow};
+
+/// Pieces of one post among the passages.
+const OF_ONE_POST: usize = 3;
+/// Pieces that a reranker looks at.
+const JUDGED: usize = 16;
+
+/// A piece of a published post that may answer a question.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    pub post_id: Uuid,
+    pub slug: String,
+    pub kind: PostKind,
+    pub title: String,
+    pub language: String,
+    /// Headings from the outermost in, as plain text.
+    pub heading_path: Vec<String>,
+    /// The `id` of the innermost heading in the post's HTML.
+    pub anchor: Option<String>,
+    pub text: String,
+    /// Cosine of the question's vector and the passage's, where a model made both.
+    pub similarity: Option<f32>,
+    /// The reranker's logit, where one is deployed and took part.
+    pub relevance: Option<f32>,
+    /// Share of the question's words that are in it or in its title, 0 to 1.
+    pub words: f32,
+}
+
+/// Passages, best first.
+#[derive(Clone, Debug, Default)]
+pub struct Passages {
+    pub passages: Vec<Passage>,
+    /// Found by words alone.
+    pub degraded: bool,
+}
+
+/// The passages that answer a question best, at most `limit`. Only of posts that `sight` may see.
+pub async fn passages(
+    services: &Services,
+    sight: Sight,
+    question: &str,
+    filter: &PostFilter,
+    limit: usize,
+) -> Result<Passages, ServiceError> {
+    let question: String = question.trim().chars().take(super::MAX_QUERY).collect();
+    let question = check(&question)?;
+    let survey = services.surveys.now(services).await;
+    let query = query::read(question, &survey, &languages(&survey, filter));
+    let words = by_words(services, &query, filter).await.map_err(in_words)?;
+    let near = near(services, &query, &survey, filter).await?;
+    let degraded = near.is_none();
+    let near = near.unwrap_or_default();
+    let hit = |post_id: &Uuid| Hit {
+        post_id: *post_id,
+        score: 0.0,
+        by_words: true,
+        similarity: None,
+        relevance: None,
+        chunk: None,
+    };
+    let hits: Vec<Hit> = words.iter().take(JUDGED).map(hit).collect();
+    let mut rows: HashMap<Uuid, ChunkRow> =
+        pieces(services, &query, &hits).await?.into_iter().map(|row| (row.id, row)).collect();
+    let in_order = |post_id: &Uuid| rows.values().find(|row| row.post_id == *post_id).map(|row| row.id);
+    let mut rankings = vec![Ranking { weight: 1.0, best_first: words.iter().filter_map(in_order).collect() }];
+    rankings.extend(near.lists.iter().map(|ids| Ranking { weight: 1.0, best_first: ids.clone() }));
+    let order: Vec<Uuid> = fuse(&rankings).into_iter().map(|(id, _)| id).take(JUDGED * 2).collect();
+    let missing: Vec<Uuid> = order.iter().filter(|id| !rows.contains_key(id)).copied().collect();
+    if !missing.is_empty() {
+        let found = chunks::by_ids(&mut *services.db.conn().await?, &missing).await?;
+        rows.extend(found.into_iter().map(|row| (row.id, row)));
+    }
+    let ids: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
+    let posts = caching::posts(services, &ids).await?;
+    let terms = terms(question);
+    let passage = |id: &Uuid| {
+        let row = rows.get(id)?;
+        let post = posts.get(&row.post_id).filter(|post| post.visible_to(sight))?;
+        Some(passage(row, post, near.similarities.get(id).map(|it| *it as f32), &terms))
+    };
+    let mut found: Vec<Passage> = order.iter().filter_map(passage).collect();
+    judge(services, question, &mut found).await;
+    Ok(Passages { passages: few_of_each(found, limit), degraded })
+}
+
+/// Meaning was not asked for.
+fn in_words(error: SearchError) -> ServiceError {
+    match error {
+        SearchError::Service(error) => error,
+        SearchError::Inference(error) => ServiceError::Internal(error.to_string()),
+    }
+}
+
+#[derive(Default)]
+struct NearPieces {
+    /// Of each language.
+    lists: Vec<Vec<Uuid>>,
+    similarities: HashMap<Uuid, f64>,
+}
+
+/// `None` where no model answers.
+async fn near(
+    services: &Services,
+    query: &Query,
+    survey: &Survey,
+    filter: &PostFilter,
+) -> Result<Option<NearPieces>, ServiceError> {
+    let languages = languages(survey, filter);
+    let asking = meaning::nearest(services, &query.text, &languages, filter);
+    let near = match tokio::time::timeout(MODEL_WAIT, asking).await {
+        Ok(Ok(near)) if !near.degraded => near,
+        Ok(Err(SearchError::Service(error))) => return Err(error),
+        Ok(_) | Err(_) => return Ok(None),
+    };
+    let list = |language: &String| {
+        near.pieces.iter().filter(|it| it.language == *language).map(|it| it.chunk_id).take(JUDGED).collect()
+    };
+    Ok(Some(NearPieces {
+        lists: languages.iter().map(list).collect(),
+        similarities: near.pieces.iter().map(|it| (it.chunk_id, it.similarity)).collect(),
+    }))
+}
+
+/// The words of a question that say something, each with its stem.
+fn terms(question: &str) -> Vec<(String, String)> {
+    let stems = Stems::of("en");
+    let said = tokens(question).into_iter().map(|token| token.form.text().to_owned());
+    let mut terms: Vec<_> =
+        said.filter(|word| query::says_something(word)).map(|word| (stems.stem(&word), word)).collect();
+    terms.sort();
+    terms.dedup();
+    terms
+}
+
+fn passage(row: &ChunkRow, post: &PostRow, similarity: Option<f32>, terms: &[(String, String)]) -> Passage {
+    let stems = Stems::of(&row.language);
+    let all = format!("{}\n{}\n{}", post.title, row.heading_path.join("\n"), row.text);
+    let has: Vec<String> = tokens(&all).into_iter().map(|token| token.form.text().to_owned()).collect();
+    let stemmed: Vec<String> = has.iter().map(|word| stems.stem(word)).collect();
+    let met = terms.iter().filter(|(stem, word)| has.contains(word) || stemmed.contains(stem)).count();
+    Passage {
+        post_id: post.id,
+        slug: post.slug.clone(),
+        kind: post.kind,
+        title: post.title.clone(),
+        language: row.language.clone(),
+        heading_path: row.heading_path.clone(),
+        anchor: row.anchor.clone(),
+        text: row.text.clone(),
+        similarity,
+        relevance: None,
+        words: if terms.is_empty() { 0.0 } else { met as f32 / terms.len() as f32 },
+    }
+}
+
+/// Has a reranker put the first passages into its order, where one is there that reads them.
+async fn judge(services: &Services, question: &str, found: &mut [Passage]) {
+    let Some(card) = services.engine.deployed(Task::Rerank) else { return };
+    let count = found.len().min(JUDGED);
+    let first = &mut found[..count];
+    let in_cjk = is_mostly_cjk(question) || first.iter().any(|passage| is_mostly_cjk(&passage.text));
+    if first.is_empty() || (in_cjk && card.architecture != super::rerank::MULTILINGUAL) {
+        return;
+    }
+    let texts = first.iter().map(|it| format!("{}\n{}", it.heading_path.join(" › "), it.text)).collect();
+    let request = RerankRequest { query: question.to_owned(), texts, overlong: Overlong::Cut };
+    let asking = services.engine.rerank(None, request);
+    match tokio::time::timeout(super::rerank::WAIT, asking).await {
+        Ok(Ok(done)) => {
+            first.iter_mut().zip(done.logits).for_each(|(passage, logit)| passage.relevance = Some(logit));
+            first.sort_by(|a, b| b.relevance.unwrap_or(f32::MIN).total_cmp(&a.relevance.unwrap_or(f32::MIN)));
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "passages keep their order"),
+        Err(_) => tracing::debug!("the reranker took too long: passages keep their order"),
+    }
+}
+
+fn few_of_each(found: Vec<Passage>, limit: usize) -> Vec<Passage> {
+    let mut counts: HashMap<Uuid, usize> = HashMap::new();
+    let few = found.into_iter().filter(|passage| {
+        let count = counts.entry(passage.post_id).or_default();
+        *count += 1;
+        *count <= OF_ONE_POST
+    });
+    few.take(limit).collect()
+}

@@ -1,0 +1,58 @@
+//! The first hits in the order in which a cross-encoder sees them.
+
+use std::time::{Duration, Instant};
+
+use super::query::Query;
+use super::{Hit, pieces};
+use crate::inference::{Overlong, RerankRequest, Task};
+use crate::services::words::is_mostly_cjk;
+use crate::services::{ServiceError, Services};
+use crate::telemetry::metrics;
+
+/// Hits that are looked at again.
+const FIRST: usize = 20;
+/// How long that may take before the order stays as it was.
+pub(super) const WAIT: Duration = Duration::from_secs(3);
+/// The architecture of rerankers for many languages; others here know English only.
+pub(super) const MULTILINGUAL: &str = "xlm-roberta";
+
+/// Puts those of the first hits that the reranker can read into its order; the others keep their
+/// places. Where none answers, the order stays.
+pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [Hit]) -> Result<(), ServiceError> {
+    let Some(card) = services.engine.deployed(Task::Rerank) else { return Ok(()) };
+    let reads_all = card.architecture == MULTILINGUAL;
+    if !reads_all && is_mostly_cjk(text) {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let count = hits.len().min(FIRST);
+    let first = &mut hits[..count];
+    let rows = pieces(services, query, first).await?;
+    let readable = |hit: &Hit| {
+        let row = rows.iter().find(|row| row.post_id == hit.post_id)?;
+        let text = format!("{}\n{}", row.heading_path.join(" › "), row.text);
+        (reads_all || !is_mostly_cjk(&row.text)).then_some(text)
+    };
+    let (places, texts): (Vec<usize>, Vec<String>) =
+        first.iter().enumerate().filter_map(|(n, hit)| Some((n, readable(hit)?))).unzip();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let request = RerankRequest { query: text.to_owned(), texts, overlong: Overlong::Cut };
+    let logits = match tokio::time::timeout(WAIT, services.engine.rerank(None, request)).await {
+        Ok(Ok(done)) => done.logits,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "hits keep their order");
+            return Ok(());
+        }
+        Err(_) => return Ok(()),
+    };
+    metrics::search_part("rerank", begun.elapsed());
+    let mut judged: Vec<Hit> = places.iter().map(|place| first[*place].clone()).collect();
+    judged.iter_mut().zip(logits).for_each(|(hit, logit)| hit.relevance = Some(logit));
+    judged.sort_by(|a, b| b.relevance.unwrap_or(f32::MIN).total_cmp(&a.relevance.unwrap_or(f32::MIN)));
+    for (place, hit) in places.into_iter().zip(judged) {
+        first[place] = hit;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! What the site's words are: how common each is, which are like a misspelt one, and in which
+//! languages there is anything.
+//!
+//! Counted out of the whole index now and then, and held by each process: a word that is some
+//! seconds old is found all the same, it only counts as a rare one.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use strsim::osa_distance;
+use tokio::sync::Mutex;
+
+use crate::services::words::is_stem;
+use crate::services::{ServiceError, Services};
+use crate::store::{post_vectors, post_words};
+
+/// Words that are held; a site of 10,000 posts has about 100,000.
+const MAX_WORDS: i64 = 300_000;
+/// How often it is asked whether anything has changed.
+const LOOK: Duration = Duration::from_secs(2);
+/// A count may take this share of the time.
+const SHARE: u32 = 20;
+/// How long a search waits for the first count.
+const FIRST: Duration = Duration::from_secs(2);
+/// Shortest word that is taken for misspelt.
+const MIN_MISSPELT: usize = 4;
+
+/// The words of the site.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// In alphabetical order, with the number of posts.
+    words: Vec<(Box<str>, u32)>,
+    pub posts: u32,
+    /// Of what is published, the commonest first.
+    pub languages: Vec<String>,
+    /// The model whose vectors say what is like what, and their length.
+    pub model: Option<(String, i32)>,
+    edition: Option<(Option<DateTime<Utc>>, i64)>,
+}
+
+impl Survey {
+    fn new(mut words: Vec<(String, i32)>) -> Self {
+        words.sort_unstable();
+        let words = words.into_iter().map(|(word, posts)| (word.into(), u32::try_from(posts).unwrap_or(0)));
+        Self { words: words.collect(), ..Self::default() }
+    }
+
+    fn from(&self, word: &str) -> &[(Box<str>, u32)] {
+        let at = self.words.partition_point(|(known, _)| &**known < word);
+        &self.words[at..]
+    }
+
+    /// How many posts have this word.
+    pub fn count(&self, word: &str) -> u32 {
+        self.from(word).first().filter(|(known, _)| &**known == word).map_or(0, |(_, posts)| *posts)
+    }
+
+    /// Words that begin so, the commonest first; at most `limit` of the first thousand.
+    pub fn beginning(&self, prefix: &str, limit: usize) -> Vec<(&str, u32)> {
+        let all = self.from(prefix).iter().take_while(|(word, _)| word.starts_with(prefix)).take(1000);
+        let mut found: Vec<_> = all.map(|(word, posts)| (&**word, *posts)).collect();
+        found.sort_by_key(|(_, posts)| std::cmp::Reverse(*posts));
+        found.truncate(limit);
+        found
+    }
+
+    /// What somebody may have meant who wrote `word`, the likeliest first: the words with the same
+    /// first letter that one letter more, less, other or swapped makes of it; two for a long one.
+    pub fn meant(&self, word: &str) -> Vec<&str> {
+        let length = word.chars().count();
+        let Some(first) = word.chars().next().filter(|_| length >= MIN_MISSPELT) else { return Vec::new() };
+        let most = if length < 8 { 1 } else { 2 };
+        let begin = first.to_string();
+        let near =
+            self.from(&begin).iter().take_while(|(known, _)| known.starts_with(first)).filter_map(|(known, posts)| {
+                let may_be = known.len().abs_diff(word.len()) <= most * 2 && !is_stem(known);
+                let distance = may_be.then(|| osa_distance(word, known))?;
+                (1..=most).contains(&distance).then_some((distance, std::cmp::Reverse(*posts), &**known))
+            });
+        let mut near: Vec<_> = near.collect();
+        near.sort_unstable();
+        let best = near.first().map_or(0, |(distance, ..)| *distance);
+        near.into_iter().filter(|(distance, ..)| *distance == best).map(|(.., known)| known).take(3).collect()
+    }
+}
+
+/// The last survey of this process.
+#[derive(Clone, Debug, Default)]
+pub struct Surveys(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: RwLock<Option<Last>>,
+    /// One at a time.
+    counting: Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Last {
+    survey: Arc<Survey>,
+    looked: Instant,
+    /// How long a search goes on with it.
+    lasts: Duration,
+}
+
+impl Surveys {
+    /// The words as they were some seconds ago. Only the first search of a process waits for them,
+    /// and goes on without where that takes long.
+    pub async fn now(&self, services: &Services) -> Arc<Survey> {
+        let last = self.last();
+        let is_fresh = last.as_ref().is_some_and(|last| last.looked.elapsed() < last.lasts);
+        if let Some(last) = last {
+            if !is_fresh && self.0.counting.try_lock().is_ok() {
+                let (surveys, services) = (self.clone(), services.clone());
+                tokio::spawn(async move { surveys.renew(&services).await });
+            }
+            return last.survey;
+        }
+        let (surveys, own) = (self.clone(), services.clone());
+        let counting = tokio::spawn(async move { surveys.renew(&own).await });
+        let _ = tokio::time::timeout(FIRST, counting).await;
+        self.last().map(|last| last.survey).unwrap_or_default()
+    }
+
+    fn last(&self) -> Option<Last> {
+        self.0.last.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn renew(&self, services: &Services) {
+        let _turn = self.0.counting.lock().await;
+        if self.last().is_some_and(|last| last.looked.elapsed() < last.lasts) {
+            return;
+        }
+        let begun = Instant::now();
+        let last = self.last();
+        let survey = match look(services, last.as_ref().map(|last| &*last.survey)).await {
+            Ok(Some(survey)) => Arc::new(survey),
+            Ok(None) => last.map(|last| last.survey).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the site's words could not be counted");
+                last.map(|last| last.survey).unwrap_or_default()
+            }
+        };
+        let lasts = LOOK.max(begun.elapsed() * SHARE);
+        let last = Last { survey, looked: Instant::now(), lasts };
+        *self.0.last.write().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+/// `None` if nothing has changed.
+async fn look(services: &Services, last: Option<&Survey>) -> Result<Option<Survey>, ServiceError> {
+    let mut conn = services.db.conn().await?;
+    let edition = post_words::edition(&mut conn).await?;
+    let model = post_vectors::best_model(&mut conn).await?;
+    if last.is_some_and(|last| last.edition == Some(edition) && last.model == model) {
+        return Ok(None);
+    }
+    let words = post_words::statistics(&mut conn, MAX_WORDS).await?;
+    let languages = post_words::languages(&mut conn).await?;
+    let posts = u32::try_from(edition.1).unwrap_or(u32::MAX);
+    Ok(Some(Survey { posts, languages, model, edition: Some(edition), ..Survey::new(words) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey() -> Survey {
+        let words =
+            [("inkstone", 5), ("ink", 9), ("grinding", 4), ("~grind", 4), ("grind", 2), ("墨", 1), ("typography", 3)];
+        Survey { posts: 10, ..Survey::new(words.map(|(word, posts)| (word.to_owned(), posts)).into()) }
+    }
+
+    #[test]
+    fn words_are_counted_completed_and_corrected() {
+        let survey = survey();
+        assert_eq!((survey.count("ink"), survey.count("inks"), survey.count("zz")), (9, 0, 0));
+        assert_eq!(survey.beginning("in", 5), [("ink", 9), ("inkstone", 5)]);
+        for (written, meant) in [
+            ("inkstnoe", vec!["inkstone"]),
+            ("grindng", vec!["grinding"]),
+            ("typografy", vec!["typography"]),
+            ("inc", vec![]),
+            ("grinding", vec![]),
+            ("wholly", vec![]),
+        ] {
+            assert_eq!(survey.meant(written), meant, "{written}");
+        }
+    }
+}
