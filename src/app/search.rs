@@ -60,7 +60,7 @@ impl App {
     pub async fn evaluate_retrieval(&self, judgements: &str, all: bool) -> Result<String> {
         let judgements = evaluating::read(judgements)?;
         self.prepare_search().await?;
-        let measured = evaluating::retrieval(&self.services, &judgements).await?;
+        let measured = Box::pin(evaluating::retrieval(&self.services, &judgements)).await?;
         let mut lines = super::people::table(
             ["WAY", "RECALL@1", "RECALL@5", "RECALL@10", "MRR", "NDCG@10", "MEDIAN"],
             measured.iter().map(row),
@@ -86,7 +86,8 @@ fn row(way: &Measured) -> [String; 7] {
 fn by_group(measured: &[Measured]) -> String {
     let groups = measured.first().map(|way| way.groups.clone()).unwrap_or_default();
     let rows = groups.into_iter().map(|(group, measures)| {
-        let mut row = [format!("{group} ({})", measures.queries), String::new(), String::new(), String::new(), String::new()];
+        let mut row =
+            [format!("{group} ({})", measures.queries), String::new(), String::new(), String::new(), String::new()];
         for (cell, way) in row[1..].iter_mut().zip(measured) {
             *cell = format!("{:.3}", way.groups.get(&group).copied().unwrap_or_default().ndcg);
         }

@@ -115,14 +115,16 @@ async fn measure(
         // As one who has finished typing.
         let asked = Asked { query: format!("{} ", judged.text), mode, rerank, ..Asked::default() };
         let begun = Instant::now();
-        let found = searching::search(services, &asked).await.map_err(|error| unanswered(&judged.text, error))?;
+        let found =
+            Box::pin(searching::search(services, &asked)).await.map_err(|error| unanswered(&judged.text, error))?;
         times.push(begun.elapsed());
         degraded |= found.degraded;
         let grades: HashMap<Uuid, u32> = judged.posts.iter().map(|(slug, grade)| (ids[slug], *grade)).collect();
         let hits: Vec<Uuid> = found.hits.iter().map(|hit| hit.post_id).take(DEPTH).collect();
         let measures = of_one(&hits, &grades);
         if measures.reciprocal_rank < 1.0 {
-            let first = hits.first().map_or("nothing", |id| slugs.get(id).copied().unwrap_or("a post that nobody judged"));
+            let first =
+                hits.first().map_or("nothing", |id| slugs.get(id).copied().unwrap_or("a post that nobody judged"));
             missed.push((judged.text.clone(), first.to_owned()));
         }
         groups.entry(judged.group.clone()).or_default().push(measures);

@@ -1,5 +1,6 @@
 //! What means what was asked, whatever its words.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use uuid::Uuid;
 use super::SearchError;
 use crate::cache::CacheKey;
 use crate::inference::{EmbedRequest, InferenceError, Overlong, Task, TextKind};
+use crate::services::words::is_mostly_cjk;
 use crate::services::{ServiceError, Services};
 use crate::store::chunk_vectors::{self, Meaning, Near};
 use crate::store::posts::PostFilter;
@@ -15,13 +17,15 @@ use crate::telemetry::metrics;
 
 /// Pieces of each language that are looked at.
 const PIECES: i64 = 60;
+/// What standing out in another language than the query's counts less, in standard scores.
+const OTHER_LANGUAGE: f64 = 0.3;
 const QUERY_VECTOR: &str = "query_vector";
 
 /// Pieces that mean what was asked.
 #[derive(Clone, Debug, Default)]
 pub struct Meant {
-    /// Of each language the nearest piece of each post, nearest first.
-    pub by_language: Vec<(String, Vec<Near>)>,
+    /// The nearest piece of each post, nearest first.
+    pub posts: Vec<Near>,
     /// All pieces, nearest first, for who looks for more than one of a post.
     pub pieces: Vec<Near>,
     /// Another model answered than the one that should.
@@ -29,16 +33,38 @@ pub struct Meant {
 }
 
 impl Meant {
-    pub fn posts(&self) -> impl Iterator<Item = Uuid> {
-        self.by_language.iter().flat_map(|(_, posts)| posts.iter().map(|near| near.post_id))
-    }
-
     pub fn retain(&mut self, keep: impl Fn(&Uuid) -> bool) {
-        for (_, posts) in &mut self.by_language {
-            posts.retain(|near| keep(&near.post_id));
-        }
+        self.posts.retain(|near| keep(&near.post_id));
         self.pieces.retain(|near| keep(&near.post_id));
     }
+}
+
+/// Neighbours of several languages in one order.
+///
+/// Models see a text in the query's own language nearer than the same text in another, so cosines of
+/// two languages cannot be compared. How far each stands out among its language's can: by standard
+/// score. What is in the query's language is taken for a little better.
+fn in_one_order(near: Vec<Near>, in_cjk: bool) -> Vec<Near> {
+    let mut languages: HashMap<&str, Vec<f64>> = HashMap::new();
+    for one in &near {
+        languages.entry(&one.language).or_default().push(one.similarity);
+    }
+    let scales: HashMap<String, (f64, f64)> = languages
+        .into_iter()
+        .map(|(language, all)| {
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let spread = (all.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
+            (language.to_owned(), (mean, if spread > 0.0 { spread } else { 1.0 }))
+        })
+        .collect();
+    let score = |one: &Near| {
+        let (mean, spread) = scales.get(&one.language).copied().unwrap_or((0.0, 1.0));
+        let is_own = in_cjk == matches!(one.language.split('-').next(), Some("zh" | "ja"));
+        (one.similarity - mean) / spread - if is_own { 0.0 } else { OTHER_LANGUAGE }
+    };
+    let mut scored: Vec<(f64, Near)> = near.into_iter().map(|one| (score(&one), one)).collect();
+    scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| y.chunk_id.cmp(&x.chunk_id)));
+    scored.into_iter().map(|(_, one)| one).collect()
 }
 
 /// The pieces of each language that are nearest to a text.
@@ -55,20 +81,13 @@ pub async fn nearest(
     let meaning = Meaning { model: &model, vector: &vector, languages, limit: PIECES };
     let mut pieces = chunk_vectors::nearest(&services.db, &meaning, filter).await?;
     metrics::search_part("meaning", begun.elapsed());
-    pieces.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| b.chunk_id.cmp(&a.chunk_id)));
-    let mut by_language: Vec<(String, Vec<Near>)> = languages.iter().map(|l| (l.clone(), Vec::new())).collect();
-    for near in &pieces {
-        let Some((_, posts)) = by_language.iter_mut().find(|(language, _)| *language == near.language) else {
-            continue;
-        };
-        if posts.iter().all(|known| known.post_id != near.post_id) {
-            posts.push(near.clone());
-        }
-    }
-    by_language.retain(|(_, posts)| !posts.is_empty());
     // A model that has read nothing yet is no help.
     let degraded = pieces.is_empty() && !languages.is_empty() && *filter == PostFilter::default();
-    Ok(Meant { by_language, pieces, degraded })
+    pieces.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| b.chunk_id.cmp(&a.chunk_id)));
+    let in_cjk = is_mostly_cjk(text);
+    let mut seen = HashSet::new();
+    let posts = pieces.iter().filter(|near| seen.insert(near.post_id)).cloned().collect();
+    Ok(Meant { posts: in_one_order(posts, in_cjk), pieces: in_one_order(pieces, in_cjk), degraded })
 }
 
 /// The vector of a query by the model that answers now, and the model's name. What is asked again,
@@ -111,4 +130,33 @@ fn not_yet(services: &Services) -> Option<InferenceError> {
             _ => None,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_out_in_its_language_comes_first() {
+        let near = |id, language: &str, similarity| Near {
+            chunk_id: Uuid::from_u128(id),
+            post_id: Uuid::from_u128(id),
+            language: language.to_owned(),
+            similarity,
+        };
+        // In English nothing stands out, in Chinese one does, though it is farther.
+        let all = vec![
+            near(1, "en", 0.85),
+            near(2, "en", 0.84),
+            near(3, "en", 0.84),
+            near(4, "zh", 0.80),
+            near(5, "zh", 0.70),
+            near(6, "zh", 0.70),
+            near(7, "zh", 0.70),
+        ];
+        let ids: Vec<u128> = in_one_order(all, false).iter().map(|near| near.chunk_id.as_u128()).collect();
+        assert_eq!(ids[..2], [4, 1]);
+        assert!(in_one_order(Vec::new(), true).is_empty());
+        assert_eq!(in_one_order(vec![near(1, "en", 0.9)], false).len(), 1);
+    }
 }

@@ -1,7 +1,7 @@
 //! Finding what is published: by its words, by its meaning, and by both.
 //!
 //! [`search`] ranks posts by words (`query.rs`, out of `store::post_words`) and by meaning
-//! (`meaning.rs`, out of `store::chunk_vectors`, each language on its own) and fuses the rankings
+//! (`meaning.rs`, out of `store::chunk_vectors`, each language on its own scale) and fuses the rankings
 //! (`fuse.rs`). Only what is published is ever known here, see `indexing`; who loads a found post
 //! looks again whether it may be seen. [`passages`] is the same for a question that a model is to
 //! answer, [`related`] for a post, [`suggest`] for the beginning of a word.
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::words::{Stems, is_mostly_cjk};
+use super::words::Stems;
 use super::{RefusalCode, ServiceError, Services};
 use crate::inference::InferenceError;
+use crate::store::chunk_vectors::Near;
 use crate::store::chunks::{self, ChunkRow};
 use crate::store::post_words;
 use crate::store::posts::PostFilter;
@@ -50,12 +51,11 @@ pub const MAX_HITS: usize = 100;
 /// Posts with some of the words whose order is looked at.
 const WORD_CANDIDATES: i64 = 200;
 /// A post that has less than this share of what the best one has is not what was looked for.
-const ENOUGH_WORDS: f64 = 0.35;
+const ENOUGH_WORDS: f64 = 0.5;
+/// What a post has that has every word, one in three of them in its title, in shares of all words.
+const ALL_WORDS: f64 = 1.3;
 /// How long a search waits for a model before words answer alone.
 const MODEL_WAIT: Duration = Duration::from_millis(1_500);
-/// What meaning in another language than the query's counts beside meaning in its own.
-const OTHER_LANGUAGE: f64 = 0.6;
-
 /// How to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
@@ -140,7 +140,11 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
     let query = query::read(typed, &survey, &languages(&survey, &asked.filter));
     let (words, meant) = tokio::join!(
         async {
-            if asked.mode == Mode::Meaning { Ok(Vec::new()) } else { by_words(services, &query, &asked.filter).await }
+            if asked.mode == Mode::Meaning {
+                Ok(ByWords::default())
+            } else {
+                by_words(services, &query, &asked.filter).await
+            }
         },
         async {
             if asked.mode == Mode::Words { None } else { Some(by_meaning(services, &query, &survey, asked).await) }
@@ -157,7 +161,7 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
         Some(Err(error)) => return Err(error),
     };
     degraded |= near.degraded;
-    let mut hits = rank(typed, words, &near);
+    let mut hits = rank(words, &near);
     hits.truncate(MAX_HITS);
     if asked.rerank {
         rerank::rerank(services, &query.text, &query, &mut hits).await?;
@@ -193,9 +197,17 @@ fn languages(survey: &Survey, filter: &PostFilter) -> Vec<String> {
     }
 }
 
-async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Result<Vec<Uuid>, SearchError> {
+/// Posts that have the words, best first.
+#[derive(Debug, Default)]
+struct ByWords {
+    posts: Vec<Uuid>,
+    /// How much of what was looked for the best one has, 0 to 1.
+    confidence: f64,
+}
+
+async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Result<ByWords, SearchError> {
     if query.wanted.terms.is_empty() {
-        return Ok(Vec::new());
+        return Ok(ByWords::default());
     }
     let begun = Instant::now();
     let mut conn = services.db.conn().await?;
@@ -203,9 +215,11 @@ async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Re
     metrics::search_part("words", begun.elapsed());
     let score = |it: &post_words::WordMatch| it.coverage * (1.0 + f64::from(it.rank));
     let most = found.iter().map(|it| it.coverage).fold(0.0, f64::max);
+    let all: f64 = query.wanted.terms.iter().map(|term| term.weight).sum();
     found.retain(|it| it.coverage >= ENOUGH_WORDS * most);
     found.sort_by(|a, b| score(b).total_cmp(&score(a)).then_with(|| b.post_id.cmp(&a.post_id)));
-    Ok(found.into_iter().map(|it| it.post_id).collect())
+    let confidence = (most / (ALL_WORDS * all.max(f64::MIN_POSITIVE))).min(1.0);
+    Ok(ByWords { posts: found.into_iter().map(|it| it.post_id).collect(), confidence })
 }
 
 async fn by_meaning(services: &Services, query: &Query, survey: &Survey, asked: &Asked) -> Result<Meant, SearchError> {
@@ -216,31 +230,28 @@ async fn by_meaning(services: &Services, query: &Query, survey: &Survey, asked: 
     })?;
     // A model knows nothing of what has to hold and what must not.
     if query.wanted.required.is_some() || query.wanted.excluded.is_some() {
-        let ids: Vec<Uuid> = near.posts().collect();
+        let ids: Vec<Uuid> = near.posts.iter().map(|near| near.post_id).collect();
         let allowed = post_words::allowed(&mut *services.db.conn().await?, &query.wanted, &ids).await?;
         near.retain(|post_id| allowed.contains(post_id));
     }
     Ok(near)
 }
 
-/// Both ways' posts in one order.
-fn rank(typed: &str, words: Vec<Uuid>, near: &Meant) -> Vec<Hit> {
-    let in_cjk = is_mostly_cjk(typed);
-    let mut rankings = vec![Ranking { weight: 1.0, best_first: words.clone() }];
-    for (language, posts) in &near.by_language {
-        let is_own = in_cjk == matches!(language.split('-').next(), Some("zh" | "ja"));
-        let weight = if is_own || near.by_language.len() == 1 { 1.0 } else { OTHER_LANGUAGE };
-        rankings.push(Ranking { weight, best_first: posts.iter().map(|near| near.post_id).collect() });
-    }
+/// Both ways' posts in one order. A few common words of a long question are a poor reason, so that
+/// words count by the square of how much of them the best post has.
+fn rank(words: ByWords, near: &Meant) -> Vec<Hit> {
+    let by_meaning = Ranking { weight: 1.0, best_first: near.posts.iter().map(|near| near.post_id).collect() };
+    let alone = by_meaning.best_first.is_empty();
+    let weight = if alone { 1.0 } else { words.confidence.powi(2) };
+    let mut rankings = vec![Ranking { weight, best_first: words.posts.clone() }, by_meaning];
     rankings.retain(|ranking| !ranking.best_first.is_empty());
-    let nearest: HashMap<Uuid, _> =
-        near.by_language.iter().flat_map(|(_, posts)| posts).map(|near| (near.post_id, near)).collect();
+    let nearest: HashMap<Uuid, &Near> = near.posts.iter().map(|near| (near.post_id, near)).collect();
     let hits = fuse(&rankings).into_iter().map(|(post_id, score)| {
         let near = nearest.get(&post_id);
         Hit {
             post_id,
             score,
-            by_words: words.contains(&post_id),
+            by_words: words.posts.contains(&post_id),
             similarity: near.map(|near| near.similarity),
             relevance: None,
             chunk: near.map(|near| near.chunk_id),

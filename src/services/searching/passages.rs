@@ -72,12 +72,16 @@ pub async fn passages(
         relevance: None,
         chunk: None,
     };
-    let hits: Vec<Hit> = words.iter().take(JUDGED).map(hit).collect();
+    let hits: Vec<Hit> = words.posts.iter().take(JUDGED).map(hit).collect();
     let mut rows: HashMap<Uuid, ChunkRow> =
         pieces(services, &query, &hits).await?.into_iter().map(|row| (row.id, row)).collect();
     let in_order = |post_id: &Uuid| rows.values().find(|row| row.post_id == *post_id).map(|row| row.id);
-    let mut rankings = vec![Ranking { weight: 1.0, best_first: words.iter().filter_map(in_order).collect() }];
-    rankings.extend(near.lists.iter().map(|ids| Ranking { weight: 1.0, best_first: ids.clone() }));
+    let alone = near.order.is_empty();
+    let weight = if alone { 1.0 } else { words.confidence.powi(2) };
+    let rankings = [
+        Ranking { weight, best_first: words.posts.iter().filter_map(in_order).collect() },
+        Ranking { weight: 1.0, best_first: near.order },
+    ];
     let order: Vec<Uuid> = fuse(&rankings).into_iter().map(|(id, _)| id).take(JUDGED * 2).collect();
     let missing: Vec<Uuid> = order.iter().filter(|id| !rows.contains_key(id)).copied().collect();
     if !missing.is_empty() {
@@ -107,8 +111,7 @@ fn in_words(error: SearchError) -> ServiceError {
 
 #[derive(Default)]
 struct NearPieces {
-    /// Of each language.
-    lists: Vec<Vec<Uuid>>,
+    order: Vec<Uuid>,
     similarities: HashMap<Uuid, f64>,
 }
 
@@ -126,11 +129,8 @@ async fn near(
         Ok(Err(SearchError::Service(error))) => return Err(error),
         Ok(_) | Err(_) => return Ok(None),
     };
-    let list = |language: &String| {
-        near.pieces.iter().filter(|it| it.language == *language).map(|it| it.chunk_id).take(JUDGED).collect()
-    };
     Ok(Some(NearPieces {
-        lists: languages.iter().map(list).collect(),
+        order: near.pieces.iter().map(|it| it.chunk_id).take(2 * JUDGED).collect(),
         similarities: near.pieces.iter().map(|it| (it.chunk_id, it.similarity)).collect(),
     }))
 }
