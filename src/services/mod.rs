@@ -31,6 +31,7 @@ pub mod exporting;
 pub mod feeds;
 pub mod importing;
 pub mod inferring;
+pub mod jobs;
 pub mod keys;
 pub mod markdown;
 pub mod organising;
@@ -44,6 +45,7 @@ mod slug;
 mod validate;
 
 pub use error::{Refusal, RefusalCode, ServiceError};
+pub use jobs::Bell;
 pub use presence::Presence;
 
 /// Everything the verbs work with. Cloning is cheap.
@@ -54,6 +56,8 @@ pub struct Services {
     pub events: EventLog,
     pub passwords: Passwords,
     pub presence: Presence,
+    /// Wakes the worker of jobs.
+    pub bell: Bell,
     pub policy: Arc<Policy>,
     pub version: Version,
     /// The models.
@@ -72,8 +76,8 @@ impl Version {
 
     /// To be called when the cache has let go of what the event made stale.
     pub fn count(&self, kind: EventKind) {
-        // Who is looking is no content, and changes all the time.
-        if kind != EventKind::ViewersChanged {
+        // Who is looking and what is worked on is no content, and changes all the time.
+        if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged) {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
     }

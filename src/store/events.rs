@@ -30,6 +30,7 @@ text_enum! {
         SeriesChanged = "series.changed",
         SiteChanged = "site.changed",
         UserChanged = "user.changed",
+        JobChanged = "job.changed",
     }
 }
 

@@ -22,6 +22,7 @@ use crate::telemetry::metrics;
 pub mod api_keys;
 pub mod comments;
 mod connect;
+pub mod cron;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

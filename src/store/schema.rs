@@ -39,6 +39,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    cron_runs (name) {
+        name -> Text,
+        ticked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
@@ -89,6 +96,12 @@ diesel::table! {
         last_error -> Nullable<Text>,
         created_at -> Timestamptz,
         claim -> Nullable<Uuid>,
+        priority -> Int2,
+        payload -> Jsonb,
+        max_attempts -> Int4,
+        progress_done -> Nullable<Int8>,
+        progress_total -> Nullable<Int8>,
+        finished_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -265,6 +278,7 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     comments,
+    cron_runs,
     events,
     events_pruned,
     identities,

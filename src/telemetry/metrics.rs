@@ -30,6 +30,10 @@ const EVENTS_DELIVERED: &str = "inkstone_events_delivered_total";
 const INFERENCES: &str = "inkstone_inference_requests_total";
 const INFERENCE_DURATION: &str = "inkstone_inference_duration_seconds";
 const INFERENCE_TOKENS: &str = "inkstone_inference_tokens_total";
+const JOBS: &str = "inkstone_jobs_total";
+const JOB_DURATION: &str = "inkstone_job_duration_seconds";
+const JOBS_OPEN: &str = "inkstone_jobs_open";
+const JOBS_OLDEST_DUE: &str = "inkstone_jobs_oldest_due_seconds";
 const PASSWORD_HASHINGS: &str = "inkstone_password_hashings_in_flight";
 
 /// From a cached answer to a language model's reply. Seconds.
@@ -39,6 +43,9 @@ const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 const DATABASE_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
+/// From publishing a post to indexing a site. Seconds.
+const JOB_BUCKETS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
 /// Upper bounds of each histogram's buckets, in the histogram's unit.
 pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (HTTP_DURATION, REQUEST_BUCKETS),
@@ -46,6 +53,7 @@ pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (SQL_DURATION, DATABASE_BUCKETS),
     (DB_WAIT, DATABASE_BUCKETS),
     (INFERENCE_DURATION, REQUEST_BUCKETS),
+    (JOB_DURATION, JOB_BUCKETS),
 ];
 
 static OPERATION_NAMES: OperationNames = OperationNames::new();
@@ -67,6 +75,10 @@ pub(super) fn describe() {
     describe_counter!(INFERENCES, Count, "Requests to models, by task and outcome.");
     describe_histogram!(INFERENCE_DURATION, Seconds, "Time until vectors or scores are there, or a text may begin.");
     describe_counter!(INFERENCE_TOKENS, Count, "Tokens that models read and wrote, by task and direction.");
+    describe_counter!(JOBS, Count, "Attempts at jobs by this process, by kind and outcome.");
+    describe_histogram!(JOB_DURATION, Seconds, "Time of an attempt at a job, by kind.");
+    describe_gauge!(JOBS_OPEN, Count, "Jobs of all processes that are due, planned or running.");
+    describe_gauge!(JOBS_OLDEST_DUE, Seconds, "For how long the oldest of the jobs that are due has been.");
     describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
 }
 
@@ -175,6 +187,21 @@ pub fn db_connection_wait(waited: Duration) {
 /// Counts a subscription as open until the returned guard is dropped.
 pub fn subscription_opened() -> InFlight {
     InFlight::start(gauge!(SUBSCRIPTIONS))
+}
+
+/// Counts an attempt at a job. `kind` is one that this version knows, `outcome` one of a few fixed
+/// words.
+pub fn job(kind: &'static str, outcome: &'static str, elapsed: Duration) {
+    counter!(JOBS, "kind" => kind, "outcome" => outcome).increment(1);
+    histogram!(JOB_DURATION, "kind" => kind).record(elapsed);
+}
+
+/// Shows how much there is to do in the background, in all processes together.
+pub fn jobs_open(due: i64, planned: i64, running: i64, oldest_due: Duration) {
+    for (state, count) in [("due", due), ("planned", planned), ("running", running)] {
+        gauge!(JOBS_OPEN, "state" => state).set(count as f64);
+    }
+    gauge!(JOBS_OLDEST_DUE).set(oldest_due);
 }
 
 /// Counts a password as being hashed or checked until the returned guard is dropped.
