@@ -51,7 +51,7 @@ async fn of_two_servers_one_takes_a_tick() {
     let one = resting().await;
     let other = TestApp::replica_of(&one, &[("job_workers", "0")]).await;
     let mut crews = [Crew::start(&one, 1, |_| Act::Finish), Crew::start(&other, 1, |_| Act::Finish)];
-    let begin = Utc::now();
+    let begin = Utc::now() - TimeDelta::hours(20);
     for hour in 0..20 {
         let now = begin + TimeDelta::hours(hour);
         let (here, there) = tokio::join!(tick(&one.services, &HOURLY, now), tick(&other.services, &HOURLY, now));
