@@ -2,7 +2,8 @@
 //!
 //! A tick is a multiple of a job's interval since 1970, so all processes agree on it. Each process
 //! tries to take it (`store::cron::take`) and one of them gets it and asks for the job, in the same
-//! transaction. What was missed while no process ran is made up for once.
+//! transaction. What was missed while no process ran is made up for once; a job that is new comes
+//! at its next tick.
 
 use std::time::Duration;
 
@@ -43,7 +44,6 @@ impl Periodic {
 
 /// Takes ticks and measures the queue until `stop`.
 pub async fn keep_time(services: Services, stop: CancellationToken) {
-    // What nobody took before this process began is taken at once.
     let mut taken = DateTime::<Utc>::MIN_UTC;
     loop {
         let now = Utc::now();
@@ -70,11 +70,10 @@ pub async fn tick(services: &Services, periodic: &[Periodic], now: DateTime<Utc>
     let mut asked = 0;
     for job in periodic {
         let mut tx = services.db.begin().await?;
-        if !cron::take(&mut tx, job.kind, job.last_tick(now)).await? {
-            continue;
+        if cron::take(&mut tx, job.kind, job.last_tick(now)).await? {
+            let new = NewJob { priority: Priority::LOW, ..NewJob::new(job.kind, Uuid::nil(), now) };
+            asked += usize::from(jobs::enqueue_unless_open(&mut tx, &new, now).await?.is_some());
         }
-        let new = NewJob { priority: Priority::LOW, ..NewJob::new(job.kind, Uuid::nil(), now) };
-        asked += usize::from(jobs::enqueue_unless_open(&mut tx, &new, now).await?.is_some());
         services.commit(tx, &[]).await?;
     }
     Ok(asked)

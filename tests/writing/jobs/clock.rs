@@ -19,7 +19,7 @@ async fn a_tick_is_taken_once() {
     let mut crew = Crew::start(&app, 1, |_| Act::Finish);
     let noon: DateTime<Utc> = "2026-11-28T12:00:00Z".parse().expect("a time");
     let at = |minutes| noon + TimeDelta::minutes(minutes);
-    for (minutes, asked) in [(0, 1), (0, 0), (59, 0), (-1, 0), (60, 1), (600, 1), (119, 0)] {
+    for (minutes, asked) in [(-60, 0), (0, 1), (0, 0), (59, 0), (-1, 0), (60, 1), (600, 1), (119, 0)] {
         assert_eq!(tick(&app.services, &HOURLY, at(minutes)).await.expect("a tick"), asked, "{minutes} min after noon");
         if asked == 1 {
             let job = crew.begun().await;
@@ -35,6 +35,8 @@ async fn a_job_that_is_not_done_by_the_next_tick_goes_on() {
     let app = resting().await;
     let mut crew = Crew::start(&app, 1, |_| Act::Hang);
     let now = Utc::now();
+    let before = now - TimeDelta::hours(1);
+    assert_eq!(tick(&app.services, &HOURLY, before).await.expect("a tick"), 0, "it is new");
     assert_eq!(tick(&app.services, &HOURLY, now).await.expect("a tick"), 1);
     let job = crew.begun().await;
     assert_eq!(tick(&app.services, &HOURLY, now + TimeDelta::hours(1)).await.expect("a tick"), 0);
@@ -52,6 +54,7 @@ async fn of_two_servers_one_takes_a_tick() {
     let other = TestApp::replica_of(&one, &[("job_workers", "0")]).await;
     let mut crews = [Crew::start(&one, 1, |_| Act::Finish), Crew::start(&other, 1, |_| Act::Finish)];
     let begin = Utc::now() - TimeDelta::hours(20);
+    assert_eq!(tick(&one.services, &HOURLY, begin - TimeDelta::hours(1)).await.expect("a tick"), 0, "it is new");
     for hour in 0..20 {
         let now = begin + TimeDelta::hours(hour);
         let (here, there) = tokio::join!(tick(&one.services, &HOURLY, now), tick(&other.services, &HOURLY, now));
