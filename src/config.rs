@@ -261,6 +261,8 @@ settings! {
     max_subscriptions_per_socket: Bounded<1, 10_000> = "50", "a number";
     /// How long running requests may take to finish when the server stops, in milliseconds.
     shutdown_grace_ms: Bounded<0, 600_000> = "10000", "milliseconds";
+    /// How many jobs are worked on at the same time; 0 leaves them to the other servers of this database.
+    job_workers: Bounded<0, 64> = "2", "a number";
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.

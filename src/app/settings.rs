@@ -17,6 +17,7 @@ use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
 use crate::inference::fetch::FetchSettings;
 use crate::inference::{EngineSettings, ProviderSettings, Task};
+use crate::jobs::WorkerSettings;
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -129,6 +130,10 @@ pub(super) fn cache(config: &Config) -> CacheSettings {
         load_timeout: LOAD_TIMEOUT,
         namespace: config.redis_namespace.clone(),
     }
+}
+
+pub(super) fn worker(config: &Config) -> WorkerSettings {
+    WorkerSettings { at_once: config.job_workers.as_usize(), grace: config.shutdown_grace_ms.millis() }
 }
 
 /// How the engine is set up.

@@ -23,6 +23,7 @@ mod connection;
 mod context;
 mod fields;
 mod guard;
+mod job;
 pub mod json;
 mod loaders;
 mod model;
@@ -56,6 +57,7 @@ pub struct Query(
     comment::CommentQuery,
     model::ModelQuery,
     search::SearchQuery,
+    job::JobQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -72,6 +74,7 @@ pub struct Mutation(
     series::SeriesMutation,
     site::SiteMutation,
     model::ModelMutation,
+    job::JobMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
@@ -82,6 +85,7 @@ pub struct Subscription(
     post::PostSubscription,
     reaction::ReactionSubscription,
     model::ModelSubscription,
+    job::JobSubscription,
 );
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].

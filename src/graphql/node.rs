@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
+use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
 use super::series::Series;
@@ -31,6 +32,7 @@ pub enum Node {
     Series(Series),
     Revision(Revision),
     ApiKey(ApiKey),
+    Job(Job),
 }
 
 /// The types that have global ids.
@@ -43,11 +45,12 @@ pub enum NodeType {
     Series,
     Revision,
     ApiKey,
+    Job,
 }
 
 impl NodeType {
-    const ALL: [Self; 7] =
-        [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision, Self::ApiKey];
+    const ALL: [Self; 8] =
+        [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision, Self::ApiKey, Self::Job];
 
     fn name(self) -> &'static str {
         match self {
@@ -58,6 +61,7 @@ impl NodeType {
             Self::Series => "Series",
             Self::Revision => "Revision",
             Self::ApiKey => "ApiKey",
+            Self::Job => "Job",
         }
     }
 
@@ -135,6 +139,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Series => loaders.series.load(row).await?.map(|row| Node::Series(Series(row))),
         NodeType::Revision => revision(ctx, row).await?.map(Node::Revision),
         NodeType::ApiKey => api_key::find(ctx, row).await?.map(Node::ApiKey),
+        NodeType::Job => job::find(ctx.request(), row).await?.map(Node::Job),
     })
 }
 

@@ -33,6 +33,7 @@ pub mod feeds;
 pub mod importing;
 pub mod indexing;
 pub mod inferring;
+pub mod jobs;
 pub mod keys;
 pub mod markdown;
 pub mod organising;
@@ -48,6 +49,7 @@ mod validate;
 pub mod words;
 
 pub use error::{Refusal, RefusalCode, ServiceError};
+pub use jobs::Bell;
 pub use presence::Presence;
 
 /// Everything the verbs work with. Cloning is cheap.
@@ -58,6 +60,8 @@ pub struct Services {
     pub events: EventLog,
     pub passwords: Passwords,
     pub presence: Presence,
+    /// Wakes the worker of jobs.
+    pub bell: Bell,
     pub policy: Arc<Policy>,
     pub version: Version,
     /// The models.
@@ -78,8 +82,8 @@ impl Version {
 
     /// To be called when the cache has let go of what the event made stale.
     pub fn count(&self, kind: EventKind) {
-        // Who is looking is no content, and changes all the time.
-        if kind != EventKind::ViewersChanged {
+        // Who is looking and what is worked on is no content, and changes all the time.
+        if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged) {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
     }

@@ -24,6 +24,7 @@ pub mod chunk_vectors;
 pub mod chunks;
 pub mod comments;
 mod connect;
+pub mod cron;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

@@ -77,6 +77,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    cron_runs (name) {
+        name -> Text,
+        ticked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
@@ -127,6 +134,12 @@ diesel::table! {
         last_error -> Nullable<Text>,
         created_at -> Timestamptz,
         claim -> Nullable<Uuid>,
+        priority -> Int2,
+        payload -> Jsonb,
+        max_attempts -> Int4,
+        progress_done -> Nullable<Int8>,
+        progress_total -> Nullable<Int8>,
+        finished_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -336,6 +349,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     chunk_vectors,
     chunks,
     comments,
+    cron_runs,
     events,
     events_pruned,
     identities,
