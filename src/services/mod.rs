@@ -40,6 +40,7 @@ pub mod publishing;
 pub mod reacting;
 pub mod responses;
 pub mod revising;
+pub mod searching;
 mod slug;
 mod validate;
 

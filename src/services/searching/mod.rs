@@ -1,0 +1,5 @@
+//! Finding what answers a question.
+//!
+//! PLACEHOLDER for the retrieval that is written elsewhere: only its interface counts.
+
+pub mod passages;
