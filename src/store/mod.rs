@@ -22,12 +22,14 @@ use crate::telemetry::metrics;
 pub mod api_keys;
 pub mod comments;
 mod connect;
+pub mod conversations;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;
 pub mod events;
 pub mod identities;
 pub mod jobs;
+pub mod messages;
 pub mod migrations;
 pub mod page;
 pub mod posts;

@@ -39,6 +39,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    conversations (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        title -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
@@ -89,6 +99,21 @@ diesel::table! {
         last_error -> Nullable<Text>,
         created_at -> Timestamptz,
         claim -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> Uuid,
+        conversation_id -> Uuid,
+        role -> Text,
+        content -> Text,
+        citations -> Jsonb,
+        finish -> Nullable<Text>,
+        model -> Nullable<Text>,
+        prompt_tokens -> Int4,
+        completion_tokens -> Int4,
+        created_at -> Timestamptz,
     }
 }
 
@@ -250,7 +275,9 @@ diesel::table! {
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(comments -> posts (post_id));
 diesel::joinable!(comments -> users (author_id));
+diesel::joinable!(conversations -> users (user_id));
 diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(messages -> conversations (conversation_id));
 diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
@@ -265,10 +292,12 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     comments,
+    conversations,
     events,
     events_pruned,
     identities,
     jobs,
+    messages,
     post_revisions,
     post_tags,
     post_translations,

@@ -82,13 +82,15 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 10] = [
+const OTHERS: [(&str, &str); 12] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
     ("post_revisions", "what posts said before is not exported"),
     ("token_usage", "what models were used for here"),
     ("responses", "what models said to those who asked"),
+    ("conversations", "what readers asked the site"),
+    ("messages", "what readers asked the site"),
     ("presence", "who looks at this moment"),
     ("events", "what happened here"),
     ("events_pruned", "what happened here"),
