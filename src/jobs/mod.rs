@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
+use crate::services::allowance;
 use crate::services::publishing::{self, PUBLISH_JOB};
 use crate::services::{ServiceError, Services};
 use crate::store::jobs::{self, Claimed};
@@ -28,6 +29,8 @@ const MAX_ATTEMPTS: i32 = 10;
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 /// How long it is known who used how many tokens of the models.
 const USAGE_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(400);
+/// The same of addresses, which is needed for the day only.
+const ADDRESSES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// How long an answer of `/v1/responses` can be gone on from.
 const RESPONSES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
@@ -111,6 +114,9 @@ async fn tidy(services: &Services) -> Result<(), DbError> {
     let sessions = sessions::delete_expired(&mut tx, now).await?;
     let jobs = jobs::delete_done(&mut tx, now - chrono::Duration::days(7)).await?;
     let usage = token_usage::forget_before(&mut tx, (now - USAGE_KEPT).date_naive()).await?;
+    let subject = allowance::ADDRESS;
+    let usage =
+        usage + token_usage::forget_subjects_before(&mut tx, (now - ADDRESSES_KEPT).date_naive(), subject).await?;
     let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
     tx.commit().await?;
     tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
