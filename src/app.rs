@@ -18,7 +18,7 @@ use crate::events::{Bus, EventKind, EventLog, Observer};
 use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
-use crate::services::{Presence, Services, Version, caching, demo};
+use crate::services::{Chats, Presence, Services, Version, caching, demo};
 use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
@@ -98,6 +98,7 @@ impl App {
             policy: Arc::new(settings::policy(&config)),
             version: Version::default(),
             engine,
+            chats: Chats::new(settings::chats(&config)),
         };
         Ok(Self {
             services,
