@@ -18,9 +18,11 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 
 mod account;
 mod api_key;
+mod chat;
 mod comment;
 mod connection;
 mod context;
+mod conversation;
 mod fields;
 mod guard;
 pub mod json;
@@ -41,6 +43,7 @@ mod user;
 
 pub use context::{RequestContext, SessionChange};
 pub use guard::{Admitted, Guard, QueryLimits};
+pub use node::NodeType;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
@@ -54,6 +57,7 @@ pub struct Query(
     user::UserQuery,
     comment::CommentQuery,
     model::ModelQuery,
+    conversation::ConversationQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -70,6 +74,8 @@ pub struct Mutation(
     series::SeriesMutation,
     site::SiteMutation,
     model::ModelMutation,
+    chat::ChatMutation,
+    conversation::ConversationMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
@@ -80,6 +86,7 @@ pub struct Subscription(
     post::PostSubscription,
     reaction::ReactionSubscription,
     model::ModelSubscription,
+    chat::ChatSubscription,
 );
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].

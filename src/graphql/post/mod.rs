@@ -26,7 +26,7 @@ mod revision;
 mod subscription;
 
 pub use mutation::PostMutation;
-pub use query::PostQuery;
+pub use query::{PostFilterInput, PostQuery};
 pub use revision::Revision;
 pub use subscription::{PostSubscription, events, visible};
 

@@ -38,7 +38,7 @@ struct TimeSpan {
 
 /// Which posts to list. What is absent does not restrict.
 #[derive(InputObject, Default)]
-struct PostFilterInput {
+pub struct PostFilterInput {
     /// Any of these kinds.
     kind: Option<Vec<PostKind>>,
     /// Any of these states. Only the owner and editors find others than `PUBLISHED`.
