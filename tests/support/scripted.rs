@@ -83,7 +83,6 @@ impl Backend for Scripted {
     }
 
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
-        self.asked.lock().expect("no test panics with it").push(request.clone());
         let tokens: usize = match &request.prompt {
             Prompt::Messages(messages) => messages.iter().map(|message| message.content.len()).sum(),
             Prompt::Text(text) => text.len(),
@@ -92,6 +91,7 @@ impl Backend for Scripted {
             let limit = self.most_bytes;
             return Box::pin(async move { Err(InferenceError::TooLong { index: 0, tokens, limit }) });
         }
+        self.asked.lock().expect("no test panics with it").push(request);
         if let Some(error) = &self.refuses {
             let error = error.clone();
             return Box::pin(async { Err(error) });

@@ -120,10 +120,9 @@ impl Answering {
         let parts = self.find(context).await?;
         let citations = self.citations.clone();
         say(out, ChatEvent::Citations { citations, degraded: self.degraded }).await?;
+        let language = Language::of(&self.question.text);
         let Some(parts) = parts else {
-            let sentence = Language::of(&self.question.text).not_covered();
-            self.text.push_str(sentence);
-            say(out, ChatEvent::Token(sentence.to_owned())).await?;
+            self.write(out, language.not_covered().to_owned()).await?;
             return Ok(Finish::NotCovered);
         };
         let mut writing = self.begin(parts, Budget::of(context)).await?;
@@ -132,13 +131,15 @@ impl Answering {
                 Piece::Text { text, logprobs } => {
                     self.running.completion_tokens += logprobs.len().max(1);
                     if !text.is_empty() {
-                        self.text.push_str(&text);
-                        say(out, ChatEvent::Token(text)).await?;
+                        self.write(out, text).await?;
                     }
                 }
                 Piece::Done { finish, usage } => {
                     self.running = Usage::default();
                     self.used = sum(self.used, usage);
+                    if self.text.trim().is_empty() {
+                        self.write(out, language.wordless().to_owned()).await?;
+                    }
                     return Ok(match finish {
                         FinishReason::Stop => Finish::Stop,
                         FinishReason::Length => Finish::Length,
@@ -148,6 +149,11 @@ impl Answering {
         }
         let model = self.model.clone().unwrap_or_default();
         Err(InferenceError::Failed { model }.into())
+    }
+
+    async fn write(&mut self, out: &Sender<ChatEvent>, text: String) -> Result<(), Stop> {
+        self.text.push_str(&text);
+        say(out, ChatEvent::Token(text)).await
     }
 
     /// What the answer is to be written from; `None` if there is nothing.
@@ -174,6 +180,8 @@ impl Answering {
         let mut options = self.question.options.clone().unwrap_or_else(|| GenerateOptions {
             temperature: TEMPERATURE,
             repetition_penalty: REPETITION_PENALTY,
+            // Small models like to go on with more passages.
+            stop: vec![prompt::MARK.to_owned()],
             ..GenerateOptions::default()
         });
         options.max_tokens = Some(options.max_tokens.map_or(budget.answer, |wanted| wanted.min(budget.answer)));

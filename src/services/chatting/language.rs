@@ -32,6 +32,14 @@ impl Language {
             Self::Chinese => "本站没有涉及这个问题：已发布的内容里找不到答案。请换个说法，或者问问别的。",
         }
     }
+
+    /// The answer where a model had nothing to say.
+    pub fn wordless(self) -> &'static str {
+        match self {
+            Self::English => "The model found no words for it: please read the passages that are cited.",
+            Self::Chinese => "模型没能给出回答，请直接阅读所引用的内容。",
+        }
+    }
 }
 
 /// A Chinese character. Kana and hangul are none.

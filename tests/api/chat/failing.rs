@@ -26,6 +26,19 @@ async fn a_model_that_cannot_leaves_the_citations() {
 }
 
 #[tokio::test]
+async fn a_model_without_words_points_to_the_citations() {
+    let (app, heard) = site_on(Scripted::saying(&[" "]), &[]).await;
+    let answer = ask(&app, None, json!({ "question": QUESTION })).await;
+    assert!(
+        answer["text"].as_str().is_some_and(|text| text.ends_with("read the passages that are cited.")),
+        "{answer:#}"
+    );
+    assert_eq!(answer["done"]["finishReason"], "STOP");
+    let asked = heard.0.lock().expect("whole").last().cloned().expect("a request");
+    assert_eq!(asked.options.stop, ["<<<"], "an answer does not go on with passages of its own");
+}
+
+#[tokio::test]
 async fn without_a_model_there_are_citations() {
     let app = TestApp::start_on(Engine::default(), &[]).await;
     kettle(&app).await;
