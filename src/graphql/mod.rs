@@ -18,9 +18,11 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 
 mod account;
 mod api_key;
+mod chat;
 mod comment;
 mod connection;
 mod context;
+mod conversation;
 mod fields;
 mod guard;
 mod job;
@@ -43,6 +45,7 @@ mod user;
 
 pub use context::{RequestContext, SessionChange};
 pub use guard::{Admitted, Guard, QueryLimits};
+pub use node::NodeType;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
@@ -58,6 +61,7 @@ pub struct Query(
     model::ModelQuery,
     search::SearchQuery,
     job::JobQuery,
+    conversation::ConversationQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -75,6 +79,8 @@ pub struct Mutation(
     site::SiteMutation,
     model::ModelMutation,
     job::JobMutation,
+    chat::ChatMutation,
+    conversation::ConversationMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
@@ -86,6 +92,7 @@ pub struct Subscription(
     reaction::ReactionSubscription,
     model::ModelSubscription,
     job::JobSubscription,
+    chat::ChatSubscription,
 );
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].

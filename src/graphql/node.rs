@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
+use super::conversation::{self, ChatMessage, Conversation};
 use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
@@ -33,6 +34,8 @@ pub enum Node {
     Revision(Revision),
     ApiKey(ApiKey),
     Job(Job),
+    Conversation(Conversation),
+    ChatMessage(ChatMessage),
 }
 
 /// The types that have global ids.
@@ -46,11 +49,23 @@ pub enum NodeType {
     Revision,
     ApiKey,
     Job,
+    Conversation,
+    ChatMessage,
 }
 
 impl NodeType {
-    const ALL: [Self; 8] =
-        [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision, Self::ApiKey, Self::Job];
+    const ALL: [Self; 10] = [
+        Self::Post,
+        Self::Comment,
+        Self::User,
+        Self::Tag,
+        Self::Series,
+        Self::Revision,
+        Self::ApiKey,
+        Self::Job,
+        Self::Conversation,
+        Self::ChatMessage,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -62,6 +77,8 @@ impl NodeType {
             Self::Revision => "Revision",
             Self::ApiKey => "ApiKey",
             Self::Job => "Job",
+            Self::Conversation => "Conversation",
+            Self::ChatMessage => "ChatMessage",
         }
     }
 
@@ -140,6 +157,8 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Revision => revision(ctx, row).await?.map(Node::Revision),
         NodeType::ApiKey => api_key::find(ctx, row).await?.map(Node::ApiKey),
         NodeType::Job => job::find(ctx.request(), row).await?.map(Node::Job),
+        NodeType::Conversation => conversation::find(ctx, row).await?.map(Node::Conversation),
+        NodeType::ChatMessage => conversation::find_message(ctx, row).await?.map(Node::ChatMessage),
     })
 }
 

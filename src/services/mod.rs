@@ -22,6 +22,7 @@ use crate::store::{Db, DbError, Tx};
 pub mod accounts;
 pub mod allowance;
 pub mod caching;
+pub mod chatting;
 pub mod commenting;
 pub mod content_folder;
 pub mod dates;
@@ -48,6 +49,7 @@ mod slug;
 mod validate;
 pub mod words;
 
+pub use chatting::Chats;
 pub use error::{Refusal, RefusalCode, ServiceError};
 pub use jobs::Bell;
 pub use presence::Presence;
@@ -68,6 +70,7 @@ pub struct Services {
     pub engine: Engine,
     /// The words of the site, for search.
     pub surveys: searching::Surveys,
+    pub chats: Chats,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is
@@ -98,6 +101,8 @@ pub struct Policy {
     pub moderation: Moderation,
     /// For each API key; 0 for as many as it likes.
     pub tokens_per_day: u64,
+    /// For each address of who has not signed in, in the chat; 0 for as many as it likes.
+    pub anonymous_tokens_per_day: u64,
 }
 
 /// Which comments wait for an editor.

@@ -82,7 +82,7 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 11] = [
+const OTHERS: [(&str, &str); 17] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
@@ -94,6 +94,8 @@ const OTHERS: [(&str, &str); 11] = [
     ("chunk_vectors", "made of the posts again"),
     ("post_vectors", "made of the posts again"),
     ("cron_runs", "when this server did what comes again and again"),
+    ("conversations", "what readers asked the site"),
+    ("messages", "what readers asked the site"),
     ("presence", "who looks at this moment"),
     ("events", "what happened here"),
     ("events_pruned", "what happened here"),
