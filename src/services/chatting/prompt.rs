@@ -230,8 +230,11 @@ fn neutral(text: &str) -> String {
             Some(c @ ('<' | '>')) if run.first().is_none_or(|first| *first == c) => run.push(c),
             other => {
                 let harmless = run.len() < 3;
-                let plain =
-                    |c: &char| if harmless { *c } else { [('<', '‹'), ('>', '›')][usize::from(*c == '>')].1 };
+                let plain = |c: &char| match c {
+                    c if harmless => *c,
+                    '<' => '‹',
+                    _ => '›',
+                };
                 clean.extend(run.iter().map(plain));
                 run.clear();
                 match other {
@@ -265,12 +268,12 @@ fn quarters(c: char) -> usize {
 /// As much of the beginning as is about so many tokens.
 fn cut_tokens(text: &str, tokens: usize) -> &str {
     let mut left = tokens * 4;
-    let fits = |(_, c): &(usize, char)| {
-        let fits = quarters(*c) <= left;
+    let is_over = |(_, c): &(usize, char)| {
+        let over = quarters(*c) > left;
         left = left.saturating_sub(quarters(*c));
-        !fits
+        over
     };
-    let end = text.char_indices().find(fits);
+    let end = text.char_indices().find(is_over);
     end.map_or(text, |(at, _)| &text[..at])
 }
 
