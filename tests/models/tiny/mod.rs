@@ -1,5 +1,7 @@
 //! Models that are small enough to be made by a test, and to be computed in a plain way beside it.
 
+pub mod decoder;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -133,7 +135,7 @@ impl Model {
     pub fn list(&self, entry: &str) -> PathBuf {
         let files = std::fs::read_dir(self.folder.path()).expect("the folder");
         let names = files.map(|file| file.expect("a file").file_name().into_string().expect("a name"));
-        let files = names.filter(|name| name != "models.toml").map(|name| {
+        let files = names.filter(|name| !["models.toml", "engine"].contains(&name.as_str())).map(|name| {
             let path = self.path(&name);
             format!("[[model.file]]\nname = {name:?}\nsources = [{{ path = {path:?} }}]\n")
         });
@@ -148,12 +150,23 @@ impl Model {
 
     /// An engine that has this model in memory.
     pub async fn engine(&self, entry: &str) -> Engine {
+        let engine = self.fetched(entry).await;
+        engine.load(&self.name).await.expect("the model can be loaded");
+        engine
+    }
+
+    /// What an engine says that does not take this model.
+    pub async fn refused(&self, entry: &str) -> String {
+        let refused = self.fetched(entry).await.load(&self.name).await.expect_err("it cannot be loaded");
+        format!("{:#}", anyhow::Error::from(refused))
+    }
+
+    async fn fetched(&self, entry: &str) -> Engine {
         let own = self.folder.path().join("engine");
         let mut settings = settings(&own, &own);
         settings.models_file = Some(self.list(entry));
         let engine = Engine::open(settings).expect("an engine");
         engine.pull(&self.name, std::sync::Arc::new(|_, _| ())).await.expect("its files are here");
-        engine.load(&self.name).await.expect("the model can be loaded");
         engine
     }
 }
