@@ -124,29 +124,39 @@ impl Engine {
         }
     }
 
-    /// Fetches and loads one model, and lets it answer. False if that cannot be; its state says why.
-    async fn make_ready(&self, local: &Arc<Local>, entry: &Entry) -> bool {
+    /// Fetches one model, if it is not here. False if that cannot be; its state says why.
+    async fn bring(&self, local: &Arc<Local>, entry: &Entry) -> bool {
         let name = entry.name();
         // What is too large is not fetched, if its size is known.
         if let Err(error) = local.running.has_memory(&local.fetcher.folder(entry), entry) {
             self.set_state(&name, ModelState::Failed(error.to_string()));
             return false;
         }
-        if !local.fetcher.is_here(entry) {
-            if !local.fetch_at_start {
-                let hint = format!("fetching is switched off: `inkstone models pull {name}` brings it");
-                self.set_state(&name, ModelState::Failed(hint));
-                return false;
-            }
-            self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
-            let (engine, of) = (self.clone(), name.clone());
-            let progress: Progress =
-                Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
-            if let Err(error) = local.fetcher.fetch(entry, progress).await {
-                tracing::info!(model = %name, %error, "a model cannot be fetched");
-                self.set_state(&name, ModelState::Failed(error.to_string()));
-                return false;
-            }
+        if local.fetcher.is_here(entry) {
+            return true;
+        }
+        if !local.fetch_at_start {
+            let hint = format!("fetching is switched off: `inkstone models pull {name}` brings it");
+            self.set_state(&name, ModelState::Failed(hint));
+            return false;
+        }
+        self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
+        let (engine, of) = (self.clone(), name.clone());
+        let progress: Progress =
+            Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
+        if let Err(error) = local.fetcher.fetch(entry, progress).await {
+            tracing::info!(model = %name, %error, "a model cannot be fetched");
+            self.set_state(&name, ModelState::Failed(error.to_string()));
+            return false;
+        }
+        true
+    }
+
+    /// Fetches and loads one model, and lets it answer. False if that cannot be; its state says why.
+    async fn make_ready(&self, local: &Arc<Local>, entry: &Entry) -> bool {
+        let name = entry.name();
+        if !self.bring(local, entry).await {
+            return false;
         }
         self.set_state(&name, ModelState::Loading);
         let (folder, running, wanted) = (local.fetcher.folder(entry), local.running.clone(), entry.clone());

@@ -31,15 +31,7 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 
 /// Errors: a vocabulary of a kind that is not supported, by its name.
 pub(super) fn read(gguf: &Gguf) -> Result<Vocabulary, LoadError> {
-    let kind = gguf.text("tokenizer.ggml.model").unwrap_or("none").to_owned();
-    let is_pieces = match kind.as_str() {
-        "gpt2" => false,
-        "llama" => true,
-        _ => {
-            let known = "gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are";
-            return Err(LoadError::Unsupported(format!("a vocabulary of the kind {kind}; {known}")));
-        }
-    };
+    let is_pieces = is_pieces(gguf)?;
     let tokens = texts(gguf, "tokenizer.ggml.tokens")?;
     let kinds = numbers(gguf, "tokenizer.ggml.token_type");
     let kind_of = |id: usize| kinds.get(id).copied().unwrap_or(NORMAL);
@@ -76,6 +68,18 @@ pub(super) fn read(gguf: &Gguf) -> Result<Vocabulary, LoadError> {
         eos: told("tokenizer.ggml.eos_token_id"),
         begins,
     })
+}
+
+/// Whether the vocabulary is SentencePiece's, and not byte by byte.
+fn is_pieces(gguf: &Gguf) -> Result<bool, LoadError> {
+    match gguf.text("tokenizer.ggml.model").unwrap_or("none") {
+        "gpt2" => Ok(false),
+        "llama" => Ok(true),
+        kind => {
+            let known = "gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are";
+            Err(LoadError::Unsupported(format!("a vocabulary of the kind {kind}; {known}")))
+        }
+    }
 }
 
 fn pieces(gguf: &Gguf, tokens: &[String], kind_of: impl Fn(usize) -> i64) -> Result<Pieces, LoadError> {
