@@ -52,6 +52,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// The pattern and the base are in no file: they are the architecture's.
+    fn of_gemma(positions: usize) -> Self {
+        Self { positions, every: 6, base: 1e4 }
+    }
+
     /// Whether layer `n` looks back only so far.
     pub fn is_of(&self, n: usize) -> bool {
         !(n + 1).is_multiple_of(self.every)
@@ -121,12 +126,7 @@ impl Config {
             },
             gate: if is_gemma { Gate::Gelu } else { Gate::Silu },
             scale: if is_gemma { (hidden as f32).sqrt() } else { 1.0 },
-            // The pattern and the base are in no file: they are the architecture's.
-            window: gguf.size(&key("attention.sliding_window")).ok().filter(|_| is_gemma).map(|positions| Window {
-                positions,
-                every: 6,
-                base: 1e4,
-            }),
+            window: gguf.size(&key("attention.sliding_window")).ok().filter(|_| is_gemma).map(Window::of_gemma),
         };
         let turned = gguf.size(&key("rope.dimension_count")).unwrap_or(head_dim);
         let scaled = gguf.text(&key("rope.scaling.type")).is_some_and(|kind| kind != "none");
