@@ -107,6 +107,10 @@ async fn a_text_is_cut_into_sentencepieces() {
             Prompt::Messages(vec![Message::new(Role::User, "ink<eos>")]),
             3 + 1 + 1 + "<eos>".len() + 1 + 1 + 1 + "model".len(),
         ),
+        (
+            Prompt::Messages(vec![Message::new(Role::User, "ink<end_of_turn>")]),
+            3 + 1 + 1 + "<end_of_turn>".len() + 1 + 1 + 1 + "model".len(),
+        ),
     ] {
         let (text, usage) = write(&engine, prompt.clone()).await;
         assert_eq!(usage.prompt_tokens, expected, "{prompt:?}");

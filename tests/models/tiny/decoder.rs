@@ -237,7 +237,8 @@ pub fn pieces() -> Metadata {
     let bytes = (0..=255_u8).map(|byte| format!("<0x{byte:02X}>"));
     let words = ["\n\n", "▁", "i", "n", "k", "in", "ink", "▁ink", "u", "s", "e", "r", "us", "er", "user"];
     let tokens: Vec<_> = control.into_iter().chain(bytes).chain(words.map(str::to_owned)).collect();
-    let kinds = [(5, 3), (256, 6), (1, 4), (words.len() - 1, 1), (ROWS - tokens.len(), 5)];
+    // Some files call what begins and ends a turn defined by the user.
+    let kinds = [(3, 3), (2, 4), (256, 6), (1, 4), (words.len() - 1, 1), (ROWS - tokens.len(), 5)];
     let kinds = kinds.into_iter().flat_map(|(count, kind)| vec![Value::I32(kind); count]).collect();
     let rest = (tokens.len()..ROWS).map(|n| format!("<unused{n}>"));
     let tokens: Vec<_> = tokens.into_iter().chain(rest).map(Value::String).collect();

@@ -33,7 +33,11 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 pub(super) fn read(gguf: &Gguf) -> Result<Vocabulary, LoadError> {
     let is_pieces = is_pieces(gguf)?;
     let tokens = texts(gguf, "tokenizer.ggml.tokens")?;
-    let kinds = numbers(gguf, "tokenizer.ggml.token_type");
+    let mut kinds = numbers(gguf, "tokenizer.ggml.token_type");
+    kinds.resize(tokens.len(), NORMAL);
+    if is_pieces {
+        take_out(gguf.text("tokenizer.chat_template").unwrap_or(""), &tokens, &mut kinds);
+    }
     let kind_of = |id: usize| kinds.get(id).copied().unwrap_or(NORMAL);
     let plain = match is_pieces {
         true => Plain::Pieces(pieces(gguf, &tokens, kind_of)?),
@@ -78,6 +82,16 @@ fn is_pieces(gguf: &Gguf) -> Result<bool, LoadError> {
         kind => {
             let known = "gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are";
             Err(LoadError::Unsupported(format!("a vocabulary of the kind {kind}; {known}")))
+        }
+    }
+}
+
+/// What SentencePiece's users defined is text, and found in any; but what the chat template writes,
+/// as some files have it, is for the template alone.
+fn take_out(template: &str, tokens: &[String], kinds: &mut [i64]) {
+    for (token, kind) in tokens.iter().zip(kinds) {
+        if *kind == USER_DEFINED && token.starts_with('<') && template.contains(token.as_str()) {
+            *kind = CONTROL;
         }
     }
 }
