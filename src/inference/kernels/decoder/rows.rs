@@ -72,7 +72,7 @@ pub enum Gate {
 }
 
 /// Twice the square root of 2 / pi, and the share of the cube.
-const GELU: [f32; 2] = [1.595_769_1, 0.044_715];
+const GELU: [f32; 2] = [1.595_769_2, 0.044_715];
 
 /// `gate = open(gate) * up`
 ///
