@@ -14,6 +14,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
+use inkstone::config::DeviceChoice;
 use inkstone::inference::fetch::FetchSettings;
 use inkstone::inference::{
     EmbedRequest, Engine, EngineSettings, GenerateOptions, GenerateRequest, Piece, Prompt, RerankRequest, Task,
@@ -47,6 +48,8 @@ fn engine(runtime: &Runtime, model: &str) -> Engine {
         fetch: FetchSettings { folder, offline: false, package_index: None },
         fetch_at_start: true,
         chosen: BTreeMap::from(Task::ALL.map(|task| (task, "none".to_owned()))),
+        device: DeviceChoice::Auto,
+        memory_mb: None,
         threads: 0,
         max_queue: 1000,
         idle: Duration::from_secs(3600),

@@ -63,6 +63,9 @@ pub struct Global {
     /// Do not fetch models that are missing when the server starts
     #[arg(long, global = true)]
     no_fetch: bool,
+    /// What computes the models: auto, cpu or cuda
+    #[arg(long, global = true, value_name = "DEVICE")]
+    device: Option<String>,
     /// What to log, such as info or debug
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
@@ -326,6 +329,7 @@ impl Global {
             ("--data-dir", "data_dir", &self.data_dir),
             ("--database-url", "database_url", &self.database_url),
             ("--redis-url", "redis_url", &self.redis_url),
+            ("--device", "device", &self.device),
             ("--log", "log", &self.log),
         ];
         for (flag, name, value) in named {
@@ -422,7 +426,8 @@ mod tests {
 
     #[test]
     fn a_wrong_flag_is_refused_as_it_was_typed() {
-        let cases: [(&[&str], &str); 5] = [
+        let cases: [(&[&str], &str); 6] = [
+            (&["models", "bench", "m", "--device", "gpu"], "--device is \"gpu\": expected auto, cpu or cuda"),
             (&["--listen", "localhost"], "--listen is \"localhost\": expected an address with a port"),
             (&["--set", "max_query_depth=2"], "--set max_query_depth is \"2\": expected a number from 3 to 100"),
             (&["--set", "max_depth=9"], "--set: there is no setting \"max_depth\"; `inkstone config` lists all"),

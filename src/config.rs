@@ -24,7 +24,8 @@ pub use checks::Check;
 pub use mask::{Key, Secret};
 pub use sources::{Flags, Loaded, load};
 pub use types::{
-    Bounded, CommentModeration, Demo, Introspection, LogFormat, Networks, Origins, Parse, SignUp, Untrusted, Url,
+    Bounded, CommentModeration, Demo, DeviceChoice, Introspection, LogFormat, Networks, Origins, Parse, SignUp,
+    Untrusted, Url,
 };
 
 /// One setting, as it is declared.
@@ -252,6 +253,10 @@ settings! {
     provider_rerank_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
     /// The provider's model that writes; empty: the model here.
     provider_generate_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
+    /// What computes the models: `auto` is a GPU if there is one, and this program was compiled for it.
+    device: DeviceChoice = "auto", "auto, cpu or cuda";
+    /// How much memory the weights of a task's model may take, in MiB; 0 for no limit.
+    model_memory_mb: Bounded<0, 16_777_216> = "0", "MiB";
     /// How many threads compute; 0 for one per core.
     inference_threads: Bounded<0, 1024> = "0", "a number";
     /// How many texts may wait for an embedding model.

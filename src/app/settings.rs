@@ -153,6 +153,8 @@ pub(super) fn engine(config: &Config) -> EngineSettings {
             (Task::Rerank, config.rerank_model.clone()),
             (Task::Generate, config.generate_model.clone()),
         ]),
+        device: config.device,
+        memory_mb: Some(config.model_memory_mb.get()).filter(|limit| *limit > 0),
         threads: config.inference_threads.as_usize(),
         max_queue: config.inference_queue.as_usize(),
         idle: Duration::from_secs(60 * config.model_idle_minutes.get()),

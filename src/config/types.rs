@@ -279,6 +279,17 @@ pub enum CommentModeration {
 
 words!(CommentModeration { All = "all", First = "first", None = "none" });
 
+/// What computes the models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    #[default]
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+words!(DeviceChoice { Auto = "auto", Cpu = "cpu", Cuda = "cuda" });
+
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::catalogue::Entry;
-use super::decoder::{Decoder, Sequence, Step};
+use super::decoder::{Decoder, Files, Sequence, Step};
 use super::encoder::LoadError;
-use super::generate::{Form, Forms, GgufTokenizer, Sampled, Sampler, Template, TextStream, Told};
+use super::generate::{Form, Forms, Sampled, Sampler, Template, TextStream, TokenText, Told};
 use super::local_encoder::Running;
 use super::{
     Backend, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, ModelCard, Piece, Prompt,
@@ -42,7 +42,7 @@ pub struct LocalDecoder {
 
 /// What makes tokens of a request, and text of tokens.
 struct Text {
-    tokenizer: GgufTokenizer,
+    tokenizer: TokenText,
     template: Template,
     forms: Forms,
 }
@@ -70,16 +70,14 @@ struct Request {
 impl LocalDecoder {
     /// Loads the model whose file is in `folder`; takes some seconds.
     pub fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<Self, LoadError> {
-        let gguf = entry.files.iter().find(|file| file.name.ends_with(".gguf"));
-        let gguf = gguf.ok_or_else(|| LoadError::Unsupported("a decoder without a .gguf file".to_owned()))?;
-        let path = folder.join(&gguf.name);
-        let (decoder, file) = Decoder::load(&path, entry.context, &running.pool)?;
-        let tokenizer = GgufTokenizer::new(&file)?;
-        let source = entry.chat_template.as_deref().or_else(|| file.text("tokenizer.chat_template"));
+        let files = Files::open(&folder, &entry)?;
+        let decoder = Decoder::load(&files, entry.context, &running.compute())?;
+        let tokenizer = TokenText::new(&files, decoder.vocabulary())?;
+        let source = match &entry.chat_template {
+            Some(template) => Some(template.clone()),
+            None => files.chat_template()?,
+        };
         let template = Template::new(source, tokenizer.marks())?;
-        if tokenizer.vocabulary() != decoder.vocabulary() {
-            return Err(LoadError::Unsupported("a vocabulary that is not as long as its embeddings".to_owned()));
-        }
         let mut card = entry.card();
         card.context = decoder.config.context;
         let forms = Forms::new(&tokenizer)?;
@@ -88,7 +86,8 @@ impl LocalDecoder {
         let worker = Worker {
             name: entry.name(),
             context: card.context,
-            path,
+            folder,
+            entry,
             running,
             queue: queue.clone(),
             text: text.clone(),
@@ -141,7 +140,7 @@ impl Text {
     fn tokens(&self, prompt: &Prompt, tools: &[serde_json::Value]) -> Result<Vec<u32>, InferenceError> {
         let tokens = match prompt {
             Prompt::Messages(messages) => self.template.tokens(&self.tokenizer, messages, tools)?,
-            Prompt::Text(text) => self.tokenizer.text(text).map_err(InferenceError::BadInput)?,
+            Prompt::Text(text) => self.tokenizer.whole(text).map_err(InferenceError::BadInput)?,
         };
         if tokens.is_empty() {
             return Err(InferenceError::BadInput("the prompt is empty: there is nothing to go on from".to_owned()));
@@ -196,7 +195,8 @@ struct Live {
 struct Worker {
     name: String,
     context: usize,
-    path: PathBuf,
+    folder: PathBuf,
+    entry: Entry,
     running: Running,
     queue: Arc<Queue>,
     text: Arc<Text>,
@@ -230,8 +230,9 @@ impl Worker {
 
     fn load(&mut self) {
         let begun = Instant::now();
-        match catch_unwind(AssertUnwindSafe(|| Decoder::load(&self.path, self.context, &self.running.pool))) {
-            Ok(Ok((decoder, _))) => {
+        let load = || Decoder::load(&Files::open(&self.folder, &self.entry)?, self.context, &self.running.compute());
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(decoder)) => {
                 tracing::info!(model = %self.name, ms = begun.elapsed().as_millis(), "loaded");
                 self.decoder = Some(decoder);
             }
@@ -328,7 +329,11 @@ impl Worker {
                 sequence: &mut live.sequence,
             })
             .collect();
-        let mut logits = decoder.forward(&mut steps).into_iter();
+        let logits = decoder.forward(&mut steps).inspect_err(|error| {
+            tracing::error!(model = %self.name, %error, "a step failed");
+        });
+        let Ok(logits) = logits else { return false };
+        let mut logits = logits.into_iter();
         let mut over = Vec::new();
         for (n, take) in takes.into_iter().enumerate().filter(|(_, take)| *take > 0) {
             let (live, Some(mut logits)) = (&mut self.live[n], logits.next()) else { return false };
@@ -358,7 +363,7 @@ impl Worker {
 
 impl Live {
     /// Chooses the next token and tells what it gives. True when the text is over.
-    fn advance(&mut self, tokenizer: &GgufTokenizer, logits: &mut [f32], model: &str) -> bool {
+    fn advance(&mut self, tokenizer: &TokenText, logits: &mut [f32], model: &str) -> bool {
         if self.limit == 0 {
             return self.finish(FinishReason::Length);
         }
@@ -413,7 +418,7 @@ impl Live {
     }
 }
 
-fn logprobs(tokenizer: &GgufTokenizer, sampled: &Sampled) -> (TokenLogprob, Vec<TokenLogprob>) {
+fn logprobs(tokenizer: &TokenText, sampled: &Sampled) -> (TokenLogprob, Vec<TokenLogprob>) {
     let of = |token: u32, logprob: f32| {
         let bytes = tokenizer.bytes(token).to_vec();
         TokenLogprob { text: String::from_utf8_lossy(&bytes).into_owned(), bytes, logprob }

@@ -1,7 +1,8 @@
 //! An encoder in this process: a thread that owns it, and the queue in front of it.
 
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use candle_core::Device;
 use futures_util::future::BoxFuture;
 
 use super::catalogue::Entry;
-use super::encoder::{Encoder, LoadError, TextTokenizer, Tokens};
+use super::decoder::Compute;
+use super::encoder::{Encoder, LoadError, TextTokenizer, Tokens, unit};
 use super::kernels::pool::Pool;
 use super::queue::{Popped, Queue, Unit};
 use super::{Backend, EmbedRequest, Embeddings, InferenceError, ModelCard, Priority, Ranking, RerankRequest, Task};
@@ -19,10 +21,28 @@ use super::{Backend, EmbedRequest, Embeddings, InferenceError, ModelCard, Priori
 pub struct Running {
     pub device: Device,
     pub pool: Pool,
+    /// Most that the weights of a task's model may take, in MiB.
+    pub memory_mb: Option<u64>,
     /// Most texts that wait.
     pub max_queue: usize,
     /// A model that nobody asked for so long leaves the memory; it comes back when it is asked.
     pub idle: Duration,
+}
+
+impl Running {
+    /// What computes a decoder.
+    pub fn compute(&self) -> Compute {
+        if self.device.is_cpu() { Compute::Kernels(self.pool.clone()) } else { Compute::Tensors(self.device.clone()) }
+    }
+
+    /// Errors: the files of a model's weights are larger than they may be, with both numbers.
+    pub fn has_memory(&self, folder: &Path, entry: &Entry) -> Result<(), LoadError> {
+        let takes = entry.weight_bytes(folder).div_ceil(1 << 20);
+        match self.memory_mb {
+            Some(limit) if takes > limit => Err(LoadError::TooLarge { takes, limit }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Most tokens of a batch: long enough to keep the cores busy, short enough for a reader who comes
@@ -34,6 +54,8 @@ const LOAD_AGAIN: Duration = Duration::from_secs(10);
 /// An encoder in this process.
 pub struct LocalEncoder {
     card: ModelCard,
+    /// Lengths that its vectors can have.
+    lengths: RangeInclusive<usize>,
     tokenizer: Arc<TextTokenizer>,
     queue: Arc<Queue<Tokens>>,
 }
@@ -47,11 +69,13 @@ impl LocalEncoder {
         let encoder = Encoder::load(&folder, &entry, &running.device, &running.pool)?;
         let queue = Arc::new(Queue::new(running.max_queue));
         let card = entry.card();
+        let full = card.dimensions.unwrap_or(0);
+        let lengths = entry.min_dimensions.unwrap_or(full)..=full;
         let worker = Worker { folder, entry, running, queue: queue.clone(), encoder: Some(encoder) };
         let thread = std::thread::Builder::new().name(format!("model-{}", card.task));
         let spawned = thread.spawn(move || worker.run());
         spawned.map_err(|source| LoadError::Read { file: "a thread".to_owned(), source })?;
-        Ok(Self { card, tokenizer, queue })
+        Ok(Self { card, lengths, tokenizer, queue })
     }
 
     /// Texts to tokens, off the async threads, then to vectors.
@@ -89,17 +113,22 @@ impl Backend for LocalEncoder {
             if self.card.task != Task::Embed {
                 return Err(InferenceError::NoModel { task: Task::Embed });
             }
-            let full = self.card.dimensions.unwrap_or(0);
-            if request.dimensions.is_some_and(|asked| asked != full) {
+            let EmbedRequest { texts, kind, overlong, priority, dimensions } = request;
+            let length = dimensions.unwrap_or(*self.lengths.end());
+            if !self.lengths.contains(&length) {
                 // A model that was not trained for it gives vectors that mean less and less.
-                let name = self.card.name();
-                let message = format!("`dimensions` of {name} is {full}: it was not trained for other lengths");
+                let (name, least, full) = (self.card.name(), self.lengths.start(), self.lengths.end());
+                let lengths = if least == full { full.to_string() } else { format!("from {least} to {full}") };
+                let message = format!("`dimensions` of {name} is {lengths}: it was not trained for other lengths");
                 return Err(InferenceError::BadInput(message));
             }
-            let EmbedRequest { texts, kind, overlong, priority, .. } = request;
             let count = texts.len();
             let tokens = move |tokenizer: &TextTokenizer| tokenizer.texts(&texts, kind, overlong);
-            let (vectors, prompt_tokens) = self.run(count, priority, tokens).await?;
+            let (mut vectors, prompt_tokens) = self.run(count, priority, tokens).await?;
+            for vector in vectors.iter_mut().filter(|_| length < *self.lengths.end()) {
+                vector.truncate(length);
+                *vector = unit(std::mem::take(vector));
+            }
             Ok(Embeddings { model: self.card.name(), vectors, prompt_tokens, degraded: false })
         })
     }

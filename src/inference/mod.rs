@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 pub mod catalogue;
 pub mod decoder;
 mod deployments;
+mod device;
 pub mod encoder;
 mod engine;
 mod error;

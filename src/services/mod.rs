@@ -147,7 +147,8 @@ impl Services {
     pub(crate) async fn commit(&self, mut tx: Tx, events: &[NewEvent]) -> Result<(), DbError> {
         if !events.is_empty() {
             self.events.append(&mut tx, events).await?;
-            indexing::ask_for(&mut tx, events).await?;
+            // On the heap: every verb ends here, and its future would hold all of this.
+            Box::pin(indexing::ask_for(&mut tx, events)).await?;
         }
         tx.commit().await?;
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();

@@ -7,10 +7,14 @@
 mod support;
 
 mod chat;
+mod decoders;
 mod embedding;
 mod front_door;
 mod lifecycle;
+mod limits;
 mod ranking;
+mod roberta;
+mod tiny;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -18,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use inkstone::config::DeviceChoice;
 use inkstone::inference::fetch::FetchSettings;
 use inkstone::inference::{Engine, EngineSettings, Task};
 use tokio::sync::OnceCell;
@@ -41,6 +46,8 @@ fn settings(folder: &Path, own: &Path) -> EngineSettings {
         fetch: FetchSettings { folder: folder.to_owned(), offline: false, package_index: None },
         fetch_at_start: true,
         chosen: BTreeMap::from([Task::Embed, Task::Rerank, Task::Generate].map(|task| (task, "none".to_owned()))),
+        device: DeviceChoice::Auto,
+        memory_mb: None,
         threads: 2,
         max_queue: 1000,
         idle: Duration::from_secs(600),

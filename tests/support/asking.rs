@@ -62,7 +62,7 @@ pub async fn forgotten(app: &TestApp, question: &str) {
 async fn looked_for(app: &TestApp, question: &str) -> Value {
     use inkstone::services::searching::passages::passages;
     use inkstone::store::{Sight, posts::PostFilter};
-    let found = passages(&app.services, Sight::Public, question, &PostFilter::default(), 5).await;
+    let found = Box::pin(passages(&app.services, Sight::Public, question, &PostFilter::default(), 5)).await;
     let found = found.expect("the site can be searched").passages;
     found.iter().filter(|passage| passage.words > 0.5).map(|passage| json!(passage.slug)).collect()
 }

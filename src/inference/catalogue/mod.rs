@@ -11,8 +11,14 @@ use super::{ModelCard, Task};
 const BUILT_IN: &str = include_str!("models.toml");
 
 /// What this program can run, for messages.
-const ARCHITECTURES: &[(&str, Task)] =
-    &[("bert", Task::Embed), ("bert-cross-encoder", Task::Rerank), ("gguf", Task::Generate)];
+const ARCHITECTURES: &[(&str, Task)] = &[
+    ("bert", Task::Embed),
+    ("xlm-roberta", Task::Embed),
+    ("bert-cross-encoder", Task::Rerank),
+    ("xlm-roberta-cross-encoder", Task::Rerank),
+    ("gguf", Task::Generate),
+    ("safetensors", Task::Generate),
+];
 
 /// The models that are known, those for a task in order of preference.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub struct Entry {
     /// Most tokens.
     pub context: usize,
     pub dimensions: Option<usize>,
+    /// Of a model that was trained for its vectors to be cut (Kusupati et al. 2022): the shortest.
+    pub min_dimensions: Option<usize>,
     /// Attention heads, where the files do not tell (ONNX).
     pub heads: Option<usize>,
     #[serde(default)]
@@ -133,6 +141,11 @@ impl Entry {
         format!("{}/{}", self.id, self.variant)
     }
 
+    /// The architecture of what is below a cross-encoder's last layers, as a `config.json` names it.
+    pub fn encoder(&self) -> &str {
+        self.architecture.trim_end_matches("-cross-encoder")
+    }
+
     pub fn card(&self) -> ModelCard {
         ModelCard {
             id: self.id.clone(),
@@ -144,6 +157,13 @@ impl Entry {
             dimensions: self.dimensions,
             bytes: self.files.iter().filter_map(|file| file.bytes).sum(),
         }
+    }
+
+    /// Bytes of the files that hold the weights: as they are in this folder, or as told.
+    pub fn weight_bytes(&self, folder: &Path) -> u64 {
+        let is_weights = |file: &&File| !file.name.ends_with(".json") && !file.name.ends_with(".jinja");
+        let here = |file: &File| std::fs::metadata(folder.join(&file.name)).ok().map(|here| here.len());
+        self.files.iter().filter(is_weights).map(|file| here(file).or(file.bytes).unwrap_or(0)).sum()
     }
 
     /// What is wrong with this entry.
@@ -164,6 +184,9 @@ impl Entry {
         }
         if self.task == Task::Embed && self.dimensions.is_none_or(|length| length == 0) {
             return Some("an embedding model has `dimensions`".to_owned());
+        }
+        if self.min_dimensions.is_some_and(|least| !(1..=self.dimensions.unwrap_or(0)).contains(&least)) {
+            return Some("`min_dimensions` is from 1 to `dimensions`".to_owned());
         }
         self.files.iter().find_map(File::fault)
     }
@@ -249,6 +272,7 @@ mod tests {
             (entry("").replace("name = \"w\"", "name = \"../w\""), "is no name of a file"),
             (entry("").replace("name = \"w\"", "name = \"w\"\nsha256 = \"abc\""), "64 hexadecimal digits"),
             (entry("").replace("dimensions = 4", ""), "has `dimensions`"),
+            (entry("min_dimensions = 5"), "`min_dimensions` is from 1 to `dimensions`"),
             (entry("colour = \"red\""), "colour"),
             (entry("").replace("url =", "ftp ="), "sources"),
         ] {

@@ -1,5 +1,9 @@
 //! The keys and values of what was read, so that each token is computed once.
 
+use std::ops::Range;
+
+use candle_core::{Result, Tensor};
+
 use super::config::Config;
 
 /// Keys and values of one sequence, of all layers. Room for the whole context is set aside at once;
@@ -11,6 +15,8 @@ pub struct Sequence {
     kv_heads: usize,
     head_dim: usize,
     context: usize,
+    /// Of each layer, where it is no CPU that computes: `[kv head, position, head dim]`.
+    on_device: Vec<Option<[Tensor; 2]>>,
     /// The tokens whose keys and values are here.
     pub tokens: Vec<u32>,
 }
@@ -24,13 +30,20 @@ impl Sequence {
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
             context,
+            on_device: Vec::new(),
             tokens: Vec::with_capacity(context),
         }
     }
 
+    /// One whose keys and values are not in this machine's memory.
+    pub fn on_device(config: &Config, context: usize) -> Self {
+        Self { context, on_device: vec![None; config.layers], ..Self::empty() }
+    }
+
     /// One without any room.
     pub fn empty() -> Self {
-        Self { keys: Vec::new(), values: Vec::new(), kv_heads: 0, head_dim: 0, context: 0, tokens: Vec::new() }
+        let (keys, values, on_device, tokens) = Default::default();
+        Self { keys, values, kv_heads: 0, head_dim: 0, context: 0, on_device, tokens }
     }
 
     pub fn is_empty_handed(&self) -> bool {
@@ -58,10 +71,23 @@ impl Sequence {
         }
     }
 
-    /// Keys and values of the first `length` positions, each `[length, head dim]`.
-    pub(super) fn of(&self, layer: usize, head: usize, length: usize) -> (&[f32], &[f32]) {
+    /// Puts down keys and values that follow the first `before` positions, and gives all of them.
+    pub(super) fn append(&mut self, layer: usize, before: usize, new: [Tensor; 2]) -> Result<[Tensor; 2]> {
+        let all = match self.on_device[layer].take().filter(|_| before > 0) {
+            Some([keys, values]) => {
+                let follow = |old: Tensor, new: &Tensor| Tensor::cat(&[&old.narrow(1, 0, before)?, new], 1);
+                [follow(keys, &new[0])?, follow(values, &new[1])?]
+            }
+            None => new,
+        };
+        self.on_device[layer] = Some(all.clone());
+        Ok(all)
+    }
+
+    /// Keys and values of some positions, each `[positions, head dim]`.
+    pub(super) fn of(&self, layer: usize, head: usize, positions: Range<usize>) -> (&[f32], &[f32]) {
         let at = self.at(layer, head);
-        let of = at..at + length * self.head_dim;
+        let of = at + positions.start * self.head_dim..at + positions.end * self.head_dim;
         (&self.keys[of.clone()], &self.values[of])
     }
 

@@ -65,10 +65,6 @@ impl Gguf {
         self.content.metadata.get(key)?.to_string().ok().map(String::as_str)
     }
 
-    pub fn has(&self, tensor: &str) -> bool {
-        self.content.tensor_infos.contains_key(tensor)
-    }
-
     /// A tensor's bytes.
     ///
     /// Errors: there is none of this name, or the file was cut.
@@ -82,12 +78,6 @@ impl Gguf {
         let bytes = self.map.get(from..from.saturating_add(bytes));
         let bytes = bytes.ok_or_else(|| self.wrong(&format!("{tensor} is not whole: the file was cut")))?;
         Ok(Blocks { form, shape: info.shape.dims().to_vec(), bytes })
-    }
-
-    /// A tensor of a shape, as f32.
-    pub fn numbers(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
-        let blocks = self.shaped(tensor, shape)?;
-        plain(&blocks)
     }
 
     /// A tensor's bytes, if it has this shape.

@@ -1,15 +1,59 @@
 //! A decoder's weights, laid out for the kernels.
 
+use std::borrow::Cow;
+
+use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
+
 use super::config::Config;
 use super::gguf::Gguf;
 use crate::inference::encoder::LoadError;
-use crate::inference::kernels::quant::QuantLinear;
+use crate::inference::kernels::quant::{PackError, QuantLinear};
 
-/// A tensor `[out, in]`, laid out for the kernels.
-pub(super) fn matrix(gguf: &Gguf, tensor: &str, [out, width]: [usize; 2]) -> Result<QuantLinear, LoadError> {
-    let blocks = gguf.shaped(tensor, &[out, width])?;
-    let packed = QuantLinear::from_ggml(blocks.form, blocks.bytes, out, width);
-    packed.map_err(|error| gguf.wrong(&format!("{tensor}: {error}")))
+/// Where weights are read from, under the names that GGUF gives them.
+pub(super) trait Source {
+    fn has(&self, tensor: &str) -> bool;
+
+    /// The rows of a matrix.
+    fn rows(&self, tensor: &str) -> Result<usize, LoadError>;
+
+    /// A tensor of a shape, as f32.
+    fn numbers(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError>;
+
+    /// A tensor `[out, in]`, laid out for the kernels.
+    fn matrix(&self, tensor: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError>;
+
+    /// A tensor `[out, in]` on a device, as candle multiplies with it.
+    fn tensor(&self, tensor: &str, shape: [usize; 2], device: &Device) -> Result<QMatMul, LoadError>;
+}
+
+impl Source for Gguf {
+    fn has(&self, tensor: &str) -> bool {
+        self.content.tensor_infos.contains_key(tensor)
+    }
+
+    fn rows(&self, tensor: &str) -> Result<usize, LoadError> {
+        Ok(self.blocks(tensor)?.shape.first().copied().unwrap_or(0))
+    }
+
+    fn numbers(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        super::gguf::plain(&self.shaped(tensor, shape)?)
+    }
+
+    fn matrix(&self, tensor: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError> {
+        let blocks = self.shaped(tensor, &shape)?;
+        pack(blocks.form, blocks.bytes, shape).map_err(|error| self.wrong(&format!("{tensor}: {error}")))
+    }
+
+    fn tensor(&self, tensor: &str, shape: [usize; 2], device: &Device) -> Result<QMatMul, LoadError> {
+        let blocks = self.shaped(tensor, &shape)?;
+        let storage = QStorage::from_data(Cow::Borrowed(blocks.bytes), device, blocks.form)?;
+        Ok(QMatMul::from_qtensor(QTensor::new(storage, shape.to_vec())?)?)
+    }
+}
+
+pub(super) fn pack(form: GgmlDType, bytes: &[u8], [out, width]: [usize; 2]) -> Result<QuantLinear, PackError> {
+    QuantLinear::from_ggml(form, bytes, out, width)
 }
 
 /// A matrix, and what is added to what it gives.
@@ -27,17 +71,26 @@ pub(super) struct Layer {
     pub q_norm: Option<Vec<f32>>,
     pub k_norm: Option<Vec<f32>>,
     pub out: QuantLinear,
+    /// Of what attention adds, where there is one (Gemma).
+    pub attended_norm: Option<Vec<f32>>,
     pub ffn_norm: Vec<f32>,
     pub gate: QuantLinear,
     pub up: QuantLinear,
     pub down: QuantLinear,
+    /// Of what the rest of the layer adds.
+    pub fed_norm: Option<Vec<f32>>,
 }
 
 impl Layer {
-    pub fn load(gguf: &Gguf, n: usize, config: &Config) -> Result<Self, LoadError> {
+    pub fn load(source: &dyn Source, n: usize, config: &Config) -> Result<Self, LoadError> {
         let Config { hidden, inner, heads, kv_heads, head_dim, .. } = *config;
         let (q, kv) = (heads * head_dim, kv_heads * head_dim);
-        let of = OfLayer { gguf, n };
+        let of = OfLayer { source, n };
+        for part in ["attn_output", "ffn_gate", "ffn_up", "ffn_down"] {
+            if source.has(&of.name(&format!("{part}.bias"))) {
+                return Err(LoadError::Unsupported(format!("a decoder with {part}.bias")));
+            }
+        }
         Ok(Self {
             attention_norm: of.vector("attn_norm.weight", hidden)?,
             q: of.linear("attn_q", [q, hidden])?,
@@ -46,17 +99,19 @@ impl Layer {
             q_norm: of.optional("attn_q_norm.weight", head_dim)?,
             k_norm: of.optional("attn_k_norm.weight", head_dim)?,
             out: of.matrix("attn_output", [hidden, q])?,
+            attended_norm: of.optional("post_attention_norm.weight", hidden)?,
             ffn_norm: of.vector("ffn_norm.weight", hidden)?,
             gate: of.matrix("ffn_gate", [inner, hidden])?,
             up: of.matrix("ffn_up", [inner, hidden])?,
             down: of.matrix("ffn_down", [hidden, inner])?,
+            fed_norm: of.optional("post_ffw_norm.weight", hidden)?,
         })
     }
 }
 
 /// The tensors of one layer.
 struct OfLayer<'a> {
-    gguf: &'a Gguf,
+    source: &'a dyn Source,
     n: usize,
 }
 
@@ -66,7 +121,7 @@ impl OfLayer<'_> {
     }
 
     fn matrix(&self, part: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError> {
-        matrix(self.gguf, &self.name(&format!("{part}.weight")), shape)
+        self.source.matrix(&self.name(&format!("{part}.weight")), shape)
     }
 
     fn linear(&self, part: &str, [out, width]: [usize; 2]) -> Result<Linear, LoadError> {
@@ -75,10 +130,10 @@ impl OfLayer<'_> {
     }
 
     fn vector(&self, part: &str, length: usize) -> Result<Vec<f32>, LoadError> {
-        self.gguf.numbers(&self.name(part), &[length])
+        self.source.numbers(&self.name(part), &[length])
     }
 
     fn optional(&self, part: &str, length: usize) -> Result<Option<Vec<f32>>, LoadError> {
-        if self.gguf.has(&self.name(part)) { self.vector(part, length).map(Some) } else { Ok(None) }
+        if self.source.has(&self.name(part)) { self.vector(part, length).map(Some) } else { Ok(None) }
     }
 }

@@ -1,4 +1,5 @@
-//! BERT (Devlin et al. 2018), the encoder of MiniLM and of multilingual-e5.
+//! BERT (Devlin et al. 2018), the encoder of MiniLM and of multilingual-e5, and XLM-RoBERTa (Conneau
+//! et al. 2020), which has the same layers, counts its positions from further on, and knows one type.
 //!
 //! Sequences lie one after another without padding, so that a batch costs what its texts cost, and
 //! a vector does not depend on what else was in the batch.
@@ -20,6 +21,8 @@ pub struct Shape {
     pub inner: usize,
     pub vocabulary: usize,
     pub positions: usize,
+    /// The row of the positions that a text's first token has.
+    pub first_position: usize,
     pub epsilon: f32,
 }
 
@@ -37,24 +40,31 @@ struct Config {
     hidden_act: String,
     #[serde(default)]
     position_embedding_type: Option<String>,
+    /// Of XLM-RoBERTa: its positions begin after it.
+    #[serde(default)]
+    pad_token_id: Option<usize>,
 }
 
 impl Shape {
-    /// The sizes that a `config.json` tells.
+    /// The sizes that the `config.json` of a model of this architecture tells.
     ///
     /// Errors: another architecture, by its name.
-    pub fn of_config(json: &str) -> Result<Self, LoadError> {
+    pub fn of_config(json: &str, architecture: &str) -> Result<Self, LoadError> {
         let config: Config = serde_json::from_str(json)
             .map_err(|error| LoadError::File { file: "config.json".to_owned(), wrong: error.to_string() })?;
         let absolute = config.position_embedding_type.as_deref().is_none_or(|kind| kind == "absolute");
-        if config.model_type != "bert" || config.hidden_act != "gelu" || !absolute {
+        if config.model_type != architecture || config.hidden_act != "gelu" || !absolute {
             return Err(LoadError::Unsupported(format!(
-                "a {} encoder with {} and {} positions; supported is bert with gelu and absolute positions",
+                "a {} encoder with {} and {} positions; of this entry {architecture} with gelu and absolute positions is",
                 config.model_type,
                 config.hidden_act,
                 config.position_embedding_type.as_deref().unwrap_or("absolute")
             )));
         }
+        let first_position = match architecture {
+            "xlm-roberta" => config.pad_token_id.unwrap_or(1).saturating_add(1),
+            _ => 0,
+        };
         Ok(Self {
             hidden: config.hidden_size,
             layers: config.num_hidden_layers,
@@ -62,6 +72,7 @@ impl Shape {
             inner: config.intermediate_size,
             vocabulary: config.vocab_size,
             positions: config.max_position_embeddings,
+            first_position,
             epsilon: config.layer_norm_eps,
         })
     }
@@ -146,8 +157,9 @@ impl Bert {
         let tokens = texts.iter().flat_map(|text| text.ids.iter().zip(&text.types).enumerate());
         for (out, (position, (id, kind))) in x.chunks_exact_mut(width).zip(tokens) {
             self.tensors.add_row(&self.words, *id as usize, out);
-            self.tensors.add_row(&self.positions, position, out);
-            self.tensors.add_row(&self.types, *kind as usize, out);
+            self.tensors.add_row(&self.positions, self.shape.first_position + position, out);
+            // Where there is one type, both texts of a pair have it.
+            self.tensors.add_row(&self.types, (*kind as usize).min(self.types.height.saturating_sub(1)), out);
         }
         Tensor::from_vec(x, (rows, width), &self.device)
     }

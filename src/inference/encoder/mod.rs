@@ -14,7 +14,7 @@ mod tensors;
 pub use bert::Tokens;
 use bert::{Bert, Shape};
 use ops::Linear;
-use tensors::Tensors;
+pub(super) use tensors::{Form, Tensors};
 
 use super::catalogue::{Entry, Pooling};
 use super::kernels::pool::Pool;
@@ -29,6 +29,8 @@ pub enum LoadError {
     File { file: String, wrong: String },
     #[error("this is not supported: {0}")]
     Unsupported(String),
+    #[error("its weights take {takes} MiB, and `model_memory_mb` is {limit}")]
+    TooLarge { takes: u64, limit: u64 },
     #[error("the tensors cannot be made")]
     Tensor(#[from] candle_core::Error),
 }
@@ -112,24 +114,40 @@ enum Head {
     },
 }
 
+impl Head {
+    /// BERT's pooler and a layer on top of it; XLM-RoBERTa has both in its classifier.
+    fn score(bert: &Bert, prefix: &str, entry: &Entry) -> Result<Self, LoadError> {
+        let (pooler, last) = match entry.encoder() {
+            "xlm-roberta" => ("classifier.dense".to_owned(), "classifier.out_proj"),
+            _ => (format!("{prefix}pooler.dense"), "classifier"),
+        };
+        let hidden = bert.shape.hidden;
+        Ok(Self::Score {
+            pooler: bert.linear(&pooler, [hidden, hidden])?,
+            weight: bert.read(&format!("{last}.weight"), &[1, hidden])?,
+            bias: bert.read(&format!("{last}.bias"), &[1])?[0],
+        })
+    }
+}
+
 impl Encoder {
     /// Reads a model from the folder that its files are in.
     pub fn load(folder: &Path, entry: &Entry, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
         let (tensors, shape) = open(folder, entry)?;
-        if entry.context > shape.positions {
-            let (context, positions) = (entry.context, shape.positions);
+        let positions = shape.positions.saturating_sub(shape.first_position);
+        if entry.context > positions {
+            let context = entry.context;
             return Err(LoadError::Unsupported(format!("a context of {context} where the model has {positions}")));
         }
-        let prefix = if tensors.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+        let is_prefix = |prefix: &&str| tensors.has(&format!("{prefix}embeddings.word_embeddings.weight"));
+        let prefix = ["bert.", "roberta."].into_iter().find(is_prefix).unwrap_or("");
+        if entry.task == Task::Embed && entry.dimensions != Some(shape.hidden) {
+            return Err(LoadError::Unsupported(format!("`dimensions` that are not the model's, {}", shape.hidden)));
+        }
         let bert = Bert::load(tensors, prefix, shape, device, pool)?;
         let head = match entry.task {
             Task::Embed => Head::Pool(entry.pooling),
-            Task::Rerank => {
-                let hidden = bert.shape.hidden;
-                let pooler = bert.linear(&format!("{prefix}pooler.dense"), [hidden, hidden])?;
-                let bias = bert.read("classifier.bias", &[1])?[0];
-                Head::Score { pooler, weight: bert.read("classifier.weight", &[1, hidden])?, bias }
-            }
+            Task::Rerank => Head::score(&bert, prefix, entry)?,
             Task::Generate => return Err(LoadError::Unsupported("an encoder that writes".to_owned())),
         };
         Ok(Self { bert, head })
@@ -181,7 +199,7 @@ fn open(folder: &Path, entry: &Entry) -> Result<(Tensors, Shape), LoadError> {
     }
     let config = std::fs::read_to_string(folder.join("config.json"))
         .map_err(|source| LoadError::Read { file: "config.json".to_owned(), source })?;
-    Ok((Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config)?))
+    Ok((Tensors::safetensors(&folder.join("model.safetensors"))?, Shape::of_config(&config, entry.encoder())?))
 }
 
 fn mean(rows: &[f32], width: usize) -> Vec<f32> {
@@ -193,7 +211,7 @@ fn mean(rows: &[f32], width: usize) -> Vec<f32> {
 }
 
 /// Scaled to L2 norm 1.
-fn unit(mut vector: Vec<f32>) -> Vec<f32> {
+pub fn unit(mut vector: Vec<f32>) -> Vec<f32> {
     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     vector.iter_mut().for_each(|x| *x /= norm);
     vector

@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
         if self.i32()? != 32 {
             return None;
         }
-        Some(Shape { hidden, layers, heads, inner, vocabulary, positions, epsilon })
+        Some(Shape { hidden, layers, heads, inner, vocabulary, positions, first_position: 0, epsilon })
     }
 
     fn tensors(&mut self, shape: &Shape) -> Option<HashMap<String, View>> {

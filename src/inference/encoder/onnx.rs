@@ -39,7 +39,7 @@ fn shape_of(views: &HashMap<String, View>, heads: usize) -> Option<Shape> {
     let (inner, _) = size("encoder.layer.0.intermediate.dense.bias")?;
     let has_layer = |n: &usize| size(&format!("encoder.layer.{n}.output.dense.bias")).is_some();
     let layers = (0..MAX_PARTS).take_while(has_layer).count();
-    Some(Shape { hidden, layers, heads, inner, vocabulary, positions, epsilon: EPSILON })
+    Some(Shape { hidden, layers, heads, inner, vocabulary, positions, first_position: 0, epsilon: EPSILON })
 }
 
 /// What is read of a graph.

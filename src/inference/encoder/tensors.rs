@@ -125,14 +125,16 @@ impl Tensors {
     ///
     /// Errors: there is none of this name, or its shape is another.
     pub fn read(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
-        let view = self.view(tensor)?;
-        if view.shape != shape {
-            let wrong = format!("{tensor} has the shape {:?}, and {shape:?} was expected", view.shape);
-            return Err(LoadError::File { file: self.name.clone(), wrong });
-        }
+        let view = self.shaped(tensor, shape)?;
         let mut out = vec![0.0; shape.iter().product()];
         decode(view.form, &self.map[view.at.clone()], &mut out);
         Ok(if view.transposed { transpose(&out, shape) } else { out })
+    }
+
+    /// A tensor of a shape as it lies in the file.
+    pub fn bytes(&self, tensor: &str, shape: &[usize]) -> Result<(Form, &[u8]), LoadError> {
+        let view = self.shaped(tensor, shape)?;
+        Ok((view.form, &self.map[view.at.clone()]))
     }
 
     /// Adds row `index` of a matrix to `out`. An index past the end adds nothing.
@@ -158,6 +160,15 @@ impl Tensors {
                 Err(LoadError::File { file: self.name.clone(), wrong })
             }
         }
+    }
+
+    fn shaped(&self, tensor: &str, shape: &[usize]) -> Result<&View, LoadError> {
+        let view = self.view(tensor)?;
+        if view.shape != shape {
+            let wrong = format!("{tensor} has the shape {:?}, and {shape:?} was expected", view.shape);
+            return Err(LoadError::File { file: self.name.clone(), wrong });
+        }
+        Ok(view)
     }
 
     fn view(&self, tensor: &str) -> Result<&View, LoadError> {

@@ -135,24 +135,39 @@ impl Engine {
         }
     }
 
+    /// Fetches one model, if it is not here. False if that cannot be; its state says why.
+    async fn bring(&self, local: &Arc<Local>, entry: &Entry) -> bool {
+        let name = entry.name();
+        // What is too large is not fetched, if its size is known.
+        if let Err(error) = local.running.has_memory(&local.fetcher.folder(entry), entry) {
+            self.set_state(&name, ModelState::Failed(error.to_string()));
+            return false;
+        }
+        if local.fetcher.is_here(entry) {
+            return true;
+        }
+        if !local.fetch_at_start {
+            let hint = format!("fetching is switched off: `inkstone models pull {name}` brings it");
+            self.set_state(&name, ModelState::Failed(hint));
+            return false;
+        }
+        self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
+        let (engine, of) = (self.clone(), name.clone());
+        let progress: Progress =
+            Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
+        if let Err(error) = local.fetcher.fetch(entry, progress).await {
+            tracing::info!(model = %name, %error, "a model cannot be fetched");
+            self.set_state(&name, ModelState::Failed(error.to_string()));
+            return false;
+        }
+        true
+    }
+
     /// Fetches and loads one model, and lets it answer. False if that cannot be; its state says why.
     async fn make_ready(&self, local: &Arc<Local>, entry: &Entry) -> bool {
         let name = entry.name();
-        if !local.fetcher.is_here(entry) {
-            if !local.fetch_at_start {
-                let hint = format!("fetching is switched off: `inkstone models pull {name}` brings it");
-                self.set_state(&name, ModelState::Failed(hint));
-                return false;
-            }
-            self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
-            let (engine, of) = (self.clone(), name.clone());
-            let progress: Progress =
-                Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
-            if let Err(error) = local.fetcher.fetch(entry, progress).await {
-                tracing::info!(model = %name, %error, "a model cannot be fetched");
-                self.set_state(&name, ModelState::Failed(error.to_string()));
-                return false;
-            }
+        if !self.bring(local, entry).await {
+            return false;
         }
         self.set_state(&name, ModelState::Loading);
         let (folder, running, wanted) = (local.fetcher.folder(entry), local.running.clone(), entry.clone());
@@ -165,8 +180,9 @@ impl Engine {
             }
             Ok(Err(error)) => {
                 tracing::error!(model = %name, %error, "a model cannot be loaded");
-                let hint = format!("{error}; `inkstone models rm {name}` and then `pull` fetch it again");
-                self.set_state(&name, ModelState::Failed(hint));
+                let broken = matches!(error, LoadError::Read { .. } | LoadError::File { .. });
+                let hint = format!("; `inkstone models rm {name}` and then `pull` fetch it again");
+                self.set_state(&name, ModelState::Failed(format!("{error}{}", if broken { &hint } else { "" })));
                 false
             }
             Err(_) => {
@@ -219,6 +235,7 @@ impl Local {
 }
 
 fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<SharedBackend, LoadError> {
+    running.has_memory(&folder, &entry)?;
     Ok(match entry.task {
         Task::Embed | Task::Rerank => Arc::new(LocalEncoder::load(folder, entry, running)?),
         Task::Generate => Arc::new(LocalDecoder::load(folder, entry, running)?),

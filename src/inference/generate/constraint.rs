@@ -7,7 +7,7 @@ use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, T
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
-use super::tokenizer::GgufTokenizer;
+use super::tokenizer::TokenText;
 use crate::inference::encoder::LoadError;
 use crate::inference::{Constraint, InferenceError};
 
@@ -21,7 +21,7 @@ pub struct Forms {
 }
 
 impl Forms {
-    pub fn new(tokenizer: &GgufTokenizer) -> Result<Self, LoadError> {
+    pub fn new(tokenizer: &TokenText) -> Result<Self, LoadError> {
         let wrong = |error: &dyn std::fmt::Display| LoadError::Unsupported(format!("its vocabulary: {error}"));
         let tokens = u32::try_from(tokenizer.vocabulary()).map_err(|error| wrong(&error))?;
         let words: Vec<Vec<u8>> = (0..tokens)

@@ -10,4 +10,4 @@ pub use constraint::{Form, Forms};
 pub use sampler::{Sampled, Sampler};
 pub use stream::{Logprobs, TextStream, Told};
 pub use template::Template;
-pub use tokenizer::GgufTokenizer;
+pub use tokenizer::TokenText;

@@ -4,7 +4,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
-use super::tokenizer::GgufTokenizer;
+use super::tokenizer::TokenText;
 use crate::inference::encoder::LoadError;
 use crate::inference::{InferenceError, Message};
 
@@ -27,7 +27,7 @@ impl Template {
     /// A Jinja template; none: ChatML, which most small models were trained on.
     ///
     /// Errors: it is no template, and why.
-    pub fn new(source: Option<&str>, marks: [String; 2]) -> Result<Self, LoadError> {
+    pub fn new(source: Option<String>, marks: [String; 2]) -> Result<Self, LoadError> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment
@@ -40,7 +40,7 @@ impl Template {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_function("strftime_now", |_: String| String::new());
-        let added = environment.add_template_owned("chat", source.unwrap_or(CHATML).to_owned());
+        let added = environment.add_template_owned("chat", source.unwrap_or_else(|| CHATML.to_owned()));
         added.map_err(|error| LoadError::Unsupported(format!("its chat template: {error:#}")))?;
         Ok(Self { environment, marks })
     }
@@ -52,7 +52,7 @@ impl Template {
     /// Errors: `BadInput` with what the template does not take, such as a role.
     pub fn tokens(
         &self,
-        tokenizer: &GgufTokenizer,
+        tokenizer: &TokenText,
         messages: &[Message],
         tools: &[serde_json::Value],
     ) -> Result<Vec<u32>, InferenceError> {

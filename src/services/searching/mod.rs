@@ -137,17 +137,12 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
     let typed = check(&asked.query)?;
     let survey = services.surveys.now(services).await;
     let query = query::read(typed, &survey, &languages(&survey, &asked.filter));
+    // On the heap, so that who searches need not hold the whole way to the database and the model.
+    let by_words = Box::pin(by_words(services, &query, &asked.filter));
+    let by_meaning = Box::pin(by_meaning(services, &query, &survey, asked));
     let (words, meant) = tokio::join!(
-        async {
-            if asked.mode == Mode::Meaning {
-                Ok(ByWords::default())
-            } else {
-                by_words(services, &query, &asked.filter).await
-            }
-        },
-        async {
-            if asked.mode == Mode::Words { None } else { Some(by_meaning(services, &query, &survey, asked).await) }
-        },
+        async { if asked.mode == Mode::Meaning { Ok(ByWords::default()) } else { by_words.await } },
+        async { if asked.mode == Mode::Words { None } else { Some(by_meaning.await) } },
     );
     let words = words?;
     let (near, mut degraded) = match meant {
@@ -163,7 +158,7 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
     let mut hits = rank(words, &near);
     hits.truncate(MAX_HITS);
     if asked.rerank {
-        rerank::rerank(services, &query.text, &query, &mut hits).await?;
+        Box::pin(rerank::rerank(services, &query.text, &query, &mut hits)).await?;
     }
     metrics::search(asked.mode.as_str(), degraded);
     metrics::search_part("all", begun.elapsed());

@@ -60,8 +60,8 @@ pub async fn passages(
     let question = check(&question)?;
     let survey = services.surveys.now(services).await;
     let query = query::read(question, &survey, &languages(&survey, filter));
-    let words = by_words(services, &query, filter).await.map_err(in_words)?;
-    let near = near(services, &query, &survey, filter).await?;
+    let words = Box::pin(by_words(services, &query, filter)).await.map_err(in_words)?;
+    let near = Box::pin(near(services, &query, &survey, filter)).await?;
     let degraded = near.is_none();
     let near = near.unwrap_or_default();
     let hit = |post_id: &Uuid| Hit {

@@ -6,4 +6,4 @@ mod rows;
 mod tests;
 
 pub use attention::{Past, attention};
-pub use rows::{Turns, add, rms_norm, rope, silu_mul};
+pub use rows::{Gate, Turns, add, gate, rms_norm, rope};

@@ -62,21 +62,44 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// `gate = gate / (1 + exp(-gate)) * up`
-///
-/// Source: Shazeer 2020, SwiGLU.
-pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    assert_eq!(gate.len(), up.len(), "both are of one length");
-    // SAFETY: all is in slices.
-    unsafe { Isa::best().run(SiluMul { gate, up }) };
+/// How a gate opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// `x / (1 + exp(-x))`
+    Silu,
+    /// GELU with `tanh`: `x / (1 + exp(-2 * sqrt(2 / pi) * (x + 0.044715 * x^3)))`
+    Gelu,
 }
 
-struct SiluMul<'a> {
+/// Twice the square root of 2 / pi, and the share of the cube.
+const GELU: [f32; 2] = [1.595_769_2, 0.044_715];
+
+/// `gate = open(gate) * up`
+///
+/// Source: Shazeer 2020, SwiGLU and GEGLU.
+pub fn gate(kind: Gate, gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "both are of one length");
+    // SAFETY: all is in slices.
+    unsafe { Isa::best().run(GateMul { kind, gate, up }) };
+}
+
+struct GateMul<'a> {
+    kind: Gate,
     gate: &'a mut [f32],
     up: &'a [f32],
 }
 
-impl Op for SiluMul<'_> {
+impl GateMul<'_> {
+    /// What the power is of.
+    fn opened(kind: Gate, x: f32) -> f32 {
+        match kind {
+            Gate::Silu => x,
+            Gate::Gelu => GELU[0] * (x + GELU[1] * x * x * x),
+        }
+    }
+}
+
+impl Op for GateMul<'_> {
     #[inline(always)]
     unsafe fn run<V: Lane>(self) {
         let lanes = self.gate.len() / V::WIDTH;
@@ -85,7 +108,14 @@ impl Op for SiluMul<'_> {
             // SAFETY: the processor has what `V` needs, and the lane is within both.
             unsafe {
                 let (gate, up) = (V::load(self.gate.as_ptr().add(at)), V::load(self.up.as_ptr().add(at)));
-                let power = gate.mul(gate.all(-std::f32::consts::LOG2_E));
+                let of = match self.kind {
+                    Gate::Silu => gate,
+                    Gate::Gelu => {
+                        let cube = gate.mul(gate).mul_add(gate.all(GELU[1]), gate.all(1.0));
+                        gate.mul(gate.all(GELU[0])).mul(cube)
+                    }
+                };
+                let power = of.mul(of.all(-std::f32::consts::LOG2_E));
                 let power = power.all(126.0).min(power.all(-126.0).max(power));
                 let below = exp2(power).add(gate.all(1.0));
                 gate.mul(below.recip()).mul(up).store(self.gate.as_mut_ptr().add(at));
@@ -93,7 +123,7 @@ impl Op for SiluMul<'_> {
         }
         let rest = lanes * V::WIDTH;
         for (gate, up) in self.gate[rest..].iter_mut().zip(&self.up[rest..]) {
-            *gate = *gate / (1.0 + (-*gate).exp()) * up;
+            *gate = *gate / (1.0 + (-Self::opened(self.kind, *gate)).exp()) * up;
         }
     }
 }

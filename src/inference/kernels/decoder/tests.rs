@@ -28,11 +28,17 @@ fn norm_and_activation_are_what_they_say() {
             plain.extend(row.iter().zip(&weight).map(|(x, w)| f64::from(x * w) / (square + 1e-5).sqrt()));
         }
         near(&y, &plain, "rms_norm");
-        let mut gate: Vec<f32> = x.iter().map(|x| x * 30.0).collect();
-        let silu = |(x, y): (&f32, &f32)| f64::from(*x) / (1.0 + (-f64::from(*x)).exp()) * f64::from(*y) / 90.0;
-        let plain: Vec<f64> = gate.iter().zip(&x).map(silu).collect();
-        silu_mul(&mut gate, &x);
-        near(&gate.iter().map(|x| x / 90.0).collect::<Vec<_>>(), &plain, "silu_mul");
+        let gelu = |x: f64| x / 2.0 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+        let wide: Vec<f32> = x.iter().map(|x| x * 30.0).collect();
+        for (kind, open) in [(Gate::Silu, (|x| x / (1.0 + (-x).exp())) as fn(f64) -> f64), (Gate::Gelu, gelu)] {
+            for gated in [&wide, &x] {
+                let plain: Vec<f64> =
+                    gated.iter().zip(&x).map(|(x, y)| open(f64::from(*x)) * f64::from(*y) / 90.0).collect();
+                let mut ours = gated.clone();
+                gate(kind, &mut ours, &x);
+                near(&ours.iter().map(|x| x / 90.0).collect::<Vec<_>>(), &plain, "gate");
+            }
+        }
     }
 }
 
