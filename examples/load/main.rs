@@ -24,6 +24,9 @@ enum Command {
     Seed {
         /// Such as postgres://user@localhost/load; it must not hold any post
         database_url: String,
+        /// Also what search knows of them (100,000 pieces), with vectors of this model's size
+        #[arg(long)]
+        search: Option<String>,
     },
     /// Ask and write from many connections; one line each: requests, latency, processor time
     Run(run::Options),
@@ -55,7 +58,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         match cli.command {
-            Command::Seed { database_url } => seed::seed(&database_url).await,
+            Command::Seed { database_url, search } => seed::seed(&database_url, search.as_deref()).await,
             Command::Run(options) => run::run(options).await,
             Command::Subscribe(options) => subscribe::subscribe(options).await,
         }

@@ -73,6 +73,18 @@ const ADD: &str = "mutation Add($post: ID!, $markdown: String!) {
     addComment(input: { postId: $post, markdown: $markdown }) { comment { id html author { id name } } userErrors { message } }
 }";
 
+const SEARCH: &str = "query Search($query: String!, $mode: SearchMode!) {
+    search(query: $query, mode: $mode, first: 20) { degraded nodes { post { id slug title } snippet { text ranges { start end } } score } }
+}";
+const RELATED: &str = "query Related {
+    posts(first: 20) { nodes { id related(first: 4) { post { id slug title } score } } }
+}";
+
+/// Three of the words that pieces are made of, seldom the same twice: a common one and two rarer.
+fn words(n: u64) -> String {
+    format!("w{} w{} w{} ", 20 + n * 31 % 200, 300 + n * 7919 % 3000, 3000 + n * 104_729 % 15_000)
+}
+
 fn requests(base: &str) -> Vec<Request> {
     let none: fn(&Seen, u64) -> Value = |_, _| json!({});
     let post = |name, document, variables| Request { name, what: What::Post { document, variables, with_key: false } };
@@ -85,6 +97,10 @@ fn requests(base: &str) -> Vec<Request> {
             let (id, after) = &seen.pages[n as usize % seen.pages.len()];
             json!({ "id": id, "after": after })
         }),
+        post("search words", SEARCH, |_, n| json!({ "query": words(n), "mode": "WORDS" })),
+        post("search meaning", SEARCH, |_, n| json!({ "query": words(n), "mode": "MEANING" })),
+        post("search hybrid", SEARCH, |_, n| json!({ "query": words(n), "mode": "HYBRID" })),
+        post("related", RELATED, none),
         post("typename", "{ __typename }", none),
         Request { name: "kept GET", what: What::Get(format!("{base}/{kept}")) },
         Request { name: "/healthz", what: What::Get(format!("{base}/healthz")) },
@@ -110,14 +126,14 @@ pub async fn run(options: Options) -> Result<()> {
         bail!("there is no request named {unknown:?}: expected some of {names:?}");
     }
     let seen = Arc::new(look(&client, &base).await?);
-    println!("{:<10} {:>9} {:>8} {:>8} {:>18}", "", "requests/s", "p50 ms", "p99 ms", "CPU s / 1,000");
+    println!("{:<14} {:>9} {:>8} {:>8} {:>18}", "", "requests/s", "p50 ms", "p99 ms", "CPU s / 1,000");
     for request in all {
         let wanted = options.only.is_empty() || options.only.iter().any(|only| only == request.name);
         let possible = options.server.key.is_some() || !matches!(request.what, What::Post { with_key: true, .. });
         if wanted && possible {
             measure(&options, &client, &base, &seen, request).await?;
         } else if wanted {
-            println!("{:<10} left out: it needs --key", request.name);
+            println!("{:<14} left out: it needs --key", request.name);
         }
     }
     if let Some(mb) = options.server.pid.and_then(process::resident_mb) {
@@ -169,7 +185,7 @@ async fn measure(
         format!("{:.3} + {:.3} pg", per_thousand(after.0 - before.0), per_thousand(after.1 - before.1))
     });
     println!(
-        "{:<10} {:>9.0} {:>8.2} {:>8.2} {:>18}",
+        "{:<14} {:>9.0} {:>8.2} {:>8.2} {:>18}",
         request.name,
         took.len() as f64 / options.seconds as f64,
         ms(percentile(&took, 50)),

@@ -166,34 +166,47 @@ pub async fn nearest(db: &Db, meaning: &Meaning<'_>, filter: &PostFilter) -> Res
 }
 
 /// Makes the indexes that the model's vectors are too many to do without; returns how many were made.
+///
+/// In a transaction each, so that nothing half made is ever left: who has vectors to write waits for it.
 pub async fn index(db: &Db, model: &str) -> Result<usize, DbError> {
-    let mut conn = db.conn().await?;
     let mut made = 0;
-    for (table, prefix, exact) in
-        [("chunk_vectors", "chunk_vectors_near", EXACT), ("post_vectors", "post_vectors_near", EXACT / 4)]
-    {
-        // A server builds beside its work; the embedded database does one thing at a time anyway.
-        let how = if db.backend().is_embedded() { "" } else { "CONCURRENTLY " };
-        let sql = Sql::<(Text, Text)>::new("SELECT format('CREATE INDEX ")
-            .push(how)
-            .push("IF NOT EXISTS %I ON %I USING hnsw ((embedding::vector(%s)) vector_cosine_ops) WHERE model = %L AND language = %L', name, ")
-            .bind::<Text, _>(table.to_owned())
-            .push(", dimensions, model, language), name FROM (SELECT ")
-            .bind::<Text, _>(prefix.to_owned())
-            .push(" || '_' || left(md5(model || ' ' || language), 12) AS name, model, language, ")
-            .push("max(vector_dims(embedding)) AS dimensions FROM ")
-            .push(table)
-            .push(" WHERE model = ")
-            .bind::<Text, _>(model.to_owned())
-            .push(" GROUP BY model, language HAVING count(*) > ")
-            .bind::<BigInt, _>(exact)
-            .push(") AS many WHERE NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = name)");
-        let missing: Vec<(String, String)> = sql.load(&mut conn).await?;
-        for (statement, name) in missing {
-            tracing::info!(index = name, model, "vectors are indexed");
-            conn.batch_execute(&statement).await?;
+    for (table, exact) in [("chunk_vectors", EXACT), ("post_vectors", EXACT / 4)] {
+        let missing = missing_indexes(&mut *db.conn().await?, table, model, exact).await?;
+        for statement in missing {
+            tracing::info!(table, model, "vectors are indexed");
+            let mut tx = db.begin().await?;
+            tx.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '256MB'").await?;
+            tx.batch_execute(&statement).await?;
+            tx.commit().await?;
             made += 1;
         }
     }
     Ok(made)
+}
+
+/// The statements that make them, one for each language. Postgres quotes the names in them.
+async fn missing_indexes(
+    conn: &mut Conn,
+    table: &'static str,
+    model: &str,
+    exact: i64,
+) -> Result<Vec<String>, DbError> {
+    let sql = Sql::<Text>::new(
+        "SELECT format('CREATE INDEX IF NOT EXISTS %I ON %I USING hnsw ((embedding::vector(%s)) vector_cosine_ops) \
+         WHERE model = %L AND language = %L', name, ",
+    )
+    .bind::<Text, _>(table.to_owned())
+    .push("::text, dimensions, model, language) FROM (SELECT ")
+    .bind::<Text, _>(format!("{table}_near_"))
+    .push(
+        "::text || left(md5(model || ' ' || language), 12) AS name, model, language, \
+         max(vector_dims(embedding)) AS dimensions FROM ",
+    )
+    .push(table)
+    .push(" WHERE model = ")
+    .bind::<Text, _>(model.to_owned())
+    .push(" GROUP BY model, language HAVING count(*) > ")
+    .bind::<BigInt, _>(exact)
+    .push(") AS many WHERE NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = name)");
+    Ok(sql.load(conn).await?)
 }
