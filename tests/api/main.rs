@@ -7,6 +7,7 @@ mod answers;
 mod bodies;
 mod connections;
 mod costs;
+mod demo_page;
 mod documents;
 mod examples;
 mod feeds;
