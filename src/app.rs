@@ -7,18 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chrono::Utc;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Passwords;
 use crate::cache::{Cache, Remote};
 use crate::config::{Config, Demo};
-use crate::events::{Bus, EventKind, EventLog, Observer};
+use crate::events::{Bus, EventLog, Observer};
 use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
-use crate::services::{Presence, Services, Version, caching, demo, indexing, searching};
+use crate::services::{Bell, Chats, Presence, Services, Version, caching, demo, indexing, searching};
 use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
@@ -32,6 +31,8 @@ pub use settings::serves_https;
 
 /// Address space, not memory: a page is used when it is first touched.
 const STACK_BYTES: usize = 16 << 20;
+/// How long background work may take to write down where it is when its grace is over.
+const WINDING_UP: Duration = Duration::from_secs(2);
 
 /// The async runtime. Its stacks hold a query that nests as deep as allowed, also in a build
 /// without optimisation.
@@ -96,10 +97,12 @@ impl App {
             cache,
             passwords: Passwords::new(),
             presence: Presence::default(),
+            bell: Bell::default(),
             policy: Arc::new(settings::policy(&config)),
             version: Version::default(),
             engine,
             surveys: searching::Surveys::default(),
+            chats: Chats::new(settings::chats(&config)),
         };
         Ok(Self {
             services,
@@ -127,6 +130,9 @@ impl App {
         let background = CancellationToken::new();
         let tasks = TaskTracker::new();
         self.start_background(&tasks, &background);
+        // Told to stop at once: jobs have the time that requests have, at the same time.
+        let worker = TaskTracker::new();
+        worker.spawn(jobs::work(self.services.clone(), jobs::Kinds, settings::worker(&self.config), stop.clone()));
         let upkeep = tokio::spawn(telemetry.clone().upkeep());
         let surroundings = Surroundings {
             origins: self.config.cors_origins.clone(),
@@ -146,11 +152,9 @@ impl App {
             Ok(done) => done.context("the HTTP server failed")??,
             Err(_) => tracing::warn!("some requests did not finish in time and were cut off"),
         }
+        wind_up(&worker, grace + WINDING_UP).await;
         background.cancel();
-        tasks.close();
-        if tokio::time::timeout(grace.max(Duration::from_secs(1)), tasks.wait()).await.is_err() {
-            tracing::warn!("some background work did not finish in time");
-        }
+        wind_up(&tasks, grace.max(WINDING_UP)).await;
         upkeep.abort();
         self.close().await?;
         anyhow::ensure!(!database_is_lost, "the embedded database gave up; start again to recover it");
@@ -166,15 +170,13 @@ impl App {
         std::future::pending().await
     }
 
-    /// The tailer, the job worker, the models, presence and housekeeping.
+    /// The tailer, the models, periodic jobs and presence.
     fn start_background(&self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let due = Arc::new(Notify::new());
-        let observers = vec![invalidate(self.services.clone()), wake_worker(due.clone())];
+        let observers = vec![invalidate(self.services.clone()), wake_worker(self.services.bell.clone())];
         tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
-        tasks.spawn(jobs::work(self.services.clone(), due, stop.clone()));
         tasks.spawn(indexing::keep_up(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.engine.clone().run(stop.clone()));
-        tasks.spawn(jobs::keep_house(self.services.clone(), stop.clone()));
+        tasks.spawn(jobs::cron::keep_time(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
     }
 
@@ -216,6 +218,14 @@ impl App {
         users::owner(&mut *self.services.db.conn().await?)
             .await?
             .context("there is no owner yet: make one with `inkstone user create --role owner --handle NAME`")
+    }
+}
+
+/// Waits for what was told to stop.
+async fn wind_up(tasks: &TaskTracker, limit: Duration) {
+    tasks.close();
+    if tokio::time::timeout(limit, tasks.wait()).await.is_err() {
+        tracing::warn!("some background work did not finish in time");
     }
 }
 
@@ -277,11 +287,9 @@ fn invalidate(services: Services) -> Observer {
     })
 }
 
-fn wake_worker(due: Arc<Notify>) -> Observer {
+fn wake_worker(bell: Bell) -> Observer {
     Box::new(move |event| {
-        if event.kind == EventKind::PostScheduled || indexing::asks(event.kind) {
-            due.notify_one();
-        }
+        bell.hear(event);
         Box::pin(async {})
     })
 }

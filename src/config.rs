@@ -215,6 +215,13 @@ settings! {
     /// How many tokens each API key may have models read and write in a day (UTC), and each user
     /// without one; 0 for no limit.
     tokens_per_day: Bounded<0, 1_000_000_000_000> = "0", "a number";
+    /// How many tokens the chat may use in a day (UTC) for each address of who has not signed in;
+    /// 0 for no limit.
+    anonymous_tokens_per_day: Bounded<0, 1_000_000_000_000> = "100000", "a number";
+    /// How many questions to the site are answered at the same time.
+    max_chats: Bounded<1, 10_000> = "8", "a number";
+    /// A folder with prompts of your own, such as `chat.txt`; empty: `prompts` in `data_dir`.
+    prompts_dir: Option<PathBuf> = "", "a path";
     /// How long a model may take to answer one request, in milliseconds.
     inference_timeout_ms: Bounded<100, 3_600_000> = "600000", "milliseconds";
     /// Where the models' files are; empty: `models` in `data_dir`.
@@ -261,6 +268,8 @@ settings! {
     max_subscriptions_per_socket: Bounded<1, 10_000> = "50", "a number";
     /// How long running requests may take to finish when the server stops, in milliseconds.
     shutdown_grace_ms: Bounded<0, 600_000> = "10000", "milliseconds";
+    /// How many jobs are worked on at the same time; 0 leaves them to the other servers of this database.
+    job_workers: Bounded<0, 64> = "2", "a number";
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.

@@ -9,6 +9,7 @@ use crate::auth::AuthError;
 use crate::events::{CursorError, SubscribeError};
 use crate::inference::InferenceError;
 use crate::services::ServiceError;
+use crate::services::chatting::ChatFailure;
 use crate::store::DbError;
 
 /// The stable codes that clients may rely on, in `extensions.code`.
@@ -155,6 +156,7 @@ impl From<ServiceError> for ApiError {
                 Self::new(Code::Forbidden, format!("your role, or the scopes of your key, do not allow you to {deed}"))
             }
             ServiceError::Busy(what) => Self::new(Code::Overloaded, what),
+            ServiceError::UsedUp(used_up) => Self::new(Code::RateLimited, used_up.message()),
             ServiceError::Db(ref db) => match **db {
                 DbError::Unavailable(_) => DbError::Unavailable(db.to_string()).into(),
                 DbError::TimedOut => DbError::TimedOut.into(),
@@ -197,6 +199,16 @@ impl From<InferenceError> for ApiError {
             }
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ChatFailure> for ApiError {
+    fn from(error: ChatFailure) -> Self {
+        match error {
+            ChatFailure::Service(error) => error.into(),
+            ChatFailure::Inference(error) => error.into(),
+            ChatFailure::TimedOut(_) => Self::new(Code::RequestTimeout, error.to_string()),
+        }
     }
 }
 

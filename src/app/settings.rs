@@ -17,6 +17,8 @@ use crate::http::server::{Serving, TlsFiles};
 use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
 use crate::inference::fetch::FetchSettings;
 use crate::inference::{EngineSettings, ProviderSettings, Task};
+use crate::jobs::WorkerSettings;
+use crate::services::chatting::ChatSettings;
 use crate::services::feeds::Addresses;
 use crate::services::{Moderation, Policy};
 use crate::store::PoolSettings;
@@ -131,6 +133,10 @@ pub(super) fn cache(config: &Config) -> CacheSettings {
     }
 }
 
+pub(super) fn worker(config: &Config) -> WorkerSettings {
+    WorkerSettings { at_once: config.job_workers.as_usize(), grace: config.shutdown_grace_ms.millis() }
+}
+
 /// How the engine is set up.
 pub(super) fn engine(config: &Config) -> EngineSettings {
     EngineSettings {
@@ -186,6 +192,16 @@ fn addresses(config: &Config) -> Addresses {
     }
 }
 
+/// How the site is talked to.
+pub(super) fn chats(config: &Config) -> ChatSettings {
+    ChatSettings {
+        addresses: addresses(config),
+        prompts: config.prompts_dir.clone().unwrap_or_else(|| config.data_dir.join("prompts")),
+        max_chats: config.max_chats.as_usize(),
+        timeout: config.inference_timeout_ms.millis(),
+    }
+}
+
 pub(super) fn policy(config: &Config) -> Policy {
     Policy {
         session_ttl: chrono::Duration::days(i64::try_from(config.session_ttl_days.get()).unwrap_or(30)),
@@ -196,5 +212,6 @@ pub(super) fn policy(config: &Config) -> Policy {
             CommentModeration::None => Moderation::None,
         },
         tokens_per_day: config.tokens_per_day.get(),
+        anonymous_tokens_per_day: config.anonymous_tokens_per_day.get(),
     }
 }

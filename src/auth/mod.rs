@@ -129,6 +129,16 @@ impl Viewer {
         self.role() == Some(Role::Owner) && self.scopes.contains(&Scope::Write)
     }
 
+    /// May see what is worked on in the background, and why it failed.
+    pub fn may_see_jobs(&self) -> bool {
+        self.role() == Some(Role::Owner) && self.scopes.contains(&Scope::Read)
+    }
+
+    /// May have work in the background repeated or cancelled.
+    pub fn may_change_jobs(&self) -> bool {
+        self.may_see_jobs() && self.scopes.contains(&Scope::Write)
+    }
+
     /// May decide about other people's comments.
     pub fn may_moderate(&self) -> bool {
         self.is_staff() && self.scopes.contains(&Scope::Moderate)

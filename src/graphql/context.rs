@@ -1,5 +1,6 @@
 //! What a resolver gets: who asks, the services, and the request's own loaders.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -19,6 +20,8 @@ pub struct RequestContext {
     pub statements: Arc<StatementCount>,
     /// Objects are selected in several places, whose parts have to be put together.
     pub merges: bool,
+    /// Where the request comes from, for what is counted by it.
+    pub address: Option<IpAddr>,
     /// Where an SSE client says it was (`Last-Event-ID`).
     pub resume: Option<Cursor>,
     /// The cursor of the event that is being delivered.
@@ -48,6 +51,7 @@ impl RequestContext {
             actor,
             statements,
             merges,
+            address: None,
             resume,
             delivered: Mutex::new(None),
             session: Mutex::new(None),

@@ -87,6 +87,8 @@ pub struct Admitted {
     pub merges: bool,
     /// A subscription that goes on from now and tells everybody with the same rights the same.
     pub shareable: bool,
+    /// It does nothing but have a model write all of an answer, which takes as long as it takes.
+    pub waits_for_model: bool,
     document: Arc<Document>,
 }
 
@@ -144,7 +146,9 @@ impl Guard {
         let merges = *document.merges.get_or_init(|| merging::merges(&document.parsed));
         let looks_at_schema = measure.schema_looks > 0;
         let shareable = kind == OperationType::Subscription && shareable(operation, &request.variables);
-        Ok(Admitted { kind, name, cost: measure.cost, looks_at_schema, valid, merges, shareable, document })
+        let waits_for_model = kind == OperationType::Mutation && waits_for_model(operation);
+        let cost = measure.cost;
+        Ok(Admitted { kind, name, cost, looks_at_schema, valid, merges, shareable, waits_for_model, document })
     }
 
     fn document(&self, text: &str) -> Result<Arc<Document>, ServerError> {
@@ -230,6 +234,18 @@ fn shareable(operation: &OperationDefinition, variables: &Variables) -> bool {
         let after = field.node.get_argument("after").map(|after| after.node.clone().into_const_with(variable));
         TELLING.contains(&field.node.name.node.as_str()) && matches!(after, None | Some(Ok(Value::Null)))
     })
+}
+
+/// Fields that give all of what a model writes.
+const WRITTEN_WHOLE: [&str; 1] = ["askSite"];
+
+fn waits_for_model(operation: &OperationDefinition) -> bool {
+    match operation.selection_set.node.items.as_slice() {
+        [only] => {
+            matches!(&only.node, Selection::Field(field) if WRITTEN_WHOLE.contains(&field.node.name.node.as_str()))
+        }
+        _ => false,
+    }
 }
 
 /// The document without its other operations.

@@ -26,10 +26,12 @@ use crate::store::{DbError, Page, PageOf, Sight};
 
 mod accounts;
 mod comments;
+mod conversations;
 mod posts;
 
 use self::accounts::{ApiKeysOfUser, SessionsOfUser};
 use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
+use self::conversations::MessagesOfConversation;
 use self::posts::{
     NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RelatedToPost, RevisionsOfPost,
     TranslationsOfPost,
@@ -160,6 +162,7 @@ loaders! {
     viewer_reactions: ViewerReactions,
     api_keys_of_user: ApiKeysOfUser,
     sessions_of_user: SessionsOfUser,
+    messages_of_conversation: MessagesOfConversation,
 }
 
 pub struct UserById;

@@ -18,11 +18,14 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 
 mod account;
 mod api_key;
+mod chat;
 mod comment;
 mod connection;
 mod context;
+mod conversation;
 mod fields;
 mod guard;
+mod job;
 pub mod json;
 mod loaders;
 mod model;
@@ -42,6 +45,7 @@ mod user;
 
 pub use context::{RequestContext, SessionChange};
 pub use guard::{Admitted, Guard, QueryLimits};
+pub use node::NodeType;
 
 /// Everything that can be read.
 #[derive(MergedObject, Default)]
@@ -56,6 +60,8 @@ pub struct Query(
     comment::CommentQuery,
     model::ModelQuery,
     search::SearchQuery,
+    job::JobQuery,
+    conversation::ConversationQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -72,6 +78,9 @@ pub struct Mutation(
     series::SeriesMutation,
     site::SiteMutation,
     model::ModelMutation,
+    job::JobMutation,
+    chat::ChatMutation,
+    conversation::ConversationMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
@@ -82,6 +91,8 @@ pub struct Subscription(
     post::PostSubscription,
     reaction::ReactionSubscription,
     model::ModelSubscription,
+    job::JobSubscription,
+    chat::ChatSubscription,
 );
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].

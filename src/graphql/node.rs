@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
+use super::conversation::{self, ChatMessage, Conversation};
+use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
 use super::series::Series;
@@ -31,6 +33,9 @@ pub enum Node {
     Series(Series),
     Revision(Revision),
     ApiKey(ApiKey),
+    Job(Job),
+    Conversation(Conversation),
+    ChatMessage(ChatMessage),
 }
 
 /// The types that have global ids.
@@ -43,11 +48,24 @@ pub enum NodeType {
     Series,
     Revision,
     ApiKey,
+    Job,
+    Conversation,
+    ChatMessage,
 }
 
 impl NodeType {
-    const ALL: [Self; 7] =
-        [Self::Post, Self::Comment, Self::User, Self::Tag, Self::Series, Self::Revision, Self::ApiKey];
+    const ALL: [Self; 10] = [
+        Self::Post,
+        Self::Comment,
+        Self::User,
+        Self::Tag,
+        Self::Series,
+        Self::Revision,
+        Self::ApiKey,
+        Self::Job,
+        Self::Conversation,
+        Self::ChatMessage,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -58,6 +76,9 @@ impl NodeType {
             Self::Series => "Series",
             Self::Revision => "Revision",
             Self::ApiKey => "ApiKey",
+            Self::Job => "Job",
+            Self::Conversation => "Conversation",
+            Self::ChatMessage => "ChatMessage",
         }
     }
 
@@ -135,6 +156,9 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Series => loaders.series.load(row).await?.map(|row| Node::Series(Series(row))),
         NodeType::Revision => revision(ctx, row).await?.map(Node::Revision),
         NodeType::ApiKey => api_key::find(ctx, row).await?.map(Node::ApiKey),
+        NodeType::Job => job::find(ctx.request(), row).await?.map(Node::Job),
+        NodeType::Conversation => conversation::find(ctx, row).await?.map(Node::Conversation),
+        NodeType::ChatMessage => conversation::find_message(ctx, row).await?.map(Node::ChatMessage),
     })
 }
 

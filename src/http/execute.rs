@@ -1,7 +1,7 @@
 //! Running one operation: its context, its time limit, its metrics, its errors' request ids.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_graphql::{Request, Response, ServerError, Value, value};
 use chrono::{DateTime, Utc};
@@ -28,12 +28,15 @@ pub struct Asking {
     pub now: DateTime<Utc>,
     pub resume: Option<Cursor>,
     pub request_id: String,
+    pub address: ClientAddress,
 }
 
 impl Asking {
     fn context(&self, state: &HttpState, operation: &Admitted) -> Arc<RequestContext> {
         let actor = Actor { viewer: self.viewer.clone(), now: self.now };
-        Arc::new(RequestContext::new(&state.services, actor, self.resume, operation.merges))
+        let mut context = RequestContext::new(&state.services, actor, self.resume, operation.merges);
+        context.address = self.address.0;
+        Arc::new(context)
     }
 }
 
@@ -169,8 +172,9 @@ pub async fn once(
     let wants_cost = request.extensions.get("cost") == Some(&Value::Boolean(true));
     let context = asking.context(state, &admitted);
     let work = state.schemas.of(&admitted).execute(request.data(context.clone()));
-    let mut response =
-        tokio::time::timeout(state.limits.query_timeout, work).await.unwrap_or_else(|_| timed_out(state));
+    let limits = &state.limits;
+    let limit = if admitted.waits_for_model { limits.inference_timeout } else { limits.query_timeout };
+    let mut response = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| timed_out(limit));
     if !admitted.valid && !never_ran(&response) {
         admitted.found_valid();
     }
@@ -314,8 +318,8 @@ fn write(value: &impl Serialize, text: &mut Vec<u8>) {
     }
 }
 
-fn timed_out(state: &HttpState) -> Response {
-    let limit = state.limits.query_timeout.as_millis();
+fn timed_out(limit: Duration) -> Response {
+    let limit = limit.as_millis();
     let mut error = ServerError::new(format!("the operation took longer than {limit} ms: ask for less at once"), None);
     error.extensions.get_or_insert_default().set("code", Code::RequestTimeout.as_str());
     Response::from_errors(vec![error])

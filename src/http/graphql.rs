@@ -143,7 +143,8 @@ impl<'a> Call<'a> {
             Ok(viewer) => viewer,
             Err(error) => return self.at_a_price(refuse(&error, status_of(error.code), self.request_id)).await,
         };
-        let asking = Asking { viewer, now, resume: None, request_id: self.request_id.as_str().to_owned() };
+        let (request_id, address) = (self.request_id.as_str().to_owned(), self.address);
+        let asking = Asking { viewer, now, resume: None, request_id, address };
         let answers: Vec<_> = stream::iter(requests)
             .map(|request| self.one_of_batch(&asking, request))
             .buffered(BATCH_CONCURRENCY)
@@ -197,7 +198,10 @@ impl<'a> Call<'a> {
             }
         };
         match execute::permit(self.state, &viewer, self.address, request, &mut admission).await {
-            Ok(spent) => Ok((Asking { viewer, now, resume: None, request_id: id.to_owned() }, admission, spent)),
+            Ok(spent) => {
+                let (request_id, address) = (id.to_owned(), self.address);
+                Ok((Asking { viewer, now, resume: None, request_id, address }, admission, spent))
+            }
             Err(refused) => Err(Box::new(match refused {
                 Refused::Document(response) => self.respond(&response),
                 Refused::Forbidden(error) => refuse(&error, status_of(error.code), self.request_id),
@@ -299,11 +303,16 @@ pub fn refuse(error: &ApiError, status: StatusCode, request_id: &RequestId) -> r
 /// The same for a body that was not read to its end, after which a connection is of no use.
 pub fn unread(error: &ApiError, status: StatusCode, request_id: &RequestId) -> response::Response {
     let mut refusal = refuse(error, status, request_id);
+    give_up(&mut refusal, status);
+    refusal
+}
+
+/// Closes the connection of a body that was not read to its end.
+pub fn give_up(refusal: &mut response::Response, status: StatusCode) {
     let given_up = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE];
     if given_up.contains(&status) {
         refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    refusal
 }
 
 /// The status of a request that failed before its operation.

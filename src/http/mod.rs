@@ -4,7 +4,7 @@
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
 //! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `demo.rs` the demo page, `feeds.rs` what programs read, `rest/` plain
-//! JSON for scripts, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
+//! JSON for scripts, `chat/` the chat for the AI SDK, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
 
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::telemetry::Telemetry;
 
 mod asked;
 mod body;
+mod chat;
 mod conditional;
 mod demo;
 mod documents;
@@ -45,6 +46,7 @@ mod rest;
 pub mod server;
 mod shared;
 mod sse;
+mod telling;
 mod viewer;
 mod websocket;
 
@@ -129,6 +131,7 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
         .merge(demo::routes())
         .merge(feeds::routes())
         .merge(rest::routes())
+        .merge(chat::routes())
         .merge(openai::routes())
         .merge(
             Router::new()

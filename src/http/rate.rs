@@ -3,7 +3,6 @@
 //! A user pays for oneself, wherever from and with whichever key; who has not signed in pays by
 //! address. The points of an account come back evenly over a minute (`cache::Limiter`).
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
@@ -15,6 +14,7 @@ use super::layers::{ClientAddress, RequestId};
 use crate::auth::Viewer;
 use crate::cache::{Limiter, Quota, Taken};
 use crate::error::{ApiError, Code};
+use crate::services::allowance;
 
 /// What any request costs besides its operation.
 pub const REQUEST: u64 = 10;
@@ -57,16 +57,9 @@ impl RateLimit {
     }
 }
 
-/// Networks of one customer share an account: with IPv6 each has as many addresses as it likes.
+/// Networks of one customer share an account.
 fn account_of(address: ClientAddress) -> String {
-    match address.0 {
-        Some(IpAddr::V4(address)) => format!("address:{address}"),
-        Some(IpAddr::V6(address)) => {
-            let network = address.to_bits() & !(u128::MAX >> 64);
-            format!("address:{}/64", Ipv6Addr::from_bits(network))
-        }
-        None => "address:unknown".to_owned(),
-    }
+    format!("address:{}", allowance::network(address.0))
 }
 
 /// What was taken, for the answer's headers.

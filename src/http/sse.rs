@@ -118,7 +118,7 @@ async fn open(
         let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
         return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
     }
-    let asking = match asking(&state, &headers, &request_id).await {
+    let asking = match asking(&state, &headers, &request_id, address).await {
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
@@ -211,14 +211,19 @@ fn query_parameter(address: &Uri, name: &str) -> Option<String> {
     parameters.remove(name)
 }
 
-async fn asking(state: &HttpState, headers: &HeaderMap, request_id: &RequestId) -> Result<Asking, ApiError> {
+async fn asking(
+    state: &HttpState,
+    headers: &HeaderMap,
+    request_id: &RequestId,
+    address: ClientAddress,
+) -> Result<Asking, ApiError> {
     let now = Utc::now();
     let resume = match headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
         Some(id) if !id.is_empty() => Some(Cursor::decode(id)?),
         _ => None,
     };
     let viewer = viewer::of_headers(state, headers, now).await?;
-    Ok(Asking { viewer, now, resume, request_id: request_id.as_str().to_owned() })
+    Ok(Asking { viewer, now, resume, request_id: request_id.as_str().to_owned(), address })
 }
 
 /// The event's id is its cursor: a browser sends it back as `Last-Event-ID` by itself.

@@ -262,7 +262,8 @@ impl Connection {
                 "Unauthorized: send connection_init and wait for connection_ack".into(),
             )));
         };
-        let asking = Asking { viewer, now: Utc::now(), resume: None, request_id: self.request_id.as_str().to_owned() };
+        let (request_id, address) = (self.request_id.as_str().to_owned(), self.address);
+        let asking = Asking { viewer, now: Utc::now(), resume: None, request_id, address };
         match self.operations.begin(&self.state, asking, self.address, request, id.clone()) {
             Ok(()) => ControlFlow::Continue(None),
             Err(NotBegun::InUse) => {

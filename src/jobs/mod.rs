@@ -1,121 +1,83 @@
 //! Work that is done later, once, by whichever process is free.
 //!
 //! A job is a row of `jobs`, put there by a service in the transaction of the change that asks for
-//! it. One worker per process claims what is due (`SKIP LOCKED`), runs its handler, and puts it
-//! back with a growing delay when it failed; a worker that dies loses its claim after
-//! `LOCK`. Imports `services`, `store`, `events`; imported by `app`.
+//! it. The worker of each process (`worker.rs`) claims what is due (`SKIP LOCKED`), the most
+//! important first, and runs its handler; `cron.rs` asks for what is to be done again and again.
+//! Imports `services`, `store`, `events`; imported by `app`.
 //!
-//! To add one: a kind and an arm in `run_one` whose handler can be run twice without harm.
+//! To add one: a line in `KINDS` and an arm in `run_one` whose handler can be run twice without
+//! harm, and stopped wherever it waits. If it comes again and again, a line in `cron::PERIODIC`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use crate::events;
 use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
+use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
 use crate::services::{ServiceError, Services};
-use crate::store::jobs::{self, Claimed};
-use crate::store::{self, DbError, responses, sessions, token_usage};
+use crate::store::jobs::Claimed;
 
-/// How long a claim holds. A handler has to be done by then.
-const LOCK: Duration = Duration::from_secs(60);
-/// Longest pause between two looks at the queue.
-const POLL: Duration = Duration::from_secs(5);
-const MAX_ATTEMPTS: i32 = 10;
-const HOUSEKEEPING: Duration = Duration::from_secs(3600);
-/// How long it is known who used how many tokens of the models.
-const USAGE_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(400);
+pub mod cron;
+mod housekeeping;
+mod worker;
 
-/// How long an answer of `/v1/responses` can be gone on from.
-const RESPONSES_KEPT: chrono::TimeDelta = chrono::TimeDelta::days(30);
+pub use worker::{WorkerSettings, run_due, work};
 
-/// Works the queue until `stop`; `woken` ends a pause early. The job in hand is finished first.
-pub async fn work(services: Services, woken: Arc<Notify>, stop: CancellationToken) {
-    loop {
-        let pause = match run_due(&services).await {
-            Ok(pause) => pause,
-            Err(error) => {
-                tracing::warn!(%error, "the job queue cannot be read");
-                POLL
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = woken.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
+/// The job that forgets what has outlived its use.
+pub const HOUSEKEEPING_JOB: &str = "housekeeping";
 
-/// Runs what is due until nothing is, then says how long to wait.
-pub async fn run_due(services: &Services) -> Result<Duration, DbError> {
-    loop {
-        let now = Utc::now();
-        let claimed = jobs::claim(&mut *services.db.conn().await?, now, now + LOCK).await?;
-        let Some(job) = claimed else { break };
-        finish(services, job).await?;
-    }
-    let due = jobs::next_due(&mut *services.db.conn().await?).await?;
-    let until = due.and_then(|at| (at - Utc::now()).to_std().ok());
-    Ok(until.unwrap_or(POLL).clamp(Duration::from_millis(10), POLL))
-}
+/// What this version can do, and how long each may take.
+const KINDS: &[(&str, Duration)] = &[
+    (PUBLISH_JOB, Duration::from_secs(60)),
+    (INDEX_JOB, Duration::from_secs(120)),
+    (READ_JOB, Duration::from_secs(1800)),
+    (HOUSEKEEPING_JOB, Duration::from_secs(600)),
+];
 
-async fn finish(services: &Services, job: Claimed) -> Result<(), DbError> {
-    let done = tokio::time::timeout(LOCK, run_one(services, &job)).await;
-    let done =
-        done.unwrap_or_else(|_| Err(ServiceError::Internal(format!("it took longer than {} s", LOCK.as_secs()))));
-    let mut conn = services.db.conn().await?;
-    match done {
-        Ok(()) => jobs::finish(&mut conn, &job).await,
-        Err(error) => {
-            let retry_at = (job.attempts < MAX_ATTEMPTS).then(|| Utc::now() + back_off(job.attempts));
-            tracing::warn!(job = %job.kind, subject = %job.subject, attempt = job.attempts, %error, "a job failed");
-            jobs::fail(&mut conn, &job, &error.to_string(), retry_at).await
-        }
-    }
-}
-
-async fn run_one(services: &Services, job: &Claimed) -> Result<(), ServiceError> {
+async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Result<Outcome, ServiceError> {
     match job.kind.as_str() {
-        PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await,
-        INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await,
-        READ_JOB => indexing::read_chunks(services).await,
-        other => Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
+        PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await?,
+        INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await?,
+        READ_JOB => return indexing::read_chunks(services, progress).await,
+        HOUSEKEEPING_JOB => housekeeping::tidy(services, Utc::now()).await?,
+        other => return Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Who does the work: [`Kinds`] in the program, stand-ins in tests.
+pub trait Handlers: Send + Sync + 'static {
+    /// Does a job. The future is dropped when the job is taken back, or its time is up.
+    fn run(
+        &self,
+        services: &Services,
+        job: &Claimed,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<Outcome, ServiceError>> + Send;
+
+    /// How long a job of this kind may take.
+    fn time_limit(&self, kind: &str) -> Duration;
+}
+
+/// The kinds of jobs that there are.
+pub struct Kinds;
+
+impl Handlers for Kinds {
+    async fn run(&self, services: &Services, job: &Claimed, progress: &Progress) -> Result<Outcome, ServiceError> {
+        run_one(services, job, progress).await
+    }
+
+    fn time_limit(&self, kind: &str) -> Duration {
+        known(kind).map_or(Duration::from_secs(60), |(_, limit)| *limit)
     }
 }
 
-/// 1 s, 2 s, 4 s … at most 10 minutes.
-fn back_off(attempts: i32) -> Duration {
-    Duration::from_secs(1 << attempts.clamp(1, 10)).min(Duration::from_secs(600)) / 2
+fn known(kind: &str) -> Option<&'static (&'static str, Duration)> {
+    KINDS.iter().find(|(name, _)| *name == kind)
 }
 
-/// Forgets what has outlived its use: old events, expired sessions, finished jobs.
-pub async fn keep_house(services: Services, stop: CancellationToken) {
-    let mut hourly = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hourly.tick() => {}
-        }
-        if let Err(error) = tidy(&services).await {
-            tracing::warn!(%error, "housekeeping failed; it is tried again in an hour");
-        }
-    }
-}
-
-async fn tidy(services: &Services) -> Result<(), DbError> {
-    let now = Utc::now();
-    let mut tx = services.db.begin().await?;
-    let pruned = store::events::prune(&mut tx, now - events::RETENTION).await?;
-    let sessions = sessions::delete_expired(&mut tx, now).await?;
-    let jobs = jobs::delete_done(&mut tx, now - chrono::Duration::days(7)).await?;
-    let usage = token_usage::forget_before(&mut tx, (now - USAGE_KEPT).date_naive()).await?;
-    let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
-    tx.commit().await?;
-    tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
-    Ok(())
+/// A kind as a label of metrics, which are a small closed set.
+fn label(kind: &str) -> &'static str {
+    known(kind).map_or("other", |(name, _)| name)
 }

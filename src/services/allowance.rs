@@ -1,16 +1,23 @@
-//! How many tokens of the models each API key may use on a day.
+//! How many tokens of the models each API key may use on a day, each user without one, and in the
+//! chat each address of who has not signed in.
 //!
 //! A request is let in while anything is left and counted when it is done, because nobody knows
 //! beforehand how much it takes: the last one of a day may go over the limit, and so may those that
 //! run at the same time. Days begin at midnight UTC.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
+use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::Services;
+use crate::auth::Viewer;
 use crate::store::{DbError, token_usage};
+
+/// What the subjects of addresses begin with.
+pub const ADDRESS: &str = "address:";
 
 /// There is nothing left for today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +27,80 @@ pub struct UsedUp {
     pub resets_in: Duration,
 }
 
-/// Asks whether `subject` (`Viewer::account`) may still use tokens today.
-pub async fn used_up(services: &Services, subject: &str, now: DateTime<Utc>) -> Result<Option<UsedUp>, DbError> {
-    let tokens_per_day = services.policy.tokens_per_day;
-    if tokens_per_day == 0 {
-        return Ok(None);
+impl UsedUp {
+    /// For the one who asked.
+    pub fn message(&self) -> String {
+        let (limit, seconds) = (self.tokens_per_day, self.resets_in.as_secs());
+        format!("the {limit} tokens of this day are used up: try again in {seconds} s, after midnight UTC")
     }
-    let used = token_usage::total(&mut *services.db.conn().await?, now.date_naive(), subject).await?;
-    let left = u64::try_from(used).unwrap_or(0) < tokens_per_day;
-    Ok((!left).then(|| UsedUp { tokens_per_day, resets_in: until_midnight(now) }))
 }
 
-/// Writes down what `subject` has used: before this returns where there is a bound, so that the next
-/// request knows of it, and else behind it. What cannot be written is told in the log.
+/// Whose tokens are counted, and how many there are for a day.
+#[derive(Clone, Debug)]
+pub struct Account {
+    subject: String,
+    /// 0 for as many as one likes.
+    tokens_per_day: u64,
+}
+
+impl Account {
+    /// Of a key, or of a user without one; who has not signed in has that of an address, for the day
+    /// of `now`.
+    pub fn of(services: &Services, viewer: &Viewer, address: Option<IpAddr>, now: DateTime<Utc>) -> Self {
+        match viewer.account() {
+            Some(subject) => Self { subject, tokens_per_day: services.policy.tokens_per_day },
+            None => {
+                let tokens_per_day = services.policy.anonymous_tokens_per_day;
+                Self { subject: of_the_day(&network(address), now), tokens_per_day }
+            }
+        }
+    }
+
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Asks whether there is nothing left for today.
+    pub async fn used_up(&self, services: &Services, now: DateTime<Utc>) -> Result<Option<UsedUp>, DbError> {
+        let tokens_per_day = self.tokens_per_day;
+        if tokens_per_day == 0 {
+            return Ok(None);
+        }
+        let used = token_usage::total(&mut *services.db.conn().await?, now.date_naive(), &self.subject).await?;
+        let left = u64::try_from(used).unwrap_or(0) < tokens_per_day;
+        Ok((!left).then(|| UsedUp { tokens_per_day, resets_in: until_midnight(now) }))
+    }
+
+    /// Writes down what was used: before this returns where there is a bound, so that the next
+    /// request knows of it, and else behind it. What cannot be written is told in the log.
+    pub async fn note(&self, services: &Services, prompt_tokens: usize, completion_tokens: usize, now: DateTime<Utc>) {
+        if prompt_tokens == 0 && completion_tokens == 0 {
+            return;
+        }
+        let [prompt, completion] = [prompt_tokens, completion_tokens].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
+        let (db, subject) = (services.db.clone(), self.subject.clone());
+        let noting = async move {
+            let noted = async {
+                token_usage::add(&mut *db.conn().await?, now.date_naive(), &subject, prompt, completion).await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "the use of tokens could not be noted");
+            }
+        };
+        if self.tokens_per_day == 0 {
+            tokio::spawn(noting.in_current_span());
+        } else {
+            noting.await;
+        }
+    }
+}
+
+/// Asks whether `subject` (`Viewer::account`) may still use tokens today.
+pub async fn used_up(services: &Services, subject: &str, now: DateTime<Utc>) -> Result<Option<UsedUp>, DbError> {
+    signed_in(services, subject).used_up(services, now).await
+}
+
+/// Writes down what `subject` has used, see [`Account::note`].
 pub async fn note(
     services: &Services,
     subject: &str,
@@ -40,23 +108,32 @@ pub async fn note(
     completion_tokens: usize,
     now: DateTime<Utc>,
 ) {
-    if prompt_tokens == 0 && completion_tokens == 0 {
-        return;
-    }
-    let [prompt, completion] = [prompt_tokens, completion_tokens].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-    let (db, subject) = (services.db.clone(), subject.to_owned());
-    let noting = async move {
-        let noted =
-            async { token_usage::add(&mut *db.conn().await?, now.date_naive(), &subject, prompt, completion).await };
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, "the use of tokens could not be noted");
+    signed_in(services, subject).note(services, prompt_tokens, completion_tokens, now).await;
+}
+
+fn signed_in(services: &Services, subject: &str) -> Account {
+    Account { subject: subject.to_owned(), tokens_per_day: services.policy.tokens_per_day }
+}
+
+/// What an address is counted by. Networks of one customer are one: with IPv6 each has as many
+/// addresses as it likes.
+pub fn network(address: Option<IpAddr>) -> String {
+    match address {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => {
+            let network = address.to_bits() & !(u128::MAX >> 64);
+            format!("{}/64", Ipv6Addr::from_bits(network))
         }
-    };
-    if services.policy.tokens_per_day == 0 {
-        tokio::spawn(noting.in_current_span());
-    } else {
-        noting.await;
+        None => "unknown".to_owned(),
     }
+}
+
+/// A subject that changes each day, so that nobody reads in the table who came back. It is no
+/// secret: who guesses an address can check it.
+fn of_the_day(network: &str, now: DateTime<Utc>) -> String {
+    let digest = Sha256::digest(format!("{} {network}", now.date_naive()));
+    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{ADDRESS}{digits}")
 }
 
 /// At least a second.
@@ -69,6 +146,16 @@ fn until_midnight(now: DateTime<Utc>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_another_subject_each_day() {
+        let at = |network: &str, now: &str| of_the_day(network, now.parse().expect("a time"));
+        let today = at("198.51.100.7", "2026-11-23T00:00:00Z");
+        assert_eq!(today, at("198.51.100.7", "2026-11-23T23:59:59Z"));
+        assert_ne!(today, at("198.51.100.7", "2026-11-24T00:00:00Z"));
+        assert_ne!(today, at("198.51.100.8", "2026-11-23T00:00:00Z"));
+        assert!(!today.contains("198.51.100"), "{today}");
+    }
 
     #[test]
     fn a_day_ends_at_midnight() {

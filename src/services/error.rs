@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::allowance::UsedUp;
 use crate::auth::PasswordError;
 use crate::cache::CacheLoadTimeout;
 use crate::store::DbError;
@@ -20,6 +21,9 @@ pub enum ServiceError {
     /// Too much at once; trying again later may help.
     #[error("overloaded: {0}")]
     Busy(String),
+    /// There are no tokens left for today.
+    #[error("the {} tokens of this day are used up", .0.tokens_per_day)]
+    UsedUp(UsedUp),
     #[error("the store failed")]
     Db(#[source] Arc<DbError>),
     /// A defect.

@@ -101,9 +101,6 @@ async fn enter(services: &Services, actor: &Actor) -> Result<String, ServiceErro
     let account = actor.viewer.account().ok_or(ServiceError::Unauthenticated)?;
     match allowance::used_up(services, &account, actor.now).await? {
         None => Ok(account),
-        Some(used_up) => {
-            let (limit, seconds) = (used_up.tokens_per_day, used_up.resets_in.as_secs());
-            Err(ServiceError::Busy(format!("the {limit} tokens of this day are used up: try again in {seconds} s")))
-        }
+        Some(used_up) => Err(ServiceError::UsedUp(used_up)),
     }
 }

@@ -22,6 +22,7 @@ use crate::store::{Db, DbError, Tx};
 pub mod accounts;
 pub mod allowance;
 pub mod caching;
+pub mod chatting;
 pub mod commenting;
 pub mod content_folder;
 pub mod dates;
@@ -33,6 +34,7 @@ pub mod feeds;
 pub mod importing;
 pub mod indexing;
 pub mod inferring;
+pub mod jobs;
 pub mod keys;
 pub mod markdown;
 pub mod organising;
@@ -47,7 +49,9 @@ mod slug;
 mod validate;
 pub mod words;
 
+pub use chatting::Chats;
 pub use error::{Refusal, RefusalCode, ServiceError};
+pub use jobs::Bell;
 pub use presence::Presence;
 
 /// Everything the verbs work with. Cloning is cheap.
@@ -58,12 +62,15 @@ pub struct Services {
     pub events: EventLog,
     pub passwords: Passwords,
     pub presence: Presence,
+    /// Wakes the worker of jobs.
+    pub bell: Bell,
     pub policy: Arc<Policy>,
     pub version: Version,
     /// The models.
     pub engine: Engine,
     /// The words of the site, for search.
     pub surveys: searching::Surveys,
+    pub chats: Chats,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is
@@ -78,8 +85,8 @@ impl Version {
 
     /// To be called when the cache has let go of what the event made stale.
     pub fn count(&self, kind: EventKind) {
-        // Who is looking is no content, and changes all the time.
-        if kind != EventKind::ViewersChanged {
+        // Who is looking and what is worked on is no content, and changes all the time.
+        if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged) {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -94,6 +101,8 @@ pub struct Policy {
     pub moderation: Moderation,
     /// For each API key; 0 for as many as it likes.
     pub tokens_per_day: u64,
+    /// For each address of who has not signed in, in the chat; 0 for as many as it likes.
+    pub anonymous_tokens_per_day: u64,
 }
 
 /// Which comments wait for an editor.

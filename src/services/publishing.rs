@@ -10,10 +10,11 @@ use super::slug::slugify;
 use super::validate::{Check, MAX_POST_BYTES};
 use super::{Actor, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
+use crate::store::jobs::{self, NewJob, Priority};
 use crate::store::posts::{self, NewPost, PostChanges, PostKind, PostRow, PostStatus};
 use crate::store::revisions::{self, RevisionRow};
 use crate::store::tags::TagRow;
-use crate::store::{Conn, DbError, Tx, jobs, series, tags, translations};
+use crate::store::{Conn, DbError, Tx, series, tags, translations};
 
 mod normal_form;
 
@@ -159,9 +160,16 @@ pub async fn schedule(
         return Err(ServiceError::refuse(RefusalCode::WrongState, "id", message));
     }
     let row = set_status(&mut tx, &before, PostStatus::Scheduled, Some(at), actor.now).await?;
-    jobs::enqueue(&mut tx, PUBLISH_JOB, id, at, actor.now).await?;
+    plan(&mut tx, id, at, actor.now).await?;
     services.commit(tx, &[event(EventKind::PostScheduled, &row, actor)]).await?;
     Ok(row)
+}
+
+/// Asks for the job that publishes a post at `at`: before any other that is due by then.
+pub(super) async fn plan(conn: &mut Conn, id: Uuid, at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), DbError> {
+    let job = NewJob { priority: Priority::HIGH, ..NewJob::new(PUBLISH_JOB, id, at) };
+    jobs::enqueue_with(conn, &job, now).await?;
+    Ok(())
 }
 
 /// What the job of [`schedule`] does: publishes a post that is still scheduled and due. Doing it

@@ -30,6 +30,8 @@ text_enum! {
         SeriesChanged = "series.changed",
         SiteChanged = "site.changed",
         UserChanged = "user.changed",
+        JobChanged = "job.changed",
+        SearchChanged = "search.changed",
     }
 }
 

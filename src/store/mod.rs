@@ -24,12 +24,15 @@ pub mod chunk_vectors;
 pub mod chunks;
 pub mod comments;
 mod connect;
+pub mod conversations;
+pub mod cron;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;
 pub mod events;
 pub mod identities;
 pub mod jobs;
+pub mod messages;
 pub mod migrations;
 pub mod page;
 pub mod post_vectors;

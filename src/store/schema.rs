@@ -77,6 +77,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    conversations (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        title -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    cron_runs (name) {
+        name -> Text,
+        ticked_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
@@ -127,6 +144,27 @@ diesel::table! {
         last_error -> Nullable<Text>,
         created_at -> Timestamptz,
         claim -> Nullable<Uuid>,
+        priority -> Int2,
+        payload -> Jsonb,
+        max_attempts -> Int4,
+        progress_done -> Nullable<Int8>,
+        progress_total -> Nullable<Int8>,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> Uuid,
+        conversation_id -> Uuid,
+        role -> Text,
+        content -> Text,
+        citations -> Jsonb,
+        finish -> Nullable<Text>,
+        model -> Nullable<Text>,
+        prompt_tokens -> Int4,
+        completion_tokens -> Int4,
+        created_at -> Timestamptz,
     }
 }
 
@@ -317,7 +355,9 @@ diesel::joinable!(chunk_vectors -> posts (post_id));
 diesel::joinable!(chunks -> posts (post_id));
 diesel::joinable!(comments -> posts (post_id));
 diesel::joinable!(comments -> users (author_id));
+diesel::joinable!(conversations -> users (user_id));
 diesel::joinable!(identities -> users (user_id));
+diesel::joinable!(messages -> conversations (conversation_id));
 diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
@@ -336,10 +376,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     chunk_vectors,
     chunks,
     comments,
+    conversations,
+    cron_runs,
     events,
     events_pruned,
     identities,
     jobs,
+    messages,
     post_revisions,
     post_tags,
     post_translations,

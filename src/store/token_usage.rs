@@ -44,3 +44,9 @@ pub async fn total(conn: &mut Conn, day: NaiveDate, subject: &str) -> Result<i64
 pub async fn forget_before(conn: &mut Conn, day: NaiveDate) -> Result<usize, DbError> {
     Ok(diesel::delete(token_usage::table.filter(token_usage::day.lt(day))).execute(conn).await?)
 }
+
+/// The same for the subjects that begin with `prefix`, which holds no wildcard.
+pub async fn forget_subjects_before(conn: &mut Conn, day: NaiveDate, prefix: &str) -> Result<usize, DbError> {
+    let old = token_usage::table.filter(token_usage::day.lt(day));
+    Ok(diesel::delete(old.filter(token_usage::subject.like(format!("{prefix}%")))).execute(conn).await?)
+}

@@ -33,6 +33,10 @@ const INFERENCE_TOKENS: &str = "inkstone_inference_tokens_total";
 const SEARCH_LAG: &str = "inkstone_search_lag_seconds";
 const SEARCHES: &str = "inkstone_searches_total";
 const SEARCH_DURATION: &str = "inkstone_search_duration_seconds";
+const JOBS: &str = "inkstone_jobs_total";
+const JOB_DURATION: &str = "inkstone_job_duration_seconds";
+const JOBS_OPEN: &str = "inkstone_jobs_open";
+const JOBS_OLDEST_DUE: &str = "inkstone_jobs_oldest_due_seconds";
 const PASSWORD_HASHINGS: &str = "inkstone_password_hashings_in_flight";
 
 /// From a cached answer to a language model's reply. Seconds.
@@ -41,6 +45,9 @@ const REQUEST_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 /// From a row by its key to a search without an index, and waiting for a connection. Seconds.
 const DATABASE_BUCKETS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+/// From publishing a post to indexing a site. Seconds.
+const JOB_BUCKETS: &[f64] = &[0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
 /// Upper bounds of each histogram's buckets, in the histogram's unit.
 pub(super) const BUCKETS: &[(&str, &[f64])] = &[
@@ -51,6 +58,7 @@ pub(super) const BUCKETS: &[(&str, &[f64])] = &[
     (INFERENCE_DURATION, REQUEST_BUCKETS),
     (SEARCH_LAG, REQUEST_BUCKETS),
     (SEARCH_DURATION, REQUEST_BUCKETS),
+    (JOB_DURATION, JOB_BUCKETS),
 ];
 
 static OPERATION_NAMES: OperationNames = OperationNames::new();
@@ -75,6 +83,10 @@ pub(super) fn describe() {
     describe_histogram!(SEARCH_LAG, Seconds, "Time from a change of a post until search knows of it.");
     describe_counter!(SEARCHES, Count, "Searches answered, by mode and whether models took part as asked.");
     describe_histogram!(SEARCH_DURATION, Seconds, "Time of a search, by part: embedding, words, meaning, rest.");
+    describe_counter!(JOBS, Count, "Attempts at jobs by this process, by kind and outcome.");
+    describe_histogram!(JOB_DURATION, Seconds, "Time of an attempt at a job, by kind.");
+    describe_gauge!(JOBS_OPEN, Count, "Jobs of all processes that are due, planned or running.");
+    describe_gauge!(JOBS_OLDEST_DUE, Seconds, "For how long the oldest of the jobs that are due has been.");
     describe_gauge!(PASSWORD_HASHINGS, Count, "Passwords being hashed or checked now.");
 }
 
@@ -198,6 +210,21 @@ pub fn search(mode: &'static str, degraded: bool) {
 /// Records a part of a search's time. `part` is one of a few fixed words.
 pub fn search_part(part: &'static str, elapsed: Duration) {
     histogram!(SEARCH_DURATION, "part" => part).record(elapsed);
+}
+
+/// Counts an attempt at a job. `kind` is one that this version knows, `outcome` one of a few fixed
+/// words.
+pub fn job(kind: &'static str, outcome: &'static str, elapsed: Duration) {
+    counter!(JOBS, "kind" => kind, "outcome" => outcome).increment(1);
+    histogram!(JOB_DURATION, "kind" => kind).record(elapsed);
+}
+
+/// Shows how much there is to do in the background, in all processes together.
+pub fn jobs_open(due: i64, planned: i64, running: i64, oldest_due: Duration) {
+    for (state, count) in [("due", due), ("planned", planned), ("running", running)] {
+        gauge!(JOBS_OPEN, "state" => state).set(count as f64);
+    }
+    gauge!(JOBS_OLDEST_DUE).set(oldest_due);
 }
 
 /// Counts a password as being hashed or checked until the returned guard is dropped.

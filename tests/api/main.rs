@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod bodies;
+mod chat;
 mod connections;
 mod costs;
 mod demo_page;

@@ -2,16 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures_util::{StreamExt, future::BoxFuture, stream};
-use inkstone::inference::{
-    Backend, Engine, FinishReason, GenerateRequest, Generation, InferenceError, ModelCard, Piece, SharedBackend, Task,
-    TokenLogprob, Usage,
-};
+use inkstone::inference::{Engine, FinishReason, GenerateRequest, InferenceError, SharedBackend, Task};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::support::TestApp;
+use crate::support::scripted::{Scripted, done, said, said_with};
 
 mod chat;
 mod completions;
@@ -91,89 +87,4 @@ fn steady(mut answer: Value, prefix: &str) -> Value {
     assert!(id.as_str().is_some_and(|id| id.starts_with(prefix)), "the id {id} should begin with {prefix}");
     assert!(answer["created"].take().as_i64().is_some_and(|at| at > 1_700_000_000), "it was made now");
     answer
-}
-
-/// A model that writes what a test tells it to.
-struct Scripted {
-    card: ModelCard,
-    pieces: Vec<Result<Piece, InferenceError>>,
-    refuses: Option<InferenceError>,
-    /// Does not end by itself.
-    stays: bool,
-    asked: Arc<Mutex<Vec<GenerateRequest>>>,
-    /// Told when a text is dropped.
-    dropped: Arc<Notify>,
-}
-
-impl Scripted {
-    fn new(pieces: Vec<Result<Piece, InferenceError>>) -> Self {
-        let card = ModelCard {
-            id: "scripted".into(),
-            variant: "test".into(),
-            task: Task::Generate,
-            architecture: "none".into(),
-            licence: "none".into(),
-            context: 512,
-            dimensions: None,
-            bytes: 0,
-        };
-        let (asked, dropped) = Default::default();
-        Self { card, pieces, refuses: None, stays: false, asked, dropped }
-    }
-
-    fn saying(texts: &[&str]) -> Self {
-        let pieces = texts.iter().map(|text| Ok(said(text)));
-        Self::new(pieces.chain([Ok(done(FinishReason::Stop))]).collect())
-    }
-
-    fn refusing(error: InferenceError) -> Self {
-        Self { refuses: Some(error), ..Self::new(Vec::new()) }
-    }
-
-    async fn start(self, own: &[(&'static str, &str)]) -> TestApp {
-        TestApp::start_on(Engine::of([Arc::new(self) as SharedBackend]), own).await
-    }
-}
-
-fn said(text: &str) -> Piece {
-    Piece::Text { text: text.into(), logprobs: Vec::new() }
-}
-
-fn said_with(text: &str, logprob: f32) -> Piece {
-    let token = TokenLogprob { text: text.into(), bytes: text.as_bytes().to_vec(), logprob };
-    Piece::Text { text: text.into(), logprobs: vec![(token.clone(), vec![token])] }
-}
-
-fn done(finish: FinishReason) -> Piece {
-    Piece::Done { finish, usage: Usage { prompt_tokens: 7, cached_tokens: 2, completion_tokens: 5 } }
-}
-
-struct Guard(Arc<Notify>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
-}
-
-impl Backend for Scripted {
-    fn card(&self) -> &ModelCard {
-        &self.card
-    }
-
-    fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
-        self.asked.lock().expect("no test panics with it").push(request);
-        if let Some(error) = &self.refuses {
-            let error = error.clone();
-            return Box::pin(async { Err(error) });
-        }
-        let guard = Guard(self.dropped.clone());
-        let ends = if self.stays { stream::pending().boxed() } else { stream::empty().boxed() };
-        let pieces = stream::iter(self.pieces.clone()).chain(ends).map(move |piece| {
-            let _held = &guard;
-            piece
-        });
-        let name = self.card.name();
-        Box::pin(async move { Ok(Generation::new(name, pieces)) })
-    }
 }

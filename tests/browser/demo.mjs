@@ -21,6 +21,17 @@ const search = (page) => page.getByRole("combobox");
 const isChinese = (text) => /\p{Script=Han}/u.test(text);
 const has = (locator, text) => locator.filter({ hasText: text }).first().waitFor();
 
+/** Whether a request asks the chat. */
+const asksChat = (request) => Boolean(request.postData()?.includes("subscription Chat"));
+
+/** Lets `handle` answer what is asked of the chat, for as long as `action` takes. */
+async function withChat(page, handle, action) {
+  const all = (route) => asksChat(route.request()) ? handle(route) : route.fallback();
+  await page.route("**/graphql/stream", all);
+  await action();
+  await page.unroute("**/graphql/stream", all);
+}
+
 /** Whether the schema has a chat, found out as the page does. */
 async function hasChat() {
   const headers = { "content-type": "application/json" };
@@ -227,6 +238,40 @@ await test(async () => {
       await page.getByRole("button", { name: "Begin anew" }).click();
       assert.equal(await page.locator(".turn").count(), 0);
     });
+
+    await run("a question that takes long is stopped", async () => {
+      await withChat(page, () => {}, async () => {
+        await page.getByRole("textbox", { name: "Your question" }).fill("Is anybody there?");
+        await page.getByRole("button", { name: "Ask", exact: true }).click();
+        await page.getByRole("button", { name: "Stop" }).click();
+        await has(page.locator(".turn").last(), "Stopped.");
+        await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
+      });
+    });
+
+    await run("numbers in an answer lead to what they cite, and are text where nothing is", async () => {
+      const cited = { index: 1, title: "A <b>title</b>", headingPath: ["Part"], excerpt: "…", url: "/posts/x#part", post: { slug: "x", language: "en" } };
+      const events = [
+        { __typename: "ChatStarted", conversationId: "c" },
+        { __typename: "ChatCitations", degraded: false, citations: [cited] },
+        { __typename: "ChatToken", text: "Eleven minutes [" },
+        { __typename: "ChatToken", text: "1], not <i>five</i> [7]." },
+        { __typename: "ChatDone", finishReason: "STOP", model: "scripted", durationMs: 1200, degraded: false },
+      ];
+      const body = events.map((chat) => `event: next\ndata: ${JSON.stringify({ data: { chat } })}\n\n`).join("");
+      const handle = (route) => route.fulfill({ contentType: "text/event-stream", body: `${body}event: complete\ndata: \n\n` });
+      await withChat(page, handle, async () => {
+        await page.getByRole("textbox", { name: "Your question" }).fill("How long?");
+        await page.keyboard.press("Enter");
+        const turn = page.locator(".turn").last();
+        await has(turn, "scripted · 1.2 s");
+        assert.equal(await turn.locator(".answer").textContent(), "Eleven minutes 1, not <i>five</i> [7].");
+        assert.deepEqual(await turn.locator(".cite").allTextContents(), ["1"]);
+        await turn.locator(".cite").click();
+        const focused = await page.evaluate(() => [document.activeElement.textContent, document.activeElement.getAttribute("href")]);
+        assert.deepEqual(focused, ["A <b>title</b> › Part", "#post/x/part"]);
+      });
+    });
   } else {
     console.log("skip the chat: the schema has none");
     assert.equal(await page.locator("#ask").isVisible(), false, "there is no panel for what is not there");
@@ -256,7 +301,8 @@ await test(async () => {
     await shot(phone.page, "demo-phone");
     for (const slug of [POST, "tea-in-sqlite", "yan-tai"]) {
       await phone.page.goto(new URL(`demo#post/${slug}`, base).href);
-      await phone.page.locator(`article h1`).waitFor();
+      const { post } = await graphql("query ($slug: String!) { post(slug: $slug) { title } }", { slug });
+      await has(phone.page.locator("article h1"), post.title);
       await fitsItsWidth(phone.page);
     }
     await shot(phone.page, "demo-phone-post");

@@ -5,7 +5,15 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { APICallError, embedMany, generateText, Output, streamText } from "ai";
+import {
+  APICallError,
+  DefaultChatTransport,
+  embedMany,
+  generateText,
+  Output,
+  readUIMessageStream,
+  streamText,
+} from "ai";
 import { z } from "zod";
 
 import { inTime, origin, ownerToken } from "./support/server.js";
@@ -52,6 +60,26 @@ suite("The AI SDK", () => {
     const { embeddings, usage } = await embedMany({ model, values: ["wet ink", "dry stone"], maxRetries: 0 });
     assert.equal(embeddings.length, 2, "a vector for each text");
     assert.ok(usage.tokens > 0);
+  });
+
+  test("asks the site as useChat does, and shows where the answer is from", async () => {
+    const transport = new DefaultChatTransport({ api: `${origin}/api/v1/chat` });
+    const question = "How many cups of tea are in the SQLite file?";
+    const messages = [{ id: "1", role: "user", parts: [{ type: "text", text: question }] }];
+    const stream = await transport.sendMessages({ trigger: "submit-message", chatId: "tea", messages });
+    const failures = [];
+    let answer;
+    for await (const message of readUIMessageStream({ stream, onError: (error) => failures.push(error.message) })) {
+      answer = message;
+    }
+    assert.equal(answer.role, "assistant");
+    const sources = answer.parts.filter((part) => part.type === "source-url");
+    assert.ok(sources.some((source) => source.url.includes("tea-in-sqlite")), JSON.stringify(sources));
+    // Without a model that is ready there are sources, and why there is no text.
+    const text = answer.parts.filter((part) => part.type === "text").map((part) => part.text).join("");
+    assert.ok(text ? failures.length === 0 : failures.length === 1, `${text} ${failures}`);
+    const refused = transport.sendMessages({ trigger: "submit-message", chatId: "tea", messages: [] });
+    await assert.rejects(refused, /BAD_USER_INPUT/);
   });
 
   test("knows what went wrong", async () => {

@@ -75,20 +75,27 @@ const CONTENT: [Table; 10] = [
     Table {
         name: "jobs",
         key: "t.kind || ' ' || (SELECT slug FROM posts WHERE posts.id = t.subject)",
-        rows: "t.state = 'QUEUED'",
+        rows: "t.state = 'QUEUED' AND t.kind = 'publish_post'",
         names: &[("subject", "(SELECT slug FROM posts WHERE posts.id = t.subject)")],
         free: &[ID, ("created_at", "when it was written down")],
     },
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 10] = [
+const OTHERS: [(&str, &str); 17] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
     ("post_revisions", "what posts said before is not exported"),
     ("token_usage", "what models were used for here"),
     ("responses", "what models said to those who asked"),
+    ("post_words", "made of the posts again"),
+    ("chunks", "made of the posts again"),
+    ("chunk_vectors", "made of the posts again"),
+    ("post_vectors", "made of the posts again"),
+    ("cron_runs", "when this server did what comes again and again"),
+    ("conversations", "what readers asked the site"),
+    ("messages", "what readers asked the site"),
     ("presence", "who looks at this moment"),
     ("events", "what happened here"),
     ("events_pruned", "what happened here"),

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod log;
 mod multipart;
 mod protocol;

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod embedding;
 mod front_door;
 mod lifecycle;

@@ -22,8 +22,10 @@ use inkstone::telemetry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub mod asking;
 pub mod database;
 pub mod live;
+pub mod scripted;
 
 pub const PASSWORD: &str = "correct horse battery";
 

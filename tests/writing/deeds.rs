@@ -43,6 +43,7 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
         "updateUser" | "changePassword" => "user { id }",
         "createApiKey" => "apiKey { id } secret",
         "revokeApiKey" => "revokedId",
+        "retryJob" | "cancelJob" => "job { id }",
         name if name.starts_with("delete") && name != "deleteComment" => "deletedId",
         name if name.ends_with("Comment") => "comment { id }",
         name if name.ends_with("Tag") => "tag { id }",
@@ -66,7 +67,7 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
 }
 
 /// A digest of everything that is stored, events included: equal when nothing was changed. That a
-/// key was used, be it in vain, is noted and no change.
+/// key was used, be it in vain, is noted and no change; nor is what the server does by the clock.
 pub async fn picture(app: &TestApp) -> String {
     let tables = [
         "posts",
@@ -87,7 +88,14 @@ pub async fn picture(app: &TestApp) -> String {
     ];
     let digest = |table| {
         let row = "(to_jsonb(t) - 'last_used_at')::text";
-        format!("'{table} ' || (SELECT count(*) || md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} t)")
+        let rows = match table {
+            "jobs" => "t.kind NOT IN ('housekeeping', 'index_post', 'read_chunks')",
+            "events" => "t.kind NOT IN ('job.changed', 'search.changed')",
+            _ => "true",
+        };
+        format!(
+            "'{table} ' || (SELECT count(*) || md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} t WHERE {rows})"
+        )
     };
     stored_text(app, &tables.map(|table| format!("coalesce({}, '{table} none')", digest(table))).join(" || ' ' || "))
         .await

@@ -189,6 +189,8 @@ fn surroundings(site: &Site) -> Vec<Case> {
         ("updateSite", json!({ "description": "d".repeat(5001) }), &[("TOO_LONG", "description")]),
         ("updateSite", json!({ "links": [{ "name": "x", "url": "javascript:x" }] }), &[("INVALID", "links")]),
         ("deployModel", json!({ "model": "gpt-9" }), &[("NOT_FOUND", "model")]),
+        ("retryJob", json!({ "id": missing("Job") }), &[("NOT_FOUND", "id")]),
+        ("cancelJob", json!({ "id": missing("Job") }), &[("NOT_FOUND", "id")]),
     ]
 }
 

@@ -32,7 +32,7 @@ const WORDS = {
     comment: "Your comment", commentHint: "Markdown is welcome", send: "Ask", publish: "Comment", reply: "Reply",
     replyTo: (name) => `Reply to ${name}`, signInToComment: "Sign in to comment", waits: "Thank you. It waits for the owner's yes.",
     deleted: "Taken back", someone: "somebody", pending: "waits",
-    found: (n, query) => `${n} for “${query}”`, foundNone: (query) => `Nothing for “${query}”`, searching: "Searching …",
+    found: (n, query) => `${n} for “${query}”`, foundNone: (query) => `Nothing for “${query}”`,
     readAs: (typed) => `“${typed}” was read as`, degraded: "By words alone: no model is ready.",
     reasons: "Found by", WORDS: "words", MEANING: "meaning",
     TAG: "tag", POST: "post", WORD: "word",
@@ -58,7 +58,7 @@ const WORDS = {
     comment: "写评论", commentHint: "可以用 Markdown", send: "提问", publish: "发表", reply: "回复",
     replyTo: (name) => `回复${name}`, signInToComment: "登录后评论", waits: "谢谢。站长同意后就会显示。",
     deleted: "已撤回", someone: "某人", pending: "待审",
-    found: (n, query) => `“${query}”：${n} 篇`, foundNone: (query) => `没有找到“${query}”`, searching: "搜索中……",
+    found: (n, query) => `“${query}”：${n} 篇`, foundNone: (query) => `没有找到“${query}”`,
     readAs: (typed) => `“${typed}”读作`, degraded: "模型还没准备好，只按字词搜索。",
     reasons: "找到的原因", WORDS: "字词", MEANING: "意思",
     TAG: "标签", POST: "文章", WORD: "词",
@@ -402,7 +402,7 @@ const LIST = `query List($filter: PostFilterInput, $after: String) {
 }`;
 
 async function listView(view, tag) {
-  const filter = { language, kind: ["ARTICLE", "NOTE", "PROJECT"], tag };
+  const filter = { language, kind: ["ARTICLE", "NOTE", "PROJECT"], status: ["PUBLISHED"], tag };
   const [{ posts }, named] = await Promise.all([
     ask(LIST, { filter }, view.signal),
     tag && ask("query ($slug: String!) { tag(slug: $slug) { name } }", { slug: tag }, view.signal),
@@ -682,9 +682,6 @@ const SUGGEST = "query Suggest($prefix: String!) { suggest(prefix: $prefix, firs
 
 async function searchView(view, query) {
   if ($("query").value.trim() !== query) $("query").value = query;
-  // What was found for the letters before stays, paler, until the next answer is here.
-  if (!$("main").querySelector(".found")) view.show(t("search"), [heading(1, t("searching")), h("div", { class: "found" })]);
-  $("main").classList.add("stale");
   const { search } = await ask(SEARCH, { query }, view.signal);
   const title = search.totalCount ? t("found", search.totalCount, query) : t("foundNone", query);
   const hits = h("ol", { class: "hits" });
@@ -851,7 +848,8 @@ function newTurn(question) {
   const [text, sources, end] = [h("p", { class: "answer" }), h("div", { class: "sources" }), h("p", { class: "hint" }, t("thinking"))];
   const element = h("div", { class: "turn waiting" }, h("p", { class: "question", lang: languageOf(question) }, question), text, end, sources);
   $("turns").append(element);
-  element.scrollIntoView({ block: "nearest" });
+  const reveal = () => { $("turns").scrollTop = element.offsetTop; };
+  reveal();
   let [said, citations, ended] = ["", [], false];
   const idOf = (index) => `citation-${number}-${index}`;
   const show = () => {
@@ -863,6 +861,7 @@ function newTurn(question) {
     ChatCitations: (event) => {
       citations = event.citations;
       if (citations.length) sources.replaceChildren(h("h3", {}, t("sources")), citedList(citations, idOf));
+      reveal();
     },
     ChatToken: (event) => { said += event.text; show(); },
     ChatDone: ({ model, durationMs, degraded }) => finish(
@@ -924,7 +923,7 @@ class View {
 
   show(title, content) {
     if (this.signal.aborted) return;
-    $("main").classList.remove("stale");
+    $("main").setAttribute("aria-busy", "false");
     $("main").replaceChildren(...content.filter(Boolean));
     document.title = [title, $("site-title").textContent].filter(Boolean).join(" · ");
   }
@@ -965,6 +964,8 @@ async function route({ again = false, typing = false } = {}) {
   const view = current = Object.assign(new View(key, hash), { post });
   view.isTyping = typing;
   if (name !== "search") $("query").value = "";
+  // What was shown before stays, paler, until the answer is here.
+  $("main").setAttribute("aria-busy", "true");
   try {
     if (name === "post") await postView(view, subject);
     else if (name === "search" && subject) await searchView(view, subject);

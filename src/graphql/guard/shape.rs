@@ -111,10 +111,11 @@ fn field(parent: &str, definition: &FieldDefinition, names: &HashMap<String, Typ
 fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
     match (parent, name) {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
+        ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
         ("Mutation", _) => WRITE,
-        ("Query", "embed" | "rerank") | ("Subscription", "generate") => MODEL,
         ("Query", "search" | "suggest") | ("Post", "related") => SEARCH,
         (_, "totalCount") => COUNT,
+        ("Conversation", "markdown") => LONG_TEXT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,
         ("Query", _) => READ,
         _ if rows == Rows::Connection => READ,

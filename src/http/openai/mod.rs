@@ -33,17 +33,18 @@ mod options;
 mod refusal;
 mod rerank;
 mod responses;
+mod site;
 mod stream;
 mod tools;
 mod writing;
 
-use chat::Chat;
 use completions::Completions;
 use embeddings::Embed;
 use fields::Fields;
 use refusal::Refusal;
 use rerank::Rerank;
 use responses::Respond;
+use site::ChatOrSite;
 
 pub fn routes() -> Router<Arc<HttpState>> {
     let only_get = async |method: Method, uri: Uri| refusal::wrong_method(&method, &uri, "GET");
@@ -54,7 +55,7 @@ pub fn routes() -> Router<Arc<HttpState>> {
         .route("/v1/models/{*id}", get(models::one).fallback(only_get))
         .route("/v1/embeddings", post(grant::<Embed>).fallback(only_post))
         .route("/v1/rerank", post(grant::<Rerank>).fallback(only_post))
-        .route("/v1/chat/completions", post(grant::<Chat>).fallback(only_post))
+        .route("/v1/chat/completions", post(grant::<ChatOrSite>).fallback(only_post))
         .route("/v1/completions", post(grant::<Completions>).fallback(only_post))
         .route("/v1/responses", post(grant::<Respond>).fallback(only_post))
         .route("/v1/responses/{id}", get(responses::find).delete(responses::forget).fallback(only_kept))

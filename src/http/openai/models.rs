@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::Asked;
 use super::refusal::Refusal;
+use super::site::SITE;
 use crate::http::responses;
-use crate::inference::{ModelState, ModelStatus};
+use crate::inference::{ModelState, ModelStatus, Task};
 
 pub async fn list(asked: Asked) -> Response {
-    let models: Vec<_> = asked.state.services.engine.models().iter().map(shown).collect();
+    let known = asked.state.services.engine.models();
+    let models: Vec<_> = known.iter().map(shown).chain([site(&known)]).collect();
     answer(&asked, Ok(json!({ "object": "list", "data": models }))).await
 }
 
@@ -27,6 +29,9 @@ pub async fn one(path: Result<Path<String>, PathRejection>, asked: Asked) -> Res
 /// A model by its name; or by its id without the variant, and then rather the one that is deployed.
 fn find(asked: &Asked, id: &str) -> Result<Value, Refusal> {
     let mut models = asked.state.services.engine.models();
+    if id == SITE {
+        return Ok(site(&models));
+    }
     models.retain(|model| model.card.is_named(id));
     models.sort_by_key(|model| !model.deployed);
     let unknown = || {
@@ -76,6 +81,20 @@ fn shown(model: &ModelStatus) -> Value {
         shown["progress"] = json!({ "bytes": bytes, "of_bytes": of_bytes });
     }
     shown
+}
+
+/// The site itself, which answers as well as the model does that writes.
+fn site(models: &[ModelStatus]) -> Value {
+    let writes = models.iter().find(|model| model.deployed && model.card.task == Task::Generate);
+    json!({
+        "id": SITE,
+        "object": "model",
+        "created": 0,
+        "owned_by": "inkstone",
+        "task": "chat",
+        "state": writes.map_or("absent", |model| state(&model.state)),
+        "deployed": writes.is_some(),
+    })
 }
 
 /// Why a model failed is for the owner, and this is for anybody.

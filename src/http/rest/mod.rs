@@ -29,7 +29,7 @@ use crate::graphql::json;
 
 mod endpoints;
 mod openapi;
-mod problem;
+pub(super) mod problem;
 
 pub use openapi::rest_description;
 
@@ -142,7 +142,7 @@ impl Asked {
             Refused::Forbidden(error) => Failure::Error(error),
             Refused::Overdrawn(overdrawn) => Failure::Overdrawn(overdrawn),
         })?;
-        let asking = Asking { viewer, now, resume: None, request_id: id };
+        let asking = Asking { viewer, now, resume: None, request_id: id, address: self.address };
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => self.respond(version, described, body),

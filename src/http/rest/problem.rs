@@ -20,7 +20,7 @@ pub fn respond(error: &ApiError, path: &str, request_id: &RequestId) -> Response
 }
 
 /// Its type is `about:blank`: `code` says more than a status, and is the one to compare.
-fn with_status(error: &ApiError, status: StatusCode, path: &str, request_id: &RequestId) -> Response {
+pub fn with_status(error: &ApiError, status: StatusCode, path: &str, request_id: &RequestId) -> Response {
     let body = json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or_default(),
@@ -47,10 +47,21 @@ pub async fn unknown(Extension(request_id): Extension<RequestId>, uri: Uri) -> R
     respond(&ApiError::new(Code::NotFound, message), uri.path(), &request_id)
 }
 
-/// Everything here is for reading.
+/// Most of what is here is for reading.
 pub async fn only_get(Extension(request_id): Extension<RequestId>, method: Method, uri: Uri) -> Response {
-    let error = ApiError::bad_input(format!("{method} is not for this address: read it with GET, write with GraphQL"));
-    let mut response = with_status(&error, StatusCode::METHOD_NOT_ALLOWED, uri.path(), &request_id);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+    let message = format!("{method} is not for this address: read it with GET, write with GraphQL");
+    wrong_method(message, "GET,HEAD", &uri, &request_id)
+}
+
+/// Asking the site.
+pub async fn only_post(Extension(request_id): Extension<RequestId>, method: Method, uri: Uri) -> Response {
+    let message = format!("{method} is not for this address: ask with POST");
+    wrong_method(message, "POST", &uri, &request_id)
+}
+
+fn wrong_method(message: String, right: &'static str, uri: &Uri, request_id: &RequestId) -> Response {
+    let error = ApiError::bad_input(message);
+    let mut response = with_status(&error, StatusCode::METHOD_NOT_ALLOWED, uri.path(), request_id);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(right));
     response
 }

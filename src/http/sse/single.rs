@@ -137,7 +137,7 @@ pub async fn begin(
         let error = ApiError::bad_input("extensions.operationId is missing: give each operation of a stream a name");
         return refuse(&error, StatusCode::BAD_REQUEST, &request_id);
     };
-    let asking = match asking(&state, &headers, &request_id).await {
+    let asking = match asking(&state, &headers, &request_id, address).await {
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };

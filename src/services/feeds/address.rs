@@ -89,7 +89,7 @@ impl Addresses {
     }
 
     /// The page of a post on the front end.
-    pub(super) fn post(&self, kind: PostKind, slug: &str, language: &str) -> String {
+    pub fn post(&self, kind: PostKind, slug: &str, language: &str) -> String {
         let path = match kind {
             PostKind::Article | PostKind::Note => &self.post_path,
             PostKind::Project => &self.project_path,

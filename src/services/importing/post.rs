@@ -11,7 +11,7 @@ use crate::services::ServiceError;
 use crate::services::content_folder::Document;
 use crate::services::markdown::Rendered;
 use crate::services::publishing::{
-    PUBLISH_JOB, group_is_free, keep_revision, render, set_tags, set_translation, slug_taken,
+    PUBLISH_JOB, group_is_free, keep_revision, plan, render, set_tags, set_translation, slug_taken,
 };
 use crate::services::slug::slugify;
 use crate::store::posts::{self, NewPost, PostChanges, PostRow, PostStatus};
@@ -109,7 +109,7 @@ async fn write(
     done.tags = set_tags(tx, row.id, &document.tags, options.now).await?;
     set_translation(tx, &row, document.translation_key.as_deref()).await?;
     match (wanted.status, wanted.published_at) {
-        (PostStatus::Scheduled, Some(at)) => jobs::enqueue(tx, PUBLISH_JOB, row.id, at, options.now).await?,
+        (PostStatus::Scheduled, Some(at)) => plan(tx, row.id, at, options.now).await?,
         _ => jobs::cancel(tx, PUBLISH_JOB, row.id).await?,
     }
     Ok((done, events(&row, before.map(|post| post.status), options)))

@@ -11,19 +11,21 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::jobs::{Outcome, Progress};
 use super::words::{ANALYSIS, Stems, Weight, Words};
 use super::{ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::inference::{EmbedRequest, Overlong, Priority, Task, TextKind};
 use crate::store::chunk_vectors::{self, Unread};
 use crate::store::chunks::{self, NewChunk};
+use crate::store::jobs::{self, NewJob};
 use crate::store::post_words::{self, NewPostWords};
 use crate::store::posts::{self, PostRow, PostStatus};
-use crate::store::{Conn, DbError, jobs, post_vectors, tags};
+use crate::store::{Conn, DbError, post_vectors, tags};
 use crate::telemetry::metrics;
 
 mod pieces;
@@ -40,9 +42,9 @@ const BATCH: usize = 32;
 /// Pieces of a post that are read before it is made known; what is more is read afterwards.
 const AT_ONCE: usize = 128;
 /// How long [`read_chunks`] goes on before it asks for itself again: others may wait for the worker.
-const SLICE: Duration = Duration::from_secs(15);
+const SLICE: Duration = Duration::from_secs(900);
 /// When it is asked again whether there is a model.
-const MODEL_PAUSE: Duration = Duration::from_secs(10);
+const MODEL_PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// Posts that are asked for at start in one transaction.
 const CATCH_UP: i64 = 1_000;
 
@@ -69,11 +71,6 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
     }
 }
 
-/// True for events whose transaction asked for a job.
-pub fn asks(kind: EventKind) -> bool {
-    matches!(kind, EventKind::PostPublished | EventKind::PostUpdated | EventKind::TagChanged)
-}
-
 async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
     post_words::forget(conn, post_ids).await?;
     post_vectors::forget(conn, post_ids).await?;
@@ -85,7 +82,7 @@ pub async fn catch_up(services: &Services, now: DateTime<Utc>) -> Result<usize, 
     let mut tx = services.db.begin().await?;
     let stale = post_words::out_of_date(&mut tx, ANALYSIS, INDEX_JOB, CATCH_UP).await?;
     jobs::enqueue_many(&mut tx, INDEX_JOB, &stale, now).await?;
-    tx.commit().await?;
+    services.commit(tx, &[]).await?;
     Ok(stale.len())
 }
 
@@ -116,8 +113,20 @@ pub async fn keep_up(services: Services, stop: CancellationToken) {
     }
 }
 
-async fn ask_to_read(services: &Services, at: DateTime<Utc>) -> Result<(), DbError> {
-    jobs::enqueue(&mut *services.db.conn().await?, READ_JOB, Uuid::nil(), at, Utc::now()).await
+async fn ask_to_read(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
+    let mut tx = services.db.begin().await?;
+    jobs::enqueue_with(&mut tx, &reading(now), now).await?;
+    services.commit(tx, &[]).await
+}
+
+/// Whatever readers wait for goes before it.
+fn reading(at: DateTime<Utc>) -> NewJob<'static> {
+    NewJob { priority: jobs::Priority::LOW, ..NewJob::new(READ_JOB, Uuid::nil(), at) }
+}
+
+/// Answers that were kept hold what search knew before.
+fn learnt(subject: Uuid, at: DateTime<Utc>) -> NewEvent {
+    NewEvent { kind: EventKind::SearchChanged, subject, payload: serde_json::json!({}), actor: None, at }
 }
 
 /// What search makes of a post.
@@ -160,9 +169,9 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
         complete = read.complete;
     }
     if !complete {
-        jobs::enqueue(&mut tx, READ_JOB, Uuid::nil(), now, now).await?;
+        jobs::enqueue_with(&mut tx, &reading(now), now).await?;
     }
-    tx.commit().await?;
+    services.commit(tx, &[learnt(id, now)]).await?;
     if let Ok(lag) = (Utc::now() - source.row.updated_at).to_std() {
         metrics::search_lag(lag);
     }
@@ -281,24 +290,26 @@ async fn embed(services: &Services, model: &str, texts: Vec<String>) -> Option<V
     }
 }
 
-/// Has the model that answers now read what it has not read, for a while; asks for itself again
-/// while anything is left.
-pub async fn read_chunks(services: &Services) -> Result<(), ServiceError> {
+/// Has the model that answers now read what it has not read; comes again where none answers.
+pub async fn read_chunks(services: &Services, progress: &Progress) -> Result<Outcome, ServiceError> {
     let begun = tokio::time::Instant::now();
     let Some(model) = services.engine.deployed(Task::Embed).map(|card| card.name()) else {
-        return Ok(ask_to_read(services, Utc::now() + MODEL_PAUSE).await?);
+        return Ok(Outcome::Later(Utc::now() + MODEL_PAUSE));
     };
+    let (all, mut read) = chunk_vectors::coverage(&mut *services.db.conn().await?, &model).await?;
     while begun.elapsed() < SLICE {
+        progress.set(read.unsigned_abs(), all.unsigned_abs());
         let unread = chunk_vectors::unread(&mut *services.db.conn().await?, &model, BATCH as i64).await?;
         if unread.is_empty() {
             chunk_vectors::index(&services.db, &model).await?;
-            return Ok(());
+            return Ok(Outcome::Done);
         }
+        read += unread.len() as i64;
         if !read_batch(services, &model, unread).await? {
-            return Ok(ask_to_read(services, Utc::now() + MODEL_PAUSE).await?);
+            return Ok(Outcome::Later(Utc::now() + MODEL_PAUSE));
         }
     }
-    Ok(ask_to_read(services, Utc::now()).await?)
+    Ok(Outcome::Later(Utc::now()))
 }
 
 /// False where the model does not answer.
@@ -315,6 +326,6 @@ pub async fn read_batch(services: &Services, model: &str, unread: Vec<Unread>) -
     let mut tx = services.db.begin().await?;
     chunk_vectors::put(&mut tx, model, pieces, &vectors).await?;
     post_vectors::refresh(&mut tx, model, &post_ids).await?;
-    tx.commit().await?;
+    services.commit(tx, &[learnt(Uuid::nil(), Utc::now())]).await?;
     Ok(true)
 }

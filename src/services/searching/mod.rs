@@ -24,7 +24,7 @@ use crate::telemetry::metrics;
 
 pub mod fuse;
 mod meaning;
-mod passages;
+pub mod passages;
 mod query;
 mod related;
 mod rerank;
@@ -33,7 +33,6 @@ mod suggest;
 mod survey;
 
 pub use meaning::Meant;
-pub use passages::{Passage, Passages, passages};
 pub use query::Correction;
 pub use related::{Because, MAX_RELATED, Related, related};
 pub use snippet::Snippet;

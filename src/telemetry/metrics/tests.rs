@@ -71,6 +71,24 @@ fn models_are_counted_by_task() {
 }
 
 #[test]
+fn jobs_are_counted_by_kind_and_outcome() {
+    let text = rendered(|| {
+        job("publish_post", "done", MS);
+        job("publish_post", "failed", MS);
+        jobs_open(3, 2, 1, 1500 * MS);
+    });
+    for line in [
+        "inkstone_jobs_total{kind=\"publish_post\",outcome=\"failed\"} 1",
+        "inkstone_job_duration_seconds_count{kind=\"publish_post\"} 2",
+        "inkstone_jobs_open{state=\"due\"} 3",
+        "inkstone_jobs_open{state=\"running\"} 1",
+        "inkstone_jobs_oldest_due_seconds 1.5",
+    ] {
+        assert_line(&text, line);
+    }
+}
+
+#[test]
 fn a_guard_counts_for_as_long_as_it_lives() {
     let text = rendered(|| {
         let open = subscription_opened();

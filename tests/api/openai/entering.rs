@@ -79,7 +79,8 @@ async fn anybody_sees_which_models_there_are() {
         "dimensions": 16,
     });
     assert_eq!(list["data"][0], expected);
-    assert_eq!(list["data"].as_array().map(Vec::len), Some(3));
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(4), "three, and the site itself");
+    assert_eq!((&list["data"][3]["id"], &list["data"][3]["state"]), (&json!("site"), &json!("ready")));
     for id in ["fake-embed/test", "fake-embed%2Ftest", "fake-embed"] {
         let one = send(&app, None, Method::GET, &format!("/v1/models/{id}"), None).await;
         assert_eq!(one.json::<Value>().await.expect("JSON"), expected, "{id}");

@@ -72,7 +72,7 @@ async fn its_models_answer_as_their_own_server_does() {
     }
     let listed: Value = send(&here, None, Method::GET, "/v1/models", None).await.json().await.expect("JSON");
     let deployed = listed["data"].as_array().expect("a list").iter().all(|model| model["deployed"] == json!(true));
-    assert!(deployed && listed["data"].as_array().map(Vec::len) == Some(3), "{listed}");
+    assert!(deployed && listed["data"].as_array().map(Vec::len) == Some(4), "three, and the site: {listed}");
     here.stop().await;
     there.stop().await;
 }

@@ -1,0 +1,14 @@
+DROP TABLE cron_runs;
+DROP INDEX jobs_created_idx;
+DROP INDEX jobs_claim_idx;
+DROP INDEX jobs_due_idx;
+CREATE INDEX jobs_due_idx ON jobs (run_at) WHERE state IN ('QUEUED', 'RUNNING');
+DELETE FROM jobs WHERE state = 'CANCELLED';
+ALTER TABLE jobs DROP CONSTRAINT jobs_state_check;
+ALTER TABLE jobs ADD CONSTRAINT jobs_state_check CHECK (state IN ('QUEUED', 'RUNNING', 'DONE', 'DEAD'));
+ALTER TABLE jobs DROP COLUMN finished_at;
+ALTER TABLE jobs DROP COLUMN progress_total;
+ALTER TABLE jobs DROP COLUMN progress_done;
+ALTER TABLE jobs DROP COLUMN max_attempts;
+ALTER TABLE jobs DROP COLUMN payload;
+ALTER TABLE jobs DROP COLUMN priority;

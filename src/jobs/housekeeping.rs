@@ -1,0 +1,32 @@
+//! Forgets what has outlived its use: old events, expired sessions, jobs that have ended.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::events;
+use crate::services::{Services, allowance};
+use crate::store::{self, DbError, jobs, responses, sessions, token_usage};
+
+/// How long jobs that were done or cancelled are shown.
+const DONE_KEPT: TimeDelta = TimeDelta::days(7);
+/// How long jobs that failed for good wait for somebody who repeats them.
+const DEAD_KEPT: TimeDelta = TimeDelta::days(90);
+/// How long it is known who used how many tokens of the models.
+const USAGE_KEPT: TimeDelta = TimeDelta::days(400);
+/// The same of addresses, which is needed for the day only.
+const ADDRESSES_KEPT: TimeDelta = TimeDelta::days(1);
+/// How long an answer of `/v1/responses` can be gone on from.
+const RESPONSES_KEPT: TimeDelta = TimeDelta::days(30);
+
+pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
+    let mut tx = services.db.begin().await?;
+    let pruned = store::events::prune(&mut tx, now - events::RETENTION).await?;
+    let sessions = sessions::delete_expired(&mut tx, now).await?;
+    let jobs = jobs::forget_ended(&mut tx, now - DONE_KEPT, now - DEAD_KEPT).await?;
+    let usage = token_usage::forget_before(&mut tx, (now - USAGE_KEPT).date_naive()).await?;
+    let day = (now - ADDRESSES_KEPT).date_naive();
+    let usage = usage + token_usage::forget_subjects_before(&mut tx, day, allowance::ADDRESS).await?;
+    let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
+    tx.commit().await?;
+    tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
+    Ok(())
+}

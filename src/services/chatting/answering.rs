@@ -1,0 +1,246 @@
+//! From a question that was let in to its answer.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use tokio::sync::mpsc::Sender;
+use uuid::Uuid;
+
+use super::language::Language;
+use super::places::Place;
+use super::prompt::{self, Budget, Parts};
+use super::retrieving::{self, Found};
+use super::threads::{Answer, Threaded};
+use super::{ChatEvent, ChatFailure, Citation, Done, Question};
+use crate::inference::{
+    Engine, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, Piece, Task, Usage,
+};
+use crate::services::allowance::Account;
+use crate::services::{ServiceError, Services, caching};
+use crate::store::messages::Finish;
+
+/// How often a prompt is made shorter for a model that counts more tokens than were guessed.
+const SHRINKS: usize = 3;
+/// What a model takes where nobody knows.
+const CONTEXT: usize = 2048;
+/// A little freedom, so that small models do not go round in circles.
+const TEMPERATURE: f32 = 0.2;
+const REPETITION_PENALTY: f32 = 1.05;
+/// How long a client that is behind may take to make room for the last word.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// A question on its way, and what has become of it so far.
+pub struct Answering {
+    services: Services,
+    account: Account,
+    now: DateTime<Utc>,
+    question: Question,
+    thread: Threaded,
+    message_id: Uuid,
+    begun: Instant,
+    text: String,
+    citations: Vec<Citation>,
+    /// What is known to be used, and a guess at what the text takes that is not done.
+    used: Usage,
+    running: Usage,
+    model: Option<String>,
+    degraded: bool,
+}
+
+/// Why an answer ends early.
+enum Stop {
+    /// Nobody listens any more.
+    Left,
+    Failure(ChatFailure),
+}
+
+impl From<InferenceError> for Stop {
+    fn from(error: InferenceError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl From<ServiceError> for Stop {
+    fn from(error: ServiceError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl Answering {
+    pub fn new(services: Services, account: Account, now: DateTime<Utc>, question: Question, thread: Threaded) -> Self {
+        Self {
+            services,
+            account,
+            now,
+            question,
+            thread,
+            message_id: Uuid::now_v7(),
+            begun: Instant::now(),
+            text: String::new(),
+            citations: Vec::new(),
+            used: Usage::default(),
+            running: Usage::default(),
+            model: None,
+            degraded: false,
+        }
+    }
+
+    /// Tells what becomes of it, until the end or until nobody listens. Whatever happens, what was
+    /// said is kept and what was used is counted.
+    pub async fn run(mut self, out: Sender<ChatEvent>, place: Place) {
+        let limit = self.services.chats.0.settings.timeout;
+        // Whatever comes first, the text is dropped then, and the model stops.
+        let ended = tokio::select! {
+            ended = self.tell(&out) => ended,
+            () = out.closed() => Err(Stop::Left),
+            () = tokio::time::sleep(limit) => Err(Stop::Failure(ChatFailure::TimedOut(limit))),
+        };
+        let finish = match &ended {
+            Ok(finish) => *finish,
+            Err(Stop::Left) => Finish::Left,
+            Err(Stop::Failure(_)) => Finish::Failed,
+        };
+        self.settle(finish).await;
+        // Before the last word: who has heard it may ask again.
+        drop(place);
+        let last = match ended {
+            Ok(finish) => ChatEvent::Done(self.done(finish)),
+            Err(Stop::Failure(failure)) => ChatEvent::Failed(failure),
+            Err(Stop::Left) => return,
+        };
+        // Who does not make room hears the end of the stream.
+        let _ = out.send_timeout(last, LAST_WORD).await;
+    }
+
+    async fn tell(&mut self, out: &Sender<ChatEvent>) -> Result<Finish, Stop> {
+        let conversation_id = self.thread.conversation_id();
+        say(out, ChatEvent::Started { conversation_id, message_id: self.message_id }).await?;
+        let context = context(&self.services.engine);
+        let parts = self.find(context).await?;
+        let citations = self.citations.clone();
+        say(out, ChatEvent::Citations { citations, degraded: self.degraded }).await?;
+        let language = Language::of(&self.question.text);
+        let Some(parts) = parts else {
+            self.write(out, language.not_covered().to_owned()).await?;
+            return Ok(Finish::NotCovered);
+        };
+        let mut writing = self.begin(parts, Budget::of(context)).await?;
+        while let Some(piece) = writing.next().await {
+            match piece? {
+                Piece::Text { text, logprobs } => {
+                    self.running.completion_tokens += logprobs.len().max(1);
+                    if !text.is_empty() {
+                        self.write(out, text).await?;
+                    }
+                }
+                Piece::Done { finish, usage } => {
+                    self.running = Usage::default();
+                    self.used = sum(self.used, usage);
+                    if self.text.trim().is_empty() {
+                        self.write(out, language.wordless().to_owned()).await?;
+                    }
+                    return Ok(match finish {
+                        FinishReason::Stop => Finish::Stop,
+                        FinishReason::Length => Finish::Length,
+                    });
+                }
+            }
+        }
+        let model = self.model.clone().unwrap_or_default();
+        Err(InferenceError::Failed { model }.into())
+    }
+
+    async fn write(&mut self, out: &Sender<ChatEvent>, text: String) -> Result<(), Stop> {
+        self.text.push_str(&text);
+        say(out, ChatEvent::Token(text)).await
+    }
+
+    /// What the answer is to be written from; `None` if there is nothing.
+    async fn find(&mut self, context: usize) -> Result<Option<Parts>, Stop> {
+        let (budget, before) = (Budget::of(context), &self.thread.before);
+        let found = Box::pin(retrieving::find(&self.services, &self.question, before)).await;
+        let Found { passages, degraded, usage } = found?;
+        self.degraded = degraded;
+        self.used = sum(self.used, usage);
+        let (citations, shown) = prompt::choose(&passages, budget);
+        self.citations = citations;
+        if self.citations.is_empty() {
+            return Ok(None);
+        }
+        let site = caching::site(&self.services, self.now).await?;
+        let language = Language::of(&self.question.text);
+        let system = prompt::system(&self.services.chats.0.settings.prompts, &site, language).await;
+        let before = prompt::remembered(before, budget);
+        Ok(Some(Parts { system, before, passages: shown, question: self.question.text.clone() }))
+    }
+
+    /// Has a place in the model's queue when it returns.
+    async fn begin(&mut self, mut parts: Parts, budget: Budget) -> Result<Generation, InferenceError> {
+        let mut options = self.question.options.clone().unwrap_or_else(|| GenerateOptions {
+            temperature: TEMPERATURE,
+            repetition_penalty: REPETITION_PENALTY,
+            // Small models like to go on with more passages.
+            stop: vec![prompt::MARK.to_owned()],
+            ..GenerateOptions::default()
+        });
+        options.max_tokens = Some(options.max_tokens.map_or(budget.answer, |wanted| wanted.min(budget.answer)));
+        let mut shrinks = 0;
+        loop {
+            let request = GenerateRequest { prompt: parts.prompt(), tools: Vec::new(), options: options.clone() };
+            let read = request.prompt.about_tokens();
+            match self.services.engine.generate(None, request).await {
+                Ok(writing) => {
+                    self.running.prompt_tokens = read;
+                    self.model = Some(writing.model.clone());
+                    self.degraded |= writing.degraded;
+                    return Ok(writing);
+                }
+                Err(InferenceError::TooLong { tokens, limit, .. }) if shrinks < SHRINKS => {
+                    shrinks += 1;
+                    parts.shrink(tokens, limit);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn settle(&mut self, finish: Finish) {
+        self.used = sum(self.used, std::mem::take(&mut self.running));
+        let answer = Answer {
+            id: self.message_id,
+            text: &self.text,
+            citations: &self.citations,
+            finish,
+            model: self.model.as_deref(),
+            usage: self.used,
+        };
+        self.thread.keep(&self.services, &self.question.text, answer).await;
+        let Usage { prompt_tokens, completion_tokens, .. } = self.used;
+        self.account.note(&self.services, prompt_tokens, completion_tokens, self.now).await;
+    }
+
+    fn done(self, finish: Finish) -> Done {
+        let (duration, usage) = (self.begun.elapsed(), self.used);
+        Done { finish, usage, duration, model: self.model, degraded: self.degraded }
+    }
+}
+
+async fn say(out: &Sender<ChatEvent>, event: ChatEvent) -> Result<(), Stop> {
+    out.send(event).await.map_err(|_| Stop::Left)
+}
+
+/// Most tokens that the model takes which will be asked.
+fn context(engine: &Engine) -> usize {
+    let models = engine.models();
+    let writes = models.iter().find(|model| model.deployed && model.card.task == Task::Generate);
+    writes.map_or(CONTEXT, |model| model.card.context)
+}
+
+fn sum(a: Usage, b: Usage) -> Usage {
+    Usage {
+        prompt_tokens: a.prompt_tokens + b.prompt_tokens,
+        cached_tokens: a.cached_tokens + b.cached_tokens,
+        completion_tokens: a.completion_tokens + b.completion_tokens,
+    }
+}

@@ -1,0 +1,66 @@
+//! The two languages that the chat itself speaks.
+
+/// What the chat says by itself is said in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// Chinese if there is a Chinese character in it: questions name English things in Chinese
+    /// sentences, and hardly the other way round.
+    pub fn of(text: &str) -> Self {
+        if text.chars().any(is_han) { Self::Chinese } else { Self::English }
+    }
+
+    /// As the model is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::English => "the language of the question",
+            Self::Chinese => "Chinese (中文)",
+        }
+    }
+
+    /// The answer where the site says nothing of it.
+    pub fn not_covered(self) -> &'static str {
+        match self {
+            Self::English => {
+                "This site does not cover that: nothing that is published here answers the question. \
+                 Try other words, or ask about something else."
+            }
+            Self::Chinese => "本站没有涉及这个问题：已发布的内容里找不到答案。请换个说法，或者问问别的。",
+        }
+    }
+
+    /// The answer where a model had nothing to say.
+    pub fn wordless(self) -> &'static str {
+        match self {
+            Self::English => "The model found no words for it: please read the passages that are cited.",
+            Self::Chinese => "模型没能给出回答，请直接阅读所引用的内容。",
+        }
+    }
+}
+
+/// A Chinese character. Kana and hangul are none.
+pub fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_character_makes_a_question_chinese() {
+        for (text, language) in [
+            ("How is ink made?", Language::English),
+            ("墨", Language::Chinese),
+            ("Rust 怎么样?", Language::Chinese),
+            ("Wie wird Tinte gemacht?", Language::English),
+            ("", Language::English),
+        ] {
+            assert_eq!(Language::of(text), language, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A model whose answers a test writes beforehand.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use inkstone::inference::{
+    Backend, Engine, FinishReason, GenerateRequest, Generation, InferenceError, ModelCard, Piece, Prompt,
+    SharedBackend, Task, TokenLogprob, Usage,
+};
+use tokio::sync::Notify;
+
+use super::TestApp;
+
+/// A model that writes what a test tells it to.
+pub struct Scripted {
+    pub card: ModelCard,
+    pub pieces: Vec<Result<Piece, InferenceError>>,
+    pub refuses: Option<InferenceError>,
+    /// Does not end by itself.
+    pub stays: bool,
+    /// Takes prompts of so many bytes.
+    pub most_bytes: usize,
+    pub asked: Arc<Mutex<Vec<GenerateRequest>>>,
+    /// Told when a text is dropped.
+    pub dropped: Arc<Notify>,
+}
+
+impl Scripted {
+    pub fn new(pieces: Vec<Result<Piece, InferenceError>>) -> Self {
+        let card = ModelCard {
+            id: "scripted".into(),
+            variant: "test".into(),
+            task: Task::Generate,
+            architecture: "none".into(),
+            licence: "none".into(),
+            context: 512,
+            dimensions: None,
+            bytes: 0,
+        };
+        let (asked, dropped) = Default::default();
+        Self { card, pieces, refuses: None, stays: false, most_bytes: usize::MAX, asked, dropped }
+    }
+
+    pub fn saying(texts: &[&str]) -> Self {
+        let pieces = texts.iter().map(|text| Ok(said(text)));
+        Self::new(pieces.chain([Ok(done(FinishReason::Stop))]).collect())
+    }
+
+    pub fn refusing(error: InferenceError) -> Self {
+        Self { refuses: Some(error), ..Self::new(Vec::new()) }
+    }
+
+    pub async fn start(self, own: &[(&'static str, &str)]) -> TestApp {
+        TestApp::start_on(Engine::of([Arc::new(self) as SharedBackend]), own).await
+    }
+}
+
+pub fn said(text: &str) -> Piece {
+    Piece::Text { text: text.into(), logprobs: Vec::new() }
+}
+
+pub fn said_with(text: &str, logprob: f32) -> Piece {
+    let token = TokenLogprob { text: text.into(), bytes: text.as_bytes().to_vec(), logprob };
+    Piece::Text { text: text.into(), logprobs: vec![(token.clone(), vec![token])] }
+}
+
+pub fn done(finish: FinishReason) -> Piece {
+    Piece::Done { finish, usage: Usage { prompt_tokens: 7, cached_tokens: 2, completion_tokens: 5 } }
+}
+
+struct Guard(Arc<Notify>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Backend for Scripted {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
+        let tokens: usize = match &request.prompt {
+            Prompt::Messages(messages) => messages.iter().map(|message| message.content.len()).sum(),
+            Prompt::Text(text) => text.len(),
+        };
+        if tokens > self.most_bytes {
+            let limit = self.most_bytes;
+            return Box::pin(async move { Err(InferenceError::TooLong { index: 0, tokens, limit }) });
+        }
+        self.asked.lock().expect("no test panics with it").push(request);
+        if let Some(error) = &self.refuses {
+            let error = error.clone();
+            return Box::pin(async { Err(error) });
+        }
+        let guard = Guard(self.dropped.clone());
+        let ends = if self.stays { stream::pending().boxed() } else { stream::empty().boxed() };
+        let pieces = stream::iter(self.pieces.clone()).chain(ends).map(move |piece| {
+            let _held = &guard;
+            piece
+        });
+        let name = self.card.name();
+        Box::pin(async move { Ok(Generation::new(name, pieces)) })
+    }
+}
