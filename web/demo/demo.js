@@ -957,7 +957,7 @@ async function route({ again = false, typing = false } = {}) {
   const key = `${name}/${subject}`;
   const cameBack = !followed;
   followed = false;
-  if (current?.key === key && !again) return goTo(anchor);
+  if (current?.key === key && !again) return anchor ? goTo(anchor) : scrollTo(0, 0);
   if (current) scrolled.set(current.hash, scrollY);
   current?.end();
   const post = current?.key === key ? current.post : undefined;
@@ -983,7 +983,7 @@ async function route({ again = false, typing = false } = {}) {
 
 /** To a heading or footnote of the post that is shown. */
 function goTo(anchor) {
-  const target = anchor ? $(anchor) : null;
+  const target = $(anchor);
   if (!target) return;
   if (target.tabIndex < 0) target.tabIndex = -1;
   target.scrollIntoView();
@@ -1027,12 +1027,11 @@ async function start() {
   prepareAccount();
   prepareSearch();
   await account.refresh().catch((error) => tell(error.message));
-  const site = ask("{ site { title tagline } }").then(({ site }) => {
+  await ask("{ site { title tagline } }").then(({ site }) => {
     $("site-title").textContent = site.title;
     $("site-tagline").textContent = site.tagline;
   }).catch(() => {});
-  await Promise.all([site, prepareChat()]);
-  await route();
+  await Promise.all([route(), prepareChat()]);
 }
 
 start();
