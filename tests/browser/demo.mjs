@@ -19,7 +19,7 @@ const openDemo = (hash, options) => open(`demo${hash}`, options);
 const titles = (page) => page.locator(".posts h3");
 const search = (page) => page.getByRole("combobox");
 const isChinese = (text) => /\p{Script=Han}/u.test(text);
-const has = (locator, text) => locator.filter({ hasText: text }).first().waitFor();
+const has = (locator, text, options) => locator.filter({ hasText: text }).first().waitFor(options);
 
 /** Whether a request asks the chat. */
 const asksChat = (request) => Boolean(request.postData()?.includes("subscription Chat"));
@@ -225,8 +225,10 @@ await test(async () => {
       await page.getByRole("textbox", { name: "Your question" }).fill("How long should ink be ground?");
       await page.keyboard.press("Enter");
       const turn = page.locator(".turn").last();
-      await has(turn.locator(".sources li"), "Grinding ink");
-      await page.locator(".turn:not(.waiting)").last().waitFor({ timeout: 120_000 });
+      // A model that reads and one that writes, in a build without optimisation, take their time.
+      const patient = { timeout: 120_000 };
+      await has(turn.locator(".sources li"), "Grinding ink", patient);
+      await page.locator(".turn:not(.waiting)").last().waitFor(patient);
       // Without a model that writes, as where models are not fetched, the passages come all the same.
       const failed = await page.locator(".turn.failed").count();
       const answer = await turn.locator(".answer").textContent();
