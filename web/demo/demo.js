@@ -730,8 +730,10 @@ function prepareSearch() {
   function choose(next) {
     chosen = (next + options.length + 1) % (options.length + 1);
     options.forEach(({ element }, i) => element.setAttribute("aria-selected", i === chosen));
-    if (chosen < options.length) field.setAttribute("aria-activedescendant", `suggestion-${chosen}`);
-    else { chosen = -1; field.removeAttribute("aria-activedescendant"); }
+    if (chosen < options.length) {
+      field.setAttribute("aria-activedescendant", `suggestion-${chosen}`);
+      options[chosen].element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else { chosen = -1; field.removeAttribute("aria-activedescendant"); }
   }
   function stop() {
     clearTimeout(timer);
