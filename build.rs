@@ -1,4 +1,4 @@
-//! Lists the files of the demo site and of the explorer, so that the binary carries them.
+//! Lists the files of the demo site, of the explorer and of the demo page, so that the binary carries them.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher};
@@ -9,9 +9,11 @@ fn main() {
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed=examples/site");
     println!("cargo::rerun-if-changed=web/graphiql/dist");
+    println!("cargo::rerun-if-changed=web/demo");
     println!("cargo::rerun-if-changed=migrations");
     write(&out.join("demo_site.rs"), &demo_site(&root.join("examples/site")));
     write(&out.join("graphiql.rs"), &graphiql(&root.join("web/graphiql/dist")));
+    write(&out.join("demo_page.rs"), &demo_page(&root.join("web/demo")));
 }
 
 fn write(path: &Path, code: &str) {
@@ -34,19 +36,27 @@ fn demo_site(site: &Path) -> String {
 
 /// The page, and what it loads in the order of the names, each with a tag made from its content.
 fn graphiql(dist: &Path) -> String {
-    let file = |path: &Path| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&std::fs::read(path).expect("it can be read"));
-        let name = path.file_name().expect("it has a name").to_str().expect("a UTF-8 name");
-        let (name, etag) = (name.trim_end_matches(".gz"), format!("\"{:016x}\"", hasher.finish()));
-        format!("File {{ name: {name:?}, etag: {etag:?}, content: include_bytes!({:?}) }}", text(path))
-    };
     let mut assets = Vec::new();
     collect(&dist.join("assets"), &mut assets);
-    let mut assets: Vec<_> = assets.iter().map(|path| file(path)).collect();
+    let mut assets: Vec<_> = assets.iter().map(|path| served(path)).collect();
     assets.sort();
-    let page = file(&dist.join("index.html"));
+    let page = served(&dist.join("index.html"));
     format!("static PAGE: File = {page};\nstatic ASSETS: &[File] = &[\n    {},\n];\n", assets.join(",\n    "))
+}
+
+/// The demo page, its script and its style.
+fn demo_page(folder: &Path) -> String {
+    let files = [("PAGE", "index.html"), ("SCRIPT", "demo.js"), ("STYLE", "style.css")];
+    files.map(|(of, name)| format!("static {of}: File = {};\n", served(&folder.join(name)))).concat()
+}
+
+/// A file with its name and a tag made from its content.
+fn served(path: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&std::fs::read(path).expect("it can be read"));
+    let name = path.file_name().expect("it has a name").to_str().expect("a UTF-8 name");
+    let (name, etag) = (name.trim_end_matches(".gz"), format!("\"{:016x}\"", hasher.finish()));
+    format!("File {{ name: {name:?}, etag: {etag:?}, content: include_bytes!({:?}) }}", text(path))
 }
 
 fn text(path: &Path) -> &str {

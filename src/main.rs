@@ -138,7 +138,7 @@ async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Resul
     let base =
         app.config.public_url.as_ref().map_or_else(|| format!("{scheme}://{address}"), |url| url.as_str().to_owned());
     println!(
-        "Inkstone is ready.\n\n  Explorer   {base}/\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n\n{welcome}\nCtrl-C stops it."
+        "Inkstone is ready.\n\n  Explorer   {base}/\n  Demo page  {base}/demo\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n\n{welcome}\nCtrl-C stops it."
     );
     app.serve(listener, telemetry, stop).await
 }

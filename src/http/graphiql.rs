@@ -15,13 +15,13 @@ use axum::routing::get;
 
 use super::conditional;
 
-/// A file of the explorer.
-struct File {
-    /// Without the `.gz` that it is kept with.
-    name: &'static str,
+/// A file of the explorer, or of the demo page.
+pub(super) struct File {
+    /// Without the `.gz` that it may be kept with.
+    pub name: &'static str,
     /// Quoted, made from the content.
-    etag: &'static str,
-    content: &'static [u8],
+    pub etag: &'static str,
+    pub content: &'static [u8],
 }
 
 // `PAGE: File` and `ASSETS: &[File]`, in the order of their names; written by build.rs.
@@ -36,7 +36,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// An upgrade of the server brings another page, which names other assets.
-const ASK_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
+pub(super) const ASK_EACH_TIME: HeaderValue = HeaderValue::from_static("no-cache");
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
@@ -74,7 +74,7 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 }
 
 /// The file, or 304 to who has it.
-fn answer(headers: &HeaderMap, file: &File, caching: HeaderValue) -> Response {
+pub(super) fn answer(headers: &HeaderMap, file: &File, caching: HeaderValue) -> Response {
     let etag = HeaderValue::from_static(file.etag);
     let described = [(CACHE_CONTROL, caching), (ETAG, etag)];
     if conditional::knows_tag(headers, file.etag) {

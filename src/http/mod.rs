@@ -3,7 +3,7 @@
 //! `body.rs` and `asked.rs` read requests, `documents.rs` finds what they name, `graphql.rs` answers them,
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
 //! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
-//! out who asks, `graphiql.rs` serves the explorer, `feeds.rs` what programs read, `rest/` plain
+//! out who asks, `graphiql.rs` serves the explorer, `demo.rs` the demo page, `feeds.rs` what programs read, `rest/` plain
 //! JSON for scripts, `chat/` the chat for the AI SDK, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in [`router`].
 
@@ -29,6 +29,7 @@ mod asked;
 mod body;
 mod chat;
 mod conditional;
+mod demo;
 mod documents;
 mod execute;
 mod feeds;
@@ -127,6 +128,7 @@ pub struct Limits {
 pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
     let routes = Router::new()
         .merge(graphiql::routes())
+        .merge(demo::routes())
         .merge(feeds::routes())
         .merge(rest::routes())
         .merge(chat::routes())

@@ -8,6 +8,7 @@ mod bodies;
 mod chat;
 mod connections;
 mod costs;
+mod demo_page;
 mod documents;
 mod examples;
 mod feeds;

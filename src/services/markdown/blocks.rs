@@ -59,7 +59,7 @@ fn text<'a>(node: &'a AstNode<'a>) -> String {
             NodeValue::Math(math) if start => math.literal.clone(),
             NodeValue::CodeBlock(code) if start => code.literal.clone(),
             NodeValue::SoftBreak | NodeValue::LineBreak if start => " ".to_owned(),
-            NodeValue::TableCell if !start => " ".to_owned(),
+            NodeValue::TableCell => " ".to_owned(),
             value if value.block() => "\n".to_owned(),
             _ => continue,
         };

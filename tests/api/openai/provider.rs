@@ -29,7 +29,9 @@ fn fakes() -> Engine {
 
 /// A server that asks this provider, and has models of its own or not.
 async fn asking(engine: Engine, provider: ProviderSettings) -> TestApp {
-    TestApp::start_on(engine.with_provider(&provider).expect("a provider"), &[]).await
+    // Nobody reads the site meanwhile: the provider's requests are counted.
+    let engine = engine.with_provider(&provider).expect("a provider");
+    TestApp::start_on(engine, &[("job_workers", "0")]).await
 }
 
 /// A server that answers whatever is posted with `answers`, one after the other, and then the last.
