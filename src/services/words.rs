@@ -90,7 +90,7 @@ fn word_end(text: &str, start: usize) -> usize {
     let mut chars = rest.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
         let next = chars.peek().map(|(_, next)| *next);
-        let inner = matches!(c, '\'' | '’') && next.is_some_and(|next| is_word(next));
+        let inner = matches!(c, '\'' | '’') && next.is_some_and(is_word);
         if !is_word(c) && !inner {
             break;
         }

@@ -50,7 +50,7 @@ pub fn cut(markdown: &str) -> Vec<Piece> {
     for block in blocks(markdown) {
         match block {
             Block::Heading { level, id, text } => cutting.enter(level, id, text),
-            Block::Prose(text) => cutting.add(&text, |text| sentences(text)),
+            Block::Prose(text) => cutting.add(&text, sentences),
             Block::Code(text) => cutting.add(&text, |text| text.split_inclusive('\n').collect()),
         }
     }

@@ -19,6 +19,10 @@ use crate::telemetry::metrics;
 const PIECES: i64 = 60;
 /// What standing out in another language than the query's counts less, in standard scores.
 const OTHER_LANGUAGE: f64 = 0.3;
+/// A post that stands out less, in standard scores, means something else.
+const STANDS_OUT: f64 = 0.25;
+/// Among fewer there is nothing to stand out from.
+const ENOUGH: usize = 8;
 const QUERY_VECTOR: &str = "query_vector";
 
 /// Pieces that mean what was asked.
@@ -39,30 +43,41 @@ impl Meant {
     }
 }
 
+/// How near the texts of a language are to a query.
+struct Scale {
+    mean: f64,
+    spread: f64,
+    least: f64,
+}
+
 /// Neighbours of several languages in one order.
 ///
 /// Models see a text in the query's own language nearer than the same text in another, so cosines of
 /// two languages cannot be compared. How far each stands out among its language's can: by standard
 /// score. What is in the query's language is taken for a little better.
-fn in_one_order(near: Vec<Near>, in_cjk: bool) -> Vec<Near> {
+///
+/// What stands out less than `least` is left out, where there is enough to stand out among.
+fn in_one_order(near: Vec<Near>, in_cjk: bool, least: f64) -> Vec<Near> {
     let mut languages: HashMap<&str, Vec<f64>> = HashMap::new();
     for one in &near {
         languages.entry(&one.language).or_default().push(one.similarity);
     }
-    let scales: HashMap<String, (f64, f64)> = languages
+    let scales: HashMap<String, Scale> = languages
         .into_iter()
         .map(|(language, all)| {
             let mean = all.iter().sum::<f64>() / all.len() as f64;
             let spread = (all.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
-            (language.to_owned(), (mean, if spread > 0.0 { spread } else { 1.0 }))
+            let least = if all.len() < ENOUGH { f64::MIN } else { least };
+            (language.to_owned(), Scale { mean, spread: if spread > 0.0 { spread } else { 1.0 }, least })
         })
         .collect();
-    let score = |one: &Near| {
-        let (mean, spread) = scales.get(&one.language).copied().unwrap_or((0.0, 1.0));
+    let score = |one: Near| {
+        let scale = scales.get(&one.language)?;
+        let score = (one.similarity - scale.mean) / scale.spread;
         let is_own = in_cjk == matches!(one.language.split('-').next(), Some("zh" | "ja"));
-        (one.similarity - mean) / spread - if is_own { 0.0 } else { OTHER_LANGUAGE }
+        (score >= scale.least).then_some((score - if is_own { 0.0 } else { OTHER_LANGUAGE }, one))
     };
-    let mut scored: Vec<(f64, Near)> = near.into_iter().map(|one| (score(&one), one)).collect();
+    let mut scored: Vec<(f64, Near)> = near.into_iter().filter_map(score).collect();
     scored.sort_by(|(a, x), (b, y)| b.total_cmp(a).then_with(|| y.chunk_id.cmp(&x.chunk_id)));
     scored.into_iter().map(|(_, one)| one).collect()
 }
@@ -87,7 +102,12 @@ pub async fn nearest(
     let in_cjk = is_mostly_cjk(text);
     let mut seen = HashSet::new();
     let posts = pieces.iter().filter(|near| seen.insert(near.post_id)).cloned().collect();
-    Ok(Meant { posts: in_one_order(posts, in_cjk), pieces: in_one_order(pieces, in_cjk), degraded })
+    Ok(Meant {
+        posts: in_one_order(posts, in_cjk, STANDS_OUT),
+        // Who answers from them has a bound of its own.
+        pieces: in_one_order(pieces, in_cjk, f64::MIN),
+        degraded,
+    })
 }
 
 /// The vector of a query by the model that answers now, and the model's name. What is asked again,
@@ -154,9 +174,12 @@ mod tests {
             near(6, "zh", 0.70),
             near(7, "zh", 0.70),
         ];
-        let ids: Vec<u128> = in_one_order(all, false).iter().map(|near| near.chunk_id.as_u128()).collect();
+        let ids: Vec<u128> =
+            in_one_order(all.clone(), false, f64::MIN).iter().map(|near| near.chunk_id.as_u128()).collect();
         assert_eq!(ids[..2], [4, 1]);
-        assert!(in_one_order(Vec::new(), true).is_empty());
-        assert_eq!(in_one_order(vec![near(1, "en", 0.9)], false).len(), 1);
+        assert_eq!(in_one_order(all, false, STANDS_OUT).len(), 7, "there is too little to stand out from");
+        assert!(in_one_order(Vec::new(), true, STANDS_OUT).is_empty());
+        let many = (0..10).map(|n| near(n, "en", if n < 2 { 0.9 } else { 0.7 })).collect();
+        assert_eq!(in_one_order(many, false, STANDS_OUT).len(), 2);
     }
 }

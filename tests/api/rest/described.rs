@@ -31,7 +31,8 @@ fn faults(description: &Value, schema: &Value, value: &Value, at: &str) -> Vec<S
         one => vec![one.clone()],
     };
     let mut found = Vec::new();
-    if !types.contains(&json!(kind)) && !(kind == "integer" && types.contains(&json!("number"))) {
+    let fits = types.contains(&json!(kind)) || (kind == "integer" && types.contains(&json!("number")));
+    if !fits {
         found.push(format!("{at} is a {kind}, not {types:?}"));
     }
     if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
