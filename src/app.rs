@@ -174,7 +174,10 @@ impl App {
     fn start_background(&self, tasks: &TaskTracker, stop: &CancellationToken) {
         let observers = vec![invalidate(self.services.clone()), wake_worker(self.services.bell.clone())];
         tasks.spawn(self.services.events.clone().run(observers, stop.clone()));
-        tasks.spawn(indexing::keep_up(self.services.clone(), stop.clone()));
+        // A process that does no jobs has nobody ask for them either.
+        if self.config.job_workers.get() > 0 {
+            tasks.spawn(indexing::keep_up(self.services.clone(), stop.clone()));
+        }
         tasks.spawn(self.services.engine.clone().run(stop.clone()));
         tasks.spawn(jobs::cron::keep_time(self.services.clone(), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));

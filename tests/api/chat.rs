@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use inkstone::inference::{GenerateRequest, InferenceError, Prompt, Role};
 use serde_json::{Value, json};
 
-use crate::support::asking::{ASK, QUESTION, ask, forgotten, found, kettle, publish};
+use crate::support::asking::{ASK, QUESTION, ask, forgotten, found, kettle, looked_for, publish};
+use crate::support::live::PATIENCE;
 use crate::support::scripted::{Scripted, said};
 use crate::support::{TestApp, code, data};
 

@@ -59,7 +59,7 @@ pub async fn forgotten(app: &TestApp, question: &str) {
 }
 
 /// What the retrieval gives, without a model and without an account.
-async fn looked_for(app: &TestApp, question: &str) -> Value {
+pub async fn looked_for(app: &TestApp, question: &str) -> Value {
     use inkstone::services::searching::passages::passages;
     use inkstone::store::{Sight, posts::PostFilter};
     let found = Box::pin(passages(&app.services, Sight::Public, question, &PostFilter::default(), 5)).await;

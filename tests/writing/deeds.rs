@@ -17,6 +17,7 @@ pub async fn attempt(app: &TestApp, token: Option<&str>, mutation: &str, selecti
     let input_type = match mutation {
         "publishPost" | "deletePost" => "PostIdInput".to_owned(),
         "react" | "unreact" => "ReactInput".to_owned(),
+        "askSite" => "ChatInput".to_owned(),
         other => format!("{}{}Input", other[..1].to_uppercase(), &other[1..]),
     };
     let query = format!(
@@ -44,6 +45,8 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
         "createApiKey" => "apiKey { id } secret",
         "revokeApiKey" => "revokedId",
         "retryJob" | "cancelJob" => "job { id }",
+        "askSite" => "answer { text }",
+        "renameConversation" => "conversation { id }",
         name if name.starts_with("delete") && name != "deleteComment" => "deletedId",
         name if name.ends_with("Comment") => "comment { id }",
         name if name.ends_with("Tag") => "tag { id }",

@@ -41,6 +41,8 @@ pub const READ_JOB: &str = "read_chunks";
 const BATCH: usize = 32;
 /// Pieces of a post that are read before it is made known; what is more is read afterwards.
 const AT_ONCE: usize = 128;
+/// How long a post's words wait for the model to read its pieces.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long [`read_chunks`] goes on before it asks for itself again: others may wait for the worker.
 const SLICE: Duration = Duration::from_secs(900);
 /// When it is asked again whether there is a model.
@@ -256,9 +258,12 @@ async fn read_pieces(services: &Services, source: &Source, chunks: &[NewChunk]) 
     let known = chunk_vectors::read_of_post(&mut *services.db.conn().await?, source.row.id, &model).await?;
     let new: Vec<_> = chunks.iter().zip(&source.pieces).filter(|(chunk, _)| !known.contains(&chunk.id)).collect();
     let mut read = Read { model, pieces: Vec::new(), vectors: Vec::new(), complete: new.len() <= AT_ONCE };
+    let until = tokio::time::Instant::now() + PATIENCE;
     for batch in new.iter().take(AT_ONCE).collect::<Vec<_>>().chunks(BATCH) {
         let texts = batch.iter().map(|(_, piece)| piece.for_model(&source.row.title)).collect();
-        let Some(vectors) = embed(services, &read.model, texts).await else {
+        // Words need not wait for a model that has much to read.
+        let reading = tokio::time::timeout_at(until, embed(services, &read.model, texts));
+        let Ok(Some(vectors)) = reading.await else {
             read.complete = false;
             break;
         };

@@ -14,6 +14,8 @@ use crate::store::post_words::{Term, Wanted};
 const MAX_TERMS: usize = 32;
 /// What a word is worth that only stands in for what was typed.
 const MEANT: f64 = 0.7;
+/// What it is worth beyond that to have the very word that was typed.
+const AS_TYPED: f64 = 0.3;
 /// What a pair of characters is worth of which one holds a sentence together.
 const WEAK: f64 = 0.3;
 
@@ -259,6 +261,10 @@ impl Reading<'_> {
             if let Some(first) = meant.first() {
                 self.query.corrections.push(Correction { typed: word.to_owned(), meant: first.clone() });
                 worth = MEANT * self.worth(self.count(first));
+            }
+            if !meant.is_empty() {
+                // Who has the word as it was typed comes before who has one that is like it.
+                self.found.push(Term { query: forms.join(" | "), weight: AS_TYPED * worth });
             }
             for word in meant {
                 forms.extend(self.forms(&word));
