@@ -190,8 +190,10 @@ impl SearchQuery {
         #[graphql(default)] rerank: bool,
         first: Option<i32>,
         after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
     ) -> Result<Rows<SearchHit, SearchTotals>, ApiError> {
-        let page = Args { first, after, ..Args::default() }.check(LIST)?;
+        let page = Args { first, after, last, before }.check(LIST)?;
         let filter = filter.unwrap_or_default().try_into()?;
         let asked = Asked { query, mode: mode.into(), filter, rerank };
         let request = ctx.request();
@@ -204,10 +206,17 @@ impl SearchQuery {
             };
             known.unwrap_or(ranked)
         };
-        let begin = page.after.as_ref().map_or(0, place).min(found.hits.len());
-        let end = found.hits.len().min(begin + page.limit as usize);
+        let all = found.hits.len();
+        let mut begin = page.after.as_ref().map_or(0, place).min(all);
+        let mut end = page.before.as_ref().map_or(all, |at| place(at).saturating_sub(1)).clamp(begin, all);
+        let limit = page.limit as usize;
+        if page.from_end {
+            begin = begin.max(end.saturating_sub(limit));
+        } else {
+            end = end.min(begin + limit);
+        }
         let rows = Box::pin(hits(ctx, &found, begin..end)).await?;
-        let rows = PageOf { rows, has_previous: begin > 0, has_next: end < found.hits.len() };
+        let rows = PageOf { rows, has_previous: begin > 0, has_next: end < all };
         let key = |hit: &SearchHit| (Key::Int(hit.rank), hit.post.id);
         Ok(Rows::new(LIST, rows, SearchTotals(found), key, |hit| hit))
     }

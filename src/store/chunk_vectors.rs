@@ -1,6 +1,6 @@
 //! Vectors of pieces, by model. Vectors of two models are never compared.
 //!
-//! Up to [`EXACT`] vectors of a model and a language are compared one by one, which is exact; for
+//! Up to 2,000 vectors of a model and a language are compared one by one, which is exact; for
 //! more an index is made ([`index`]). Vectors go through as text, which pgvector parses.
 
 use diesel::sql_types::{Array, BigInt, Binary, Double, Text, Uuid as SqlUuid};

@@ -127,6 +127,13 @@ async fn meaning_finds_what_words_do_not_and_pages_go_on() {
     each.dedup();
     assert_eq!(each.len(), all.len(), "no post comes twice: {all:?}");
     assert!((0..5).all(|n| all.contains(&format!("codex-{n}"))), "{all:?}");
+    const LAST: &str = "query($q: String!, $before: String) { search(query: $q, last: 2, before: $before) { nodes { post { slug } } pageInfo { hasPreviousPage } } }";
+    let before = second["search"]["pageInfo"]["endCursor"].clone();
+    let last = data(app.ask(LAST, json!({ "q": "vellum quire", "before": before })).await);
+    let shown = slugs(&second);
+    let expected: Vec<_> = all[..all.len() - 1].iter().rev().take(2).rev().cloned().collect();
+    assert_eq!(slugs(&last), expected, "the two before {:?}", shown.last());
+    assert_eq!(last["search"]["pageInfo"]["hasPreviousPage"], true);
     let filter = json!({ "query": "vellum quire", "filter": { "language": "zh" } });
     assert!(!slugs(&data(app.ask(SEARCH, filter).await)).iter().any(|slug| slug.starts_with("codex")));
     app.stop().await;

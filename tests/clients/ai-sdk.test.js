@@ -63,6 +63,12 @@ suite("The AI SDK", () => {
   });
 
   test("asks the site as useChat does, and shows where the answer is from", async () => {
+    // Search learns of a new site a moment after it is there.
+    for (let tries = 0; tries < 600; tries += 1) {
+      const found = await (await fetch(`${origin}/api/v1/search?q=sqlite+cups&mode=words&first=1`)).json();
+      if (found.items?.[0]?.post.slug === "tea-in-sqlite") break;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
     const transport = new DefaultChatTransport({ api: `${origin}/api/v1/chat` });
     const question = "How many cups of tea are in the SQLite file?";
     const messages = [{ id: "1", role: "user", parts: [{ type: "text", text: question }] }];

@@ -42,7 +42,7 @@ const BATCH: usize = 32;
 /// Pieces of a post that are read before it is made known; what is more is read afterwards.
 const AT_ONCE: usize = 128;
 /// How long a post's words wait for the model to read its pieces.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long [`read_chunks`] goes on before it asks for itself again: others may wait for the worker.
 const SLICE: Duration = Duration::from_secs(900);
 /// When it is asked again whether there is a model.
