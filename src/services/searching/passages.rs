@@ -8,7 +8,7 @@ use super::fuse::{Ranking, fuse};
 use super::query::{self, Query};
 use super::{Hit, MODEL_WAIT, SearchError, Survey, by_words, check, languages, meaning, pieces};
 use crate::inference::{Overlong, RerankRequest, Task};
-use crate::services::words::{Stems, is_mostly_cjk, tokens};
+use crate::services::words::{Stems, tokens};
 use crate::services::{ServiceError, Services, caching};
 use crate::store::Sight;
 use crate::store::chunks::{self, ChunkRow};
@@ -172,11 +172,11 @@ async fn judge(services: &Services, question: &str, found: &mut [Passage]) {
     let Some(card) = services.engine.deployed(Task::Rerank) else { return };
     let count = found.len().min(JUDGED);
     let first = &mut found[..count];
-    let in_cjk = is_mostly_cjk(question) || first.iter().any(|passage| is_mostly_cjk(&passage.text));
-    if first.is_empty() || (in_cjk && card.architecture != super::rerank::MULTILINGUAL) {
+    // One for English alone takes away as much as it gives, and refuses what answers: docs/SEARCH.md.
+    if first.is_empty() || card.architecture != super::rerank::MULTILINGUAL {
         return;
     }
-    let texts = first.iter().map(|it| format!("{}\n{}", it.heading_path.join(" › "), it.text)).collect();
+    let texts = first.iter().map(|it| format!("{} › {}\n{}", it.title, it.heading_path.join(" › "), it.text)).collect();
     let request = RerankRequest { query: question.to_owned(), texts, overlong: Overlong::Cut };
     let asking = services.engine.rerank(None, request);
     match tokio::time::timeout(super::rerank::WAIT, asking).await {
