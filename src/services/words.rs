@@ -1,7 +1,7 @@
 //! Texts cut into the words that search knows them by.
 //!
 //! Chinese and Japanese are cut into pairs of neighbouring characters, everything else into words:
-//! folded (`Café` is `cafe`) as they stand, and once more by their stem where that is another.
+//! folded (`Café` is `cafe`, `書` is `书`) as they stand, and once more by their stem where that is another.
 //! No dictionary is needed, and every character can be found: a text's words and a query's are cut
 //! by the same rule. [`ANALYSIS`] has to count up when the rule changes.
 
@@ -11,8 +11,12 @@ use snowball_stemmers_rs::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+mod simplified;
+
+use simplified::simplified;
+
 /// The rule that [`Words`] follows; what an older one made is made again.
-pub const ANALYSIS: i32 = 1;
+pub const ANALYSIS: i32 = 2;
 
 /// Longest word, in characters; a longer one is cut.
 const MAX_WORD: usize = 60;
@@ -121,10 +125,10 @@ pub fn is_mostly_cjk(text: &str) -> bool {
     cjk * 3 > letters
 }
 
-/// Lower case, without accents, full-width letters as the usual ones.
+/// Lower case, without accents, full-width letters as the usual ones, Chinese simplified.
 fn fold(text: &str) -> String {
     let plain = text.nfkd().filter(|c| !is_combining_mark(*c) && !matches!(c, '\'' | '’'));
-    let lower: String = plain.flat_map(char::to_lowercase).take(MAX_WORD).collect();
+    let lower: String = plain.map(simplified).flat_map(char::to_lowercase).take(MAX_WORD).collect();
     // Kana's voicing marks are part of the letter, and Hangul's parts belong together.
     lower.nfc().collect()
 }
@@ -287,6 +291,7 @@ mod tests {
             ("Café naïve ＡＢＣ", vec!["cafe", "naive", "abc"]),
             ("don't C++ c# a+b", vec!["dont", "c++", "c#", "a", "b"]),
             ("研墨", vec!["研墨", "墨"]),
+            ("書法，書", vec!["书法", "法", "书"]),
             ("墨", vec!["墨"]),
             ("用Rust写的", vec!["用", "rust", "写的", "的"]),
             ("墨，砚台。", vec!["墨", "砚台", "台"]),

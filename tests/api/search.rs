@@ -58,6 +58,7 @@ async fn what_is_published_is_found_by_its_words_and_only_that() {
         "zephyrines lamp",
         "quillwork",
         "松烟",
+        "松煙",
         "烟",
         "细",
         "\"soot of the\"",
