@@ -99,6 +99,9 @@ pub async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
 
 /// The pieces with these ids.
 pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<ChunkRow>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let found = chunks::table.filter(chunks::id.eq_any(ids));
     let rows: Vec<ChunkTuple> = found
         .select((
@@ -118,6 +121,9 @@ pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<ChunkRow>, DbEr
 /// Of each post the piece that has the words of `query` (a `tsquery`) best; of a post whose pieces
 /// have none of them, the first.
 pub async fn best(conn: &mut Conn, post_ids: &[Uuid], query: &str) -> Result<Vec<ChunkRow>, DbError> {
+    if post_ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = Sql::<ChunkColumns>::new(
         "SELECT best.id, best.post_id, best.ordinal, best.language, best.heading_path, best.anchor, best.text \
          FROM unnest(",

@@ -45,6 +45,13 @@ pub struct Wanted {
     pub excluded: Option<String>,
 }
 
+impl Wanted {
+    /// A `tsquery` that any of the terms matches.
+    pub fn any(&self) -> String {
+        self.terms.iter().map(|term| format!("({})", term.query)).collect::<Vec<_>>().join(" | ")
+    }
+}
+
 /// A post that was found by its words.
 #[derive(Clone, Debug)]
 pub struct WordMatch {
@@ -113,7 +120,6 @@ pub async fn matching(
 ) -> Result<Vec<WordMatch>, DbError> {
     let queries: Vec<String> = wanted.terms.iter().map(|term| term.query.clone()).collect();
     let weights: Vec<f64> = wanted.terms.iter().map(|term| term.weight).collect();
-    let any = queries.iter().map(|query| format!("({query})")).collect::<Vec<_>>().join(" | ");
     let sql = Sql::<(SqlUuid, Double, Float)>::new("WITH terms AS (SELECT q::tsquery AS query, weight FROM unnest(")
         .bind::<Array<Text>, _>(queries)
         .push(", ")
@@ -139,7 +145,7 @@ pub async fn matching(
         .push(" GROUP BY known.post_id ORDER BY coverage DESC, known.post_id DESC LIMIT ")
         .bind::<BigInt, _>(limit)
         .push(") SELECT found.post_id, found.coverage, ts_rank_cd('{0.1, 0.4, 0.6, 1}', known.words, ")
-        .bind::<Text, _>(any)
+        .bind::<Text, _>(wanted.any())
         // Divided by the logarithm of the length, and brought below 1.
         .push("::text::tsquery, 1 | 32) FROM found JOIN post_words AS known ON known.post_id = found.post_id");
     let rows: Vec<(Uuid, f64, f32)> = sql.load(conn).await?;

@@ -8,7 +8,7 @@
 //!
 //! Where no model answers, words answer alone and the result says so (`degraded`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -55,6 +55,7 @@ const ENOUGH_WORDS: f64 = 0.5;
 const ALL_WORDS: f64 = 1.3;
 /// How long a search waits for a model before words answer alone.
 const MODEL_WAIT: Duration = Duration::from_millis(1_500);
+
 /// How to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
@@ -139,7 +140,7 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
     let query = query::read(typed, &survey, &languages(&survey, &asked.filter));
     // On the heap, so that who searches need not hold the whole way to the database and the model.
     let by_words = Box::pin(by_words(services, &query, &asked.filter));
-    let by_meaning = Box::pin(by_meaning(services, &query, &survey, asked));
+    let by_meaning = Box::pin(by_meaning(services, &query, &survey, &asked.filter));
     let (words, meant) = tokio::join!(
         async { if asked.mode == Mode::Meaning { Ok(ByWords::default()) } else { by_words.await } },
         async { if asked.mode == Mode::Words { None } else { Some(by_meaning.await) } },
@@ -199,6 +200,14 @@ struct ByWords {
     confidence: f64,
 }
 
+impl ByWords {
+    /// What their order counts beside that of meaning: a few common words of a long question are a poor
+    /// reason, so that it is the square of how much of the words the best post has.
+    fn weight(&self, alone: bool) -> f64 {
+        if alone { 1.0 } else { self.confidence.powi(2) }
+    }
+}
+
 async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Result<ByWords, SearchError> {
     if query.wanted.terms.is_empty() {
         return Ok(ByWords::default());
@@ -216,28 +225,34 @@ async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Re
     Ok(ByWords { posts: found.into_iter().map(|it| it.post_id).collect(), confidence })
 }
 
-async fn by_meaning(services: &Services, query: &Query, survey: &Survey, asked: &Asked) -> Result<Meant, SearchError> {
-    let languages = languages(survey, &asked.filter);
-    let asking = meaning::nearest(services, &query.text, &languages, &asked.filter);
+/// What meaning alone finds, within the time that a model has for it.
+async fn by_meaning(
+    services: &Services,
+    query: &Query,
+    survey: &Survey,
+    filter: &PostFilter,
+) -> Result<Meant, SearchError> {
+    let languages = languages(survey, filter);
+    let asking = meaning::nearest(services, &query.text, &languages, filter);
     let mut near = tokio::time::timeout(MODEL_WAIT, asking).await.unwrap_or_else(|_| {
         Err(SearchError::Inference(InferenceError::Overloaded { retry_after: Duration::from_secs(1) }))
     })?;
     // A model knows nothing of what has to hold and what must not.
     if query.wanted.required.is_some() || query.wanted.excluded.is_some() {
-        let ids: Vec<Uuid> = near.posts.iter().map(|near| near.post_id).collect();
+        let ids: HashSet<Uuid> = near.pieces.iter().map(|near| near.post_id).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
         let allowed = post_words::allowed(&mut *services.db.conn().await?, &query.wanted, &ids).await?;
         near.retain(|post_id| allowed.contains(post_id));
     }
     Ok(near)
 }
 
-/// Both ways' posts in one order. A few common words of a long question are a poor reason, so that
-/// words count by the square of how much of them the best post has.
+/// Both ways' posts in one order.
 fn rank(words: ByWords, near: &Meant) -> Vec<Hit> {
     let by_meaning = Ranking { weight: 1.0, best_first: near.posts.iter().map(|near| near.post_id).collect() };
-    let alone = by_meaning.best_first.is_empty();
-    let weight = if alone { 1.0 } else { words.confidence.powi(2) };
-    let mut rankings = vec![Ranking { weight, best_first: words.posts.clone() }, by_meaning];
+    let weight = words.weight(by_meaning.best_first.is_empty());
+    let has_words: HashSet<Uuid> = words.posts.iter().copied().collect();
+    let mut rankings = vec![Ranking { weight, best_first: words.posts }, by_meaning];
     rankings.retain(|ranking| !ranking.best_first.is_empty());
     let nearest: HashMap<Uuid, &Near> = near.posts.iter().map(|near| (near.post_id, near)).collect();
     let hits = fuse(&rankings).into_iter().map(|(post_id, score)| {
@@ -245,7 +260,7 @@ fn rank(words: ByWords, near: &Meant) -> Vec<Hit> {
         Hit {
             post_id,
             score,
-            by_words: words.posts.contains(&post_id),
+            by_words: has_words.contains(&post_id),
             similarity: near.map(|near| near.similarity),
             relevance: None,
             chunk: near.map(|near| near.chunk_id),
@@ -283,16 +298,10 @@ impl Found {
 /// The piece of each hit that shows why it was found.
 async fn pieces(services: &Services, query: &Query, hits: &[Hit]) -> Result<Vec<ChunkRow>, ServiceError> {
     let (by_words, others): (Vec<&Hit>, Vec<&Hit>) = hits.iter().partition(|hit| hit.by_words || hit.chunk.is_none());
-    let mut rows = Vec::new();
     let mut conn = services.db.conn().await?;
-    if !by_words.is_empty() {
-        let any: Vec<_> = query.wanted.terms.iter().map(|term| format!("({})", term.query)).collect();
-        let ids: Vec<Uuid> = by_words.iter().map(|hit| hit.post_id).collect();
-        rows.extend(chunks::best(&mut conn, &ids, &any.join(" | ")).await?);
-    }
+    let ids: Vec<Uuid> = by_words.iter().map(|hit| hit.post_id).collect();
+    let mut rows = chunks::best(&mut conn, &ids, &query.wanted.any()).await?;
     let ids: Vec<Uuid> = others.iter().filter_map(|hit| hit.chunk).collect();
-    if !ids.is_empty() {
-        rows.extend(chunks::by_ids(&mut conn, &ids).await?);
-    }
+    rows.extend(chunks::by_ids(&mut conn, &ids).await?);
     Ok(rows)
 }

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::fuse::{Ranking, fuse};
 use super::query::{self, Query};
-use super::{Hit, MODEL_WAIT, SearchError, Survey, by_words, check, languages, meaning, pieces};
-use crate::inference::{Overlong, RerankRequest, Task};
+use super::{Meant, SearchError, Survey, by_meaning, by_words, check, languages, rerank};
+use crate::inference::Task;
 use crate::services::words::{Stems, tokens};
 use crate::services::{ServiceError, Services, caching};
 use crate::store::Sight;
@@ -60,45 +60,58 @@ pub async fn passages(
     let question = check(&question)?;
     let survey = services.surveys.now(services).await;
     let query = query::read(question, &survey, &languages(&survey, filter));
-    let words = Box::pin(by_words(services, &query, filter)).await.map_err(in_words)?;
-    let near = Box::pin(near(services, &query, &survey, filter)).await?;
-    let degraded = near.is_none();
-    let near = near.unwrap_or_default();
-    let hit = |post_id: &Uuid| Hit {
-        post_id: *post_id,
-        score: 0.0,
-        by_words: true,
-        similarity: None,
-        relevance: None,
-        chunk: None,
-    };
-    let hits: Vec<Hit> = words.posts.iter().take(JUDGED).map(hit).collect();
-    let mut rows: HashMap<Uuid, ChunkRow> =
-        pieces(services, &query, &hits).await?.into_iter().map(|row| (row.id, row)).collect();
-    let in_order = |post_id: &Uuid| rows.values().find(|row| row.post_id == *post_id).map(|row| row.id);
-    let alone = near.order.is_empty();
-    let weight = if alone { 1.0 } else { words.confidence.powi(2) };
-    let rankings = [
-        Ranking { weight, best_first: words.posts.iter().filter_map(in_order).collect() },
-        Ranking { weight: 1.0, best_first: near.order },
-    ];
-    let order: Vec<Uuid> = fuse(&rankings).into_iter().map(|(id, _)| id).take(JUDGED * 2).collect();
-    let missing: Vec<Uuid> = order.iter().filter(|id| !rows.contains_key(id)).copied().collect();
-    if !missing.is_empty() {
-        let found = chunks::by_ids(&mut *services.db.conn().await?, &missing).await?;
-        rows.extend(found.into_iter().map(|row| (row.id, row)));
-    }
-    let ids: Vec<Uuid> = rows.values().map(|row| row.post_id).collect();
+    let pieces = Box::pin(candidates(services, &query, &survey, filter)).await?;
+    let ids: Vec<Uuid> = pieces.rows.values().map(|row| row.post_id).collect();
     let posts = caching::posts(services, &ids).await?;
     let terms = terms(question);
     let passage = |id: &Uuid| {
-        let row = rows.get(id)?;
+        let row = pieces.rows.get(id)?;
         let post = posts.get(&row.post_id).filter(|post| post.visible_to(sight))?;
-        Some(passage(row, post, near.similarities.get(id).map(|it| *it as f32), &terms))
+        Some(passage(row, post, pieces.similarities.get(id).map(|it| *it as f32), &terms))
     };
-    let mut found: Vec<Passage> = order.iter().filter_map(passage).collect();
+    let mut found: Vec<Passage> = pieces.order.iter().filter_map(passage).collect();
     judge(services, question, &mut found).await;
-    Ok(Passages { passages: few_of_each(found, limit), degraded })
+    Ok(Passages { passages: few_of_each(found, limit), degraded: pieces.degraded })
+}
+
+/// Pieces that may be passages.
+struct Candidates {
+    /// Best first.
+    order: Vec<Uuid>,
+    rows: HashMap<Uuid, ChunkRow>,
+    /// Cosines with the question, of those found by meaning.
+    similarities: HashMap<Uuid, f64>,
+    degraded: bool,
+}
+
+/// The pieces that words and meaning find, fused.
+async fn candidates(
+    services: &Services,
+    query: &Query,
+    survey: &Survey,
+    filter: &PostFilter,
+) -> Result<Candidates, ServiceError> {
+    let words = Box::pin(by_words(services, query, filter)).await.map_err(in_words)?;
+    let meant = Box::pin(near(services, query, survey, filter)).await?;
+    let degraded = meant.is_none();
+    let near = meant.unwrap_or_default().pieces;
+    let mut conn = services.db.conn().await?;
+    let first = &words.posts[..words.posts.len().min(JUDGED)];
+    let best = chunks::best(&mut conn, first, &query.wanted.any()).await?;
+    let of_post: HashMap<Uuid, Uuid> = best.iter().map(|row| (row.post_id, row.id)).collect();
+    let rankings = [
+        Ranking {
+            weight: words.weight(near.is_empty()),
+            best_first: first.iter().filter_map(|post_id| of_post.get(post_id).copied()).collect(),
+        },
+        Ranking { weight: 1.0, best_first: near.iter().map(|it| it.chunk_id).take(2 * JUDGED).collect() },
+    ];
+    let order: Vec<Uuid> = fuse(&rankings).into_iter().map(|(id, _)| id).take(2 * JUDGED).collect();
+    let mut rows: HashMap<Uuid, ChunkRow> = best.into_iter().map(|row| (row.id, row)).collect();
+    let missing: Vec<Uuid> = order.iter().filter(|id| !rows.contains_key(id)).copied().collect();
+    rows.extend(chunks::by_ids(&mut conn, &missing).await?.into_iter().map(|row| (row.id, row)));
+    let similarities = near.iter().map(|it| (it.chunk_id, it.similarity)).collect();
+    Ok(Candidates { order, rows, similarities, degraded })
 }
 
 /// Meaning was not asked for.
@@ -109,30 +122,21 @@ fn in_words(error: SearchError) -> ServiceError {
     }
 }
 
-#[derive(Default)]
-struct NearPieces {
-    order: Vec<Uuid>,
-    similarities: HashMap<Uuid, f64>,
-}
-
-/// `None` where no model answers.
+/// `None` where no model answers that has read the site.
 async fn near(
     services: &Services,
     query: &Query,
     survey: &Survey,
     filter: &PostFilter,
-) -> Result<Option<NearPieces>, ServiceError> {
-    let languages = languages(survey, filter);
-    let asking = meaning::nearest(services, &query.text, &languages, filter);
-    let near = match tokio::time::timeout(MODEL_WAIT, asking).await {
-        Ok(Ok(near)) if !near.degraded => near,
-        Ok(Err(SearchError::Service(error))) => return Err(error),
-        Ok(_) | Err(_) => return Ok(None),
-    };
-    Ok(Some(NearPieces {
-        order: near.pieces.iter().map(|it| it.chunk_id).take(2 * JUDGED).collect(),
-        similarities: near.pieces.iter().map(|it| (it.chunk_id, it.similarity)).collect(),
-    }))
+) -> Result<Option<Meant>, ServiceError> {
+    match by_meaning(services, query, survey, filter).await {
+        Ok(near) => Ok(Some(near).filter(|near| !near.degraded)),
+        Err(SearchError::Service(error)) => Err(error),
+        Err(SearchError::Inference(error)) => {
+            tracing::debug!(%error, "words alone find passages");
+            Ok(None)
+        }
+    }
 }
 
 /// The words of a question that say something, each with its stem.
@@ -173,19 +177,13 @@ async fn judge(services: &Services, question: &str, found: &mut [Passage]) {
     let count = found.len().min(JUDGED);
     let first = &mut found[..count];
     // One for English alone takes away as much as it gives, and refuses what answers: docs/SEARCH.md.
-    if first.is_empty() || card.architecture != super::rerank::MULTILINGUAL {
+    if first.is_empty() || card.architecture != rerank::MULTILINGUAL {
         return;
     }
     let texts = first.iter().map(|it| format!("{} › {}\n{}", it.title, it.heading_path.join(" › "), it.text)).collect();
-    let request = RerankRequest { query: question.to_owned(), texts, overlong: Overlong::Cut };
-    let asking = services.engine.rerank(None, request);
-    match tokio::time::timeout(super::rerank::WAIT, asking).await {
-        Ok(Ok(done)) => {
-            first.iter_mut().zip(done.logits).for_each(|(passage, logit)| passage.relevance = Some(logit));
-            first.sort_by(|a, b| b.relevance.unwrap_or(f32::MIN).total_cmp(&a.relevance.unwrap_or(f32::MIN)));
-        }
-        Ok(Err(error)) => tracing::debug!(%error, "passages keep their order"),
-        Err(_) => tracing::debug!("the reranker took too long: passages keep their order"),
+    if let Some(logits) = rerank::logits(services, question, texts).await {
+        first.iter_mut().zip(logits).for_each(|(passage, logit)| passage.relevance = Some(logit));
+        first.sort_by(|a, b| rerank::best_first(a.relevance, b.relevance));
     }
 }
 

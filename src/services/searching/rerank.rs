@@ -1,5 +1,6 @@
 //! The first hits in the order in which a cross-encoder sees them.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use super::query::Query;
@@ -12,7 +13,7 @@ use crate::telemetry::metrics;
 /// Hits that are looked at again.
 const FIRST: usize = 20;
 /// How long that may take before the order stays as it was.
-pub(super) const WAIT: Duration = Duration::from_secs(3);
+const WAIT: Duration = Duration::from_secs(3);
 /// The architecture of rerankers for many languages; others here know English only.
 pub(super) const MULTILINGUAL: &str = "xlm-roberta";
 
@@ -24,7 +25,6 @@ pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [
     if !reads_all && is_mostly_cjk(text) {
         return Ok(());
     }
-    let begun = Instant::now();
     let count = hits.len().min(FIRST);
     let first = &mut hits[..count];
     let rows = pieces(services, query, first).await?;
@@ -38,21 +38,37 @@ pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [
     if places.is_empty() {
         return Ok(());
     }
-    let request = RerankRequest { query: text.to_owned(), texts, overlong: Overlong::Cut };
-    let logits = match tokio::time::timeout(WAIT, services.engine.rerank(None, request)).await {
-        Ok(Ok(done)) => done.logits,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "hits keep their order");
-            return Ok(());
-        }
-        Err(_) => return Ok(()),
-    };
-    metrics::search_part("rerank", begun.elapsed());
+    let Some(logits) = logits(services, text, texts).await else { return Ok(()) };
     let mut judged: Vec<Hit> = places.iter().map(|place| first[*place].clone()).collect();
     judged.iter_mut().zip(logits).for_each(|(hit, logit)| hit.relevance = Some(logit));
-    judged.sort_by(|a, b| b.relevance.unwrap_or(f32::MIN).total_cmp(&a.relevance.unwrap_or(f32::MIN)));
+    judged.sort_by(|a, b| best_first(a.relevance, b.relevance));
     for (place, hit) in places.into_iter().zip(judged) {
         first[place] = hit;
     }
     Ok(())
+}
+
+/// What the deployed reranker gives each text as an answer to a question, if it does so in time.
+pub(super) async fn logits(services: &Services, question: &str, texts: Vec<String>) -> Option<Vec<f32>> {
+    let begun = Instant::now();
+    let request = RerankRequest { query: question.to_owned(), texts, overlong: Overlong::Cut };
+    match tokio::time::timeout(WAIT, services.engine.rerank(None, request)).await {
+        Ok(Ok(done)) => {
+            metrics::search_part("rerank", begun.elapsed());
+            Some(done.logits)
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "what was found keeps its order");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("the reranker took too long: what was found keeps its order");
+            None
+        }
+    }
+}
+
+/// The order of what a reranker has looked at; what it has not comes last.
+pub(super) fn best_first(a: Option<f32>, b: Option<f32>) -> Ordering {
+    b.unwrap_or(f32::MIN).total_cmp(&a.unwrap_or(f32::MIN))
 }

@@ -115,6 +115,26 @@ async fn a_filter_chooses_what_may_answer() {
 }
 
 #[tokio::test]
+async fn what_must_not_be_there_is_not_found_by_its_meaning_either() {
+    let app = TestApp::start().await;
+    kettle(&app).await;
+    let cites = async |question: &str| {
+        let answer = ask(&app, None, json!({ "question": question })).await;
+        let all = answer["citations"].as_array().expect("a list").clone();
+        all.iter().any(|one| one["post"]["slug"] == "zorbic-kettle")
+    };
+    let begun = std::time::Instant::now();
+    while data(app.ask(SIMILAR, json!({})).await)["search"]["nodes"][0]["similarity"] == Value::Null {
+        assert!(begun.elapsed() < PATIENCE, "a model should read the post");
+    }
+    assert!(cites("zorbic kettle hot").await);
+    assert!(!cites("zorbic kettle hot -degrees").await, "it has the word that must not be there");
+    assert!(!cites("zorbic kettle \"hot kettle\"").await, "it has not the words in a row that must be there");
+}
+
+const SIMILAR: &str = r#"{ search(query: "zorbic kettle", mode: MEANING, first: 1) { nodes { similarity } } }"#;
+
+#[tokio::test]
 async fn a_follow_up_is_understood_with_what_was_said_before() {
     let (app, heard) = site(&[]).await;
     for token in [None, Some(app.tokens.reader.as_str())] {
