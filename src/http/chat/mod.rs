@@ -24,9 +24,11 @@ use crate::error::{ApiError, Code};
 use crate::services::chatting::{self, Asker};
 use crate::services::{Actor, ServiceError};
 
+mod described;
 mod parts;
 mod wish;
 
+pub use described::described;
 use parts::Parts;
 use wish::Wish;
 

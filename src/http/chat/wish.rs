@@ -7,9 +7,9 @@ use crate::services::chatting::{MAX_ANSWER_TOKENS, Question, Thread, Turn};
 use crate::store::posts::{PostFilter, PostKind};
 
 /// Longest name that a page may give a conversation.
-const MAX_ID_CHARS: usize = 200;
+pub const MAX_ID_CHARS: usize = 200;
 /// Messages and parts of one request. Only the last few are looked at.
-const MAX_MESSAGES: usize = 1000;
+pub const MAX_MESSAGES: usize = 1000;
 /// A token that is written takes about as long as many that are read.
 const TOKEN_PRICE: u64 = 10;
 

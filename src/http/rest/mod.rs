@@ -31,6 +31,7 @@ mod endpoints;
 mod openapi;
 pub(super) mod problem;
 
+pub(super) use openapi::refused_with;
 pub use openapi::rest_description;
 
 use endpoints::{ENDPOINTS, Endpoint};

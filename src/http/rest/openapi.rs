@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::endpoints::{ENDPOINTS, Endpoint, PARSED, about};
 use super::{BASE, problem};
+use crate::http::chat;
 use crate::services::searching::MAX_QUERY;
 
 /// The description, for a schema in the schema language.
@@ -25,6 +26,7 @@ pub fn rest_description(sdl: &str) -> String {
     let paths: Map<_, _> = ENDPOINTS
         .iter()
         .map(|endpoint| (format!("{BASE}{}", endpoint.path), json!({ "get": describing.operation(endpoint) })))
+        .chain([chat::described()])
         .collect();
     let mut schemas = describing.schemas;
     schemas.insert("Problem".into(), problem_schema());
@@ -77,10 +79,7 @@ impl Describing {
             }),
         );
         responses.insert("304".into(), json!({ "description": "What `If-None-Match` names is still so." }));
-        let refused = json!({ "$ref": "#/components/responses/Problem" });
-        for status in ["400", "401", "403", "404", "429", "503", "504"] {
-            responses.insert(status.into(), refused.clone());
-        }
+        responses.extend(refused_with(&["400", "401", "403", "404", "429", "503", "504"]));
         json!({
             "operationId": endpoint.operation,
             "summary": endpoint.summary,
@@ -260,6 +259,12 @@ impl Describing {
             }
         }
     }
+}
+
+/// A problem for each of these statuses.
+pub fn refused_with(statuses: &[&str]) -> Map<String, Value> {
+    let refused = json!({ "$ref": "#/components/responses/Problem" });
+    statuses.iter().map(|status| ((*status).to_owned(), refused.clone())).collect()
 }
 
 fn reference(name: &str) -> Value {

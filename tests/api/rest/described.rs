@@ -93,6 +93,10 @@ async fn each_address_answers_as_it_is_described() {
     }
     let comment = comment.as_str().expect("a comment of the demo site has answers");
     for (path, operation) in description["paths"].as_object().expect("paths") {
+        if operation.get("get").is_none() {
+            assert_eq!(path, "/api/v1/chat", "all else is for reading");
+            continue;
+        }
         let (of_posts, of_series) = (path.starts_with("/api/v1/posts"), path.starts_with("/api/v1/series"));
         let slug = if of_posts {
             &post
