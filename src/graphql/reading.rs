@@ -13,9 +13,9 @@ use super::payload::{UserError, outcome};
 use super::post::Post;
 use crate::error::ApiError;
 use crate::services::reading;
+use crate::store::PageOf;
 use crate::store::posts::PostRow;
 use crate::store::reads::{self, ReadRow};
-use crate::store::PageOf;
 
 /// A post that you have read.
 pub struct ReadingHistoryEntry {

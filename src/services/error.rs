@@ -73,7 +73,9 @@ pub(super) fn gone(error: DbError, post_field: &'static str) -> ServiceError {
         return error.into();
     };
     match column {
-        "post" | "days_post" | "revisions_post" | "tags_post" | "translations_post" => ServiceError::not_found(post_field, "post"),
+        "post" | "days_post" | "revisions_post" | "tags_post" | "translations_post" => {
+            ServiceError::not_found(post_field, "post")
+        }
         "parent" => ServiceError::not_found("parentId", "comment on this post"),
         "tags_tag" => ServiceError::not_found("tags", "tag any more: somebody deleted it at this moment; try again"),
         "series" => ServiceError::not_found("seriesId", "series"),
@@ -132,7 +134,9 @@ mod tests {
                 other => panic!("{constraint} gave {other:?}"),
             }
         }
-        for constraint in ["comments_author_id_fkey", "reactions_user_id_fkey", "readers_user_id_fkey", "posts_author_id_fkey"] {
+        for constraint in
+            ["comments_author_id_fkey", "reactions_user_id_fkey", "readers_user_id_fkey", "posts_author_id_fkey"]
+        {
             let error = gone(DbError::Constraint { constraint: constraint.into() }, "postId");
             assert!(matches!(error, ServiceError::Unauthenticated), "{constraint} gave {error:?}");
         }

@@ -74,19 +74,28 @@ pub async fn record(
     let post = caching::posts(services, &[post_id]).await?.remove(&post_id);
     let post = post.filter(|post| post.visible_to(Sight::Public));
     let post = post.ok_or_else(|| ServiceError::not_found("postId", "post that is published"))?;
+    let network = allowance::network(address);
     let Some(reader) = reader else {
-        if services.lately.is_first(allowance::network(address), post_id) {
+        if services.lately.is_first(network, post_id) {
             let mut conn = services.db.conn().await?;
             let counted = post_days::count(&mut conn, post_id, actor.now.date_naive()).await;
             counted.map_err(|error| gone(error, "postId"))?;
         }
         return Ok(post);
     };
-    write_down(services, actor, &reader, post_id).await?;
+    // Tokens are to be had for nothing: they make no post more popular than their network does.
+    let network = Some(network).filter(|_| actor.viewer.user().is_none());
+    write_down(services, actor, &reader, network, post_id).await?;
     Ok(post)
 }
 
-async fn write_down(services: &Services, actor: &Actor, reader: &Reader, post_id: Uuid) -> Result<(), ServiceError> {
+async fn write_down(
+    services: &Services,
+    actor: &Actor,
+    reader: &Reader,
+    network: Option<String>,
+    post_id: Uuid,
+) -> Result<(), ServiceError> {
     let gone = |error| gone(error, "postId");
     let mut tx = services.db.begin().await?;
     let touched = readers::touch(&mut tx, reader, actor.now).await.map_err(gone)?;
@@ -97,7 +106,7 @@ async fn write_down(services: &Services, actor: &Actor, reader: &Reader, post_id
         if times == Some(1) {
             reads::keep_last(&mut tx, reader_id, MAX_READS).await?;
         }
-        times.is_some()
+        times.is_some() && network.is_none_or(|network| services.lately.is_first(network, post_id))
     } else {
         services.lately.is_first(reader_id.to_string(), post_id)
     };
@@ -173,8 +182,7 @@ fn not_in_person(actor: &Actor) -> ServiceError {
 
 fn hash_of(token: &str) -> Result<TokenHash, ServiceError> {
     let message = "readingToken is none: pass back what `startReading` gave, unchanged";
-    ReadingToken::hash_of(token)
-        .ok_or_else(|| ServiceError::refuse(RefusalCode::Invalid, "readingToken", message))
+    ReadingToken::hash_of(token).ok_or_else(|| ServiceError::refuse(RefusalCode::Invalid, "readingToken", message))
 }
 
 /// It may have been forgotten by whoever has it, or because it was not used for long.

@@ -68,9 +68,9 @@ pub async fn deeds(conn: &mut Conn, reader: &Reader, limit: i64) -> Result<Optio
             .push("SELECT me.id AS user_id, readers.id AS reader_id FROM (SELECT ")
             .bind::<SqlUuid, _>(*id)
             .push(" AS id) AS me LEFT JOIN readers ON readers.user_id = me.id"),
-        Reader::Token(hash) => sql
-            .push("SELECT user_id, id AS reader_id FROM readers WHERE token_hash = ")
-            .bind::<Binary, _>(hash.clone()),
+        Reader::Token(hash) => {
+            sql.push("SELECT user_id, id AS reader_id FROM readers WHERE token_hash = ").bind::<Binary, _>(hash.clone())
+        }
     };
     let sql = sql
         .push(

@@ -135,13 +135,20 @@ async fn a_reading_token_opens_its_own_history_and_no_other() {
     read(&app, Some(&key(&app, "olga").await), "wet-stone", Some(&other)).await;
     assert_eq!(history(&app, None, Some(&one)).await, ["grinding-ink"]);
     assert_eq!(history(&app, None, Some(&other)).await, ["wet-stone", "two-clocks"]);
+    assert_eq!(reads_in_all(&app).await, 3);
+    let third = begin(&app).await;
+    read(&app, None, "grinding-ink", Some(&third)).await;
+    assert_eq!(history(&app, None, Some(&third)).await, ["grinding-ink"]);
+    assert_eq!(reads_in_all(&app).await, 3, "more tokens of one address make nothing more popular");
     read(&app, Some(&app.tokens.reader), "the-24-bus", Some(&one)).await;
     assert_eq!(history(&app, None, Some(&one)).await, ["grinding-ink"], "who is signed in has a history of their own");
     assert_eq!(history(&app, Some(&app.tokens.reader), None).await, ["the-24-bus"]);
     let mut conn = app.services.db.conn().await.expect("a connection");
     let told = format!("(SELECT count(*) FROM readers WHERE encode(token_hash, 'escape') LIKE '%{}%')", &one[8..]);
-    let told: i64 =
-        diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&told)).get_result(&mut *conn).await.expect("a count");
+    let told: i64 = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&told))
+        .get_result(&mut *conn)
+        .await
+        .expect("a count");
     assert_eq!(told, 0, "only hashes are stored");
 }
 

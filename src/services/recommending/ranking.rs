@@ -125,10 +125,7 @@ impl Chosen {
     fn has_room_for(&self, row: &CandidateRow) -> bool {
         let parts = row.series_id.and_then(|id| self.series.get(&id)).copied().unwrap_or(0);
         let is_there = row.group_key.as_ref().is_some_and(|key| self.pieces.contains(key));
-        self.list.len() < MAX_RECOMMENDED
-            && parts < OF_ONE_SERIES
-            && !is_there
-            && !self.posts.contains(&row.post_id)
+        self.list.len() < MAX_RECOMMENDED && parts < OF_ONE_SERIES && !is_there && !self.posts.contains(&row.post_id)
     }
 
     fn add(&mut self, row: &CandidateRow, score: f64, because: Vec<Reason>) {
@@ -199,8 +196,7 @@ fn choose_near(
             *spoken.entry(seed.post_id).or_default() += 1;
         }
         let told = seeds.iter().take(MAX_SEEDS_TOLD);
-        let mut because: Vec<_> =
-            told.map(|seed| Reason { kind: seed.kind, post_id: Some(seed.post_id) }).collect();
+        let mut because: Vec<_> = told.map(|seed| Reason { kind: seed.kind, post_id: Some(seed.post_id) }).collect();
         if popular.contains(&row.post_id) {
             because.push(Reason { kind: ReasonKind::Popular, post_id: None });
         }

@@ -140,7 +140,8 @@ async fn a_history_is_bounded_and_read_again_later_counts_again() {
     assert_eq!(reads_in_all(&app).await, 4);
     let mut conn = app.services.db.conn().await.expect("a connection");
     let id = "(SELECT id FROM readers)";
-    let id: Uuid = diesel::select(diesel::dsl::sql::<diesel::sql_types::Uuid>(id)).get_result(&mut *conn).await.expect("a reader");
+    let id: Uuid =
+        diesel::select(diesel::dsl::sql::<diesel::sql_types::Uuid>(id)).get_result(&mut *conn).await.expect("a reader");
     for most in [500, 3, 2] {
         reads::keep_last(&mut conn, id, most).await.expect("the rest is forgotten");
     }
