@@ -44,10 +44,18 @@ fn graphiql(dist: &Path) -> String {
     format!("static PAGE: File = {page};\nstatic ASSETS: &[File] = &[\n    {},\n];\n", assets.join(",\n    "))
 }
 
-/// The demo page, its script and its style.
+/// The demo page, its style, and its scripts in the order of their names.
 fn demo_page(folder: &Path) -> String {
-    let files = [("PAGE", "index.html"), ("SCRIPT", "demo.js"), ("STYLE", "style.css")];
-    files.map(|(of, name)| format!("static {of}: File = {};\n", served(&folder.join(name)))).concat()
+    let [page, style] = ["index.html", "style.css"].map(|name| served(&folder.join(name)));
+    let mut scripts = Vec::new();
+    collect(folder, &mut scripts);
+    scripts.retain(|path| path.extension().is_some_and(|e| e == "js"));
+    let mut scripts: Vec<_> = scripts.iter().map(|path| served(path)).collect();
+    scripts.sort();
+    let scripts = scripts.join(",\n    ");
+    format!(
+        "static PAGE: File = {page};\nstatic STYLE: File = {style};\nstatic SCRIPTS: &[File] = &[\n    {scripts},\n];\n"
+    )
 }
 
 /// A file with its name and a tag made from its content.

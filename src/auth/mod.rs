@@ -20,7 +20,7 @@ pub mod password;
 pub mod token;
 
 pub use password::{PasswordError, Passwords};
-pub use token::{ApiKey, SessionToken, TokenHash};
+pub use token::{ApiKey, ReadingToken, SessionToken, TokenHash};
 
 /// How exactly the last use of a key is known.
 const NOTE_USE_EVERY: chrono::TimeDelta = chrono::TimeDelta::minutes(1);

@@ -1,4 +1,4 @@
-//! Opaque secrets: session tokens and API keys.
+//! Opaque secrets: session tokens, API keys and reading tokens.
 //!
 //! `services`, `auth` and `http` import this. The secret is shown once and only its hash is
 //! stored: 256 random bits need no slow hash. The prefix tells people and secret scanners what
@@ -18,15 +18,17 @@ const SECRET_BYTES: usize = 32;
 /// How many of a key's last characters are shown in lists. 222 random bits stay hidden.
 const HINT_CHARS: usize = 6;
 
-/// What a secret signs in.
+/// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenKind {
     Session,
     ApiKey,
+    /// Signs nobody in.
+    Reading,
 }
 
 impl TokenKind {
-    const ALL: [Self; 2] = [Self::Session, Self::ApiKey];
+    const ALL: [Self; 3] = [Self::Session, Self::ApiKey, Self::Reading];
 
     /// The kind of a well-formed secret; `None` for anything else.
     fn of(secret: &str) -> Option<Self> {
@@ -37,6 +39,7 @@ impl TokenKind {
         match self {
             Self::Session => "ink_ses_",
             Self::ApiKey => "ink_key_",
+            Self::Reading => "ink_rdr_",
         }
     }
 }
@@ -52,10 +55,10 @@ fn is_encoded_secret(text: &str) -> bool {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The hash of a presented secret; `None`, before any hashing or look-up, if it is no
-    /// well-formed session token or API key.
+    /// The hash of a secret that somebody signs in with; `None`, before any hashing or look-up, if it
+    /// is no well-formed session token or API key.
     pub fn of(secret: &str) -> Option<Self> {
-        TokenKind::of(secret).map(|_| Self::digest(secret))
+        TokenKind::of(secret).filter(|kind| *kind != TokenKind::Reading).map(|_| Self::digest(secret))
     }
 
     /// A hash as it was stored; `None` unless it has 32 bytes.
@@ -141,6 +144,34 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// What a reader without an account presents, so that the site knows what they read. It signs
+/// nobody in. Not `Display`.
+pub struct ReadingToken(String);
+
+impl ReadingToken {
+    /// A new token and the hash to store.
+    pub fn generate() -> (Self, TokenHash) {
+        let (secret, hash) = generate(TokenKind::Reading);
+        (Self(secret), hash)
+    }
+
+    /// The token itself, to hand to its reader once.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash of a presented token; `None` if it is no well-formed reading token.
+    pub fn hash_of(secret: &str) -> Option<TokenHash> {
+        (TokenKind::of(secret) == Some(TokenKind::Reading)).then(|| TokenHash::digest(secret))
+    }
+}
+
+impl fmt::Debug for ReadingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadingToken(ink_rdr_…)")
+    }
+}
+
 fn generate(kind: TokenKind) -> (String, TokenHash) {
     let mut bytes = [0; SECRET_BYTES];
     SysRng
@@ -172,6 +203,16 @@ mod tests {
         assert!(ApiKey::looks_like(key.expose()));
         assert!(!ApiKey::looks_like("ink_key_"));
         assert_eq!(TokenHash::from_stored(hash.as_bytes()), Some(hash));
+    }
+
+    #[test]
+    fn a_reading_token_signs_nobody_in_and_what_signs_in_is_none() {
+        let (token, hash) = ReadingToken::generate();
+        assert_eq!(ReadingToken::hash_of(token.expose()), Some(hash));
+        assert_eq!(TokenHash::of(token.expose()), None);
+        assert_eq!(ReadingToken::hash_of(SessionToken::generate().0.expose()), None);
+        assert_eq!(ReadingToken::hash_of(ZEROS), None);
+        assert_eq!(format!("{token:?}"), "ReadingToken(ink_rdr_…)");
     }
 
     #[test]

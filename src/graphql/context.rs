@@ -30,6 +30,8 @@ pub struct RequestContext {
     /// Bytes of long texts that the answer may still hold.
     text_left: AtomicI64,
     password_asked: AtomicBool,
+    /// The answer is somebody's own, though nobody has signed in.
+    own: AtomicBool,
     loaders: RwLock<Arc<Loaders>>,
 }
 
@@ -57,6 +59,7 @@ impl RequestContext {
             session: Mutex::new(None),
             text_left: AtomicI64::new(MAX_TEXT_BYTES),
             password_asked: AtomicBool::new(false),
+            own: AtomicBool::new(false),
             loaders: RwLock::new(Arc::new(loaders)),
         }
     }
@@ -105,6 +108,16 @@ impl RequestContext {
             ));
         }
         Ok(())
+    }
+
+    /// Keeps the answer out of what is kept for everybody: it came of a secret in the operation.
+    pub fn keep_for_one(&self) {
+        self.own.store(true, Ordering::Relaxed);
+    }
+
+    /// True for an answer that nobody else may have.
+    pub fn is_for_one(&self) -> bool {
+        self.own.load(Ordering::Relaxed)
     }
 
     /// Notes that the browser's session cookie has to change.

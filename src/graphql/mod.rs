@@ -36,6 +36,8 @@ pub mod page;
 mod payload;
 mod post;
 mod reaction;
+mod reading;
+mod recommendation;
 mod search;
 mod series;
 mod session;
@@ -62,6 +64,8 @@ pub struct Query(
     search::SearchQuery,
     job::JobQuery,
     conversation::ConversationQuery,
+    reading::ReadingQuery,
+    recommendation::RecommendationQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -81,6 +85,7 @@ pub struct Mutation(
     job::JobMutation,
     chat::ChatMutation,
     conversation::ConversationMutation,
+    reading::ReadingMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set

@@ -1,5 +1,7 @@
 //! Relay pagination: arguments to a checked [`Page`], and cursors.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
@@ -46,6 +48,22 @@ impl Args {
     }
 }
 
+/// Which part of a ranking of `all` rows a page is. A cursor leads to where its row stands now, or, if
+/// it is not there any more, to the rank that it had, which is its key.
+pub fn part_of_ranking(page: &Page, all: usize, place_of: impl Fn(Uuid) -> Option<usize>) -> Range<usize> {
+    let rank = |at: &Position| {
+        let ranked = match at.key {
+            Key::Int(rank) => usize::try_from(rank).unwrap_or(0),
+            Key::Time(_) | Key::Text(_) => 0,
+        };
+        place_of(at.id).map_or(ranked, |place| place + 1)
+    };
+    let begin = page.after.as_ref().map_or(0, rank).min(all);
+    let end = page.before.as_ref().map_or(all, |at| rank(at).saturating_sub(1)).clamp(begin, all);
+    let limit = page.limit as usize;
+    if page.from_end { begin.max(end.saturating_sub(limit))..end } else { begin..end.min(begin + limit) }
+}
+
 /// The cursor of a place in a list.
 pub fn encode(list: &str, position: &Position) -> String {
     let key = match &position.key {
@@ -88,8 +106,10 @@ fn decode(list: &str, cursor: &str) -> Option<Position> {
 /// must not reach the database with a value that it cannot compare.
 fn fits(list: &str, key: &Key) -> bool {
     match (list, key) {
-        ("tags" | "series" | "users", Key::Text(_)) | ("posts-series" | "revisions" | "search", Key::Int(_)) => true,
-        ("tags" | "series" | "users" | "posts-series" | "revisions" | "search", _) => false,
+        ("tags" | "series" | "users", Key::Text(_)) => true,
+        ("posts-series" | "revisions" | "search" | "recommendations" | "popular", Key::Int(_)) => true,
+        ("tags" | "series" | "users", _) => false,
+        ("posts-series" | "revisions" | "search" | "recommendations" | "popular", _) => false,
         (_, Key::Time(at)) => dates::is_in_range(at),
         (_, Key::Int(_) | Key::Text(_)) => false,
     }
@@ -125,6 +145,25 @@ mod tests {
         fn no_text_makes_decoding_panic(text in ".{0,200}") {
             let _ = decode("tags", &text);
             let _ = decode("tags", &URL_SAFE_NO_PAD.encode(&text));
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_ranking_goes_on_where_its_row_stands_now() {
+        let at = |rank, id| Some(Position { key: Key::Int(rank), id: Uuid::from_u128(id) });
+        let part = |limit, after, before, from_end| {
+            // Row n stands at place n, but for those beyond the list.
+            let place_of = |id: Uuid| usize::try_from(id.as_u128()).ok().filter(|place| *place < 10);
+            part_of_ranking(&Page { limit, after, before, from_end }, 10, place_of)
+        };
+        assert_eq!(part(3, None, None, false), 0..3);
+        assert_eq!(part(3, at(9, 2), None, false), 3..6, "it stood last and stands third");
+        assert_eq!(part(3, at(4, 77), None, false), 4..7, "it is gone");
+        assert_eq!(part(20, at(9, 2), at(1, 6), false), 3..6);
+        assert_eq!(part(2, None, None, true), 8..10);
+        assert_eq!(part(2, None, at(1, 6), true), 4..6);
+        for odd in [part(5, at(i32::MAX, 77), None, false), part(5, at(3, 8), at(-4, 77), false)] {
+            assert!(odd.is_empty(), "{odd:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Finding posts, and what is like a post.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, Object, SimpleObject};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 
 use super::connection::Rows;
 use super::context::ContextExt;
-use super::page::Args;
+use super::page::{Args, part_of_ranking};
 use super::post::{Post, PostFilterInput};
 use super::tag::Tag;
 use crate::error::ApiError;
@@ -198,25 +199,11 @@ impl SearchQuery {
         let asked = Asked { query, mode: mode.into(), filter, rerank };
         let request = ctx.request();
         let found = Box::pin(searching::search(&request.services, &asked)).await?;
-        let place = |at: &crate::store::Position| {
-            let known = found.hits.iter().position(|hit| hit.post_id == at.id).map(|n| n + 1);
-            let ranked = match at.key {
-                Key::Int(rank) => usize::try_from(rank).unwrap_or(0),
-                Key::Time(_) | Key::Text(_) => 0,
-            };
-            known.unwrap_or(ranked)
-        };
         let all = found.hits.len();
-        let mut begin = page.after.as_ref().map_or(0, place).min(all);
-        let mut end = page.before.as_ref().map_or(all, |at| place(at).saturating_sub(1)).clamp(begin, all);
-        let limit = page.limit as usize;
-        if page.from_end {
-            begin = begin.max(end.saturating_sub(limit));
-        } else {
-            end = end.min(begin + limit);
-        }
-        let rows = Box::pin(hits(ctx, &found, begin..end)).await?;
-        let rows = PageOf { rows, has_previous: begin > 0, has_next: end < all };
+        let part = part_of_ranking(&page, all, |id| found.hits.iter().position(|hit| hit.post_id == id));
+        let Range { start, end } = part;
+        let rows = Box::pin(hits(ctx, &found, start..end)).await?;
+        let rows = PageOf { rows, has_previous: start > 0, has_next: end < all };
         let key = |hit: &SearchHit| (Key::Int(hit.rank), hit.post.id);
         Ok(Rows::new(LIST, rows, SearchTotals(found), key, |hit| hit))
     }
@@ -254,7 +241,7 @@ impl SearchQuery {
 }
 
 /// Some of what was found, as far as it may still be seen.
-async fn hits(ctx: &Context<'_>, found: &Found, range: std::ops::Range<usize>) -> Result<Vec<SearchHit>, ApiError> {
+async fn hits(ctx: &Context<'_>, found: &Found, range: Range<usize>) -> Result<Vec<SearchHit>, ApiError> {
     let page = &found.hits[range.clone()];
     if page.is_empty() {
         return Ok(Vec::new());

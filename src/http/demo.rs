@@ -12,10 +12,10 @@ use axum::routing::{MethodRouter, get};
 
 use super::graphiql::{ASK_EACH_TIME, File, answer};
 
-// `PAGE`, `SCRIPT` and `STYLE`, each a `File`; written by build.rs.
+// `PAGE`, `STYLE` and `SCRIPTS`, of `File`; written by build.rs.
 include!(concat!(env!("OUT_DIR"), "/demo_page.rs"));
 
-/// What the page may do: its script and its style are files of ours, only this server is spoken to,
+/// What the page may do: its scripts and its style are files of ours, only this server is spoken to,
 /// and posts may show pictures of others over https.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:; \
@@ -23,10 +23,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
-        .route("/demo", file(&PAGE))
-        .route("/demo/demo.js", file(&SCRIPT))
-        .route("/demo/style.css", file(&STYLE))
+    let page = Router::new().route("/demo", file(&PAGE)).route("/demo/style.css", file(&STYLE));
+    SCRIPTS.iter().fold(page, |router, script| router.route(&format!("/demo/{}", script.name), file(script)))
 }
 
 fn file<S: Clone + Send + Sync + 'static>(file: &'static File) -> MethodRouter<S> {

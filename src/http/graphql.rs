@@ -107,7 +107,7 @@ impl<'a> Call<'a> {
         };
         let (response, context) = execute::once(self.state, &asking, request, admission).await;
         let answer = self.respond(&response);
-        let mut answer = match key.filter(|_| responses::is_for_all(&response, &answer)) {
+        let mut answer = match key.filter(|_| !context.is_for_one() && responses::is_for_all(&response, &answer)) {
             Some(key) => {
                 let described = HeaderMap::from_iter([(CONTENT_TYPE, if self.modern { GRAPHQL_JSON } else { JSON })]);
                 self.state.responses.keep(key, version, self.headers, described, body(&response))

@@ -1,10 +1,11 @@
-//! Forgets what has outlived its use: old events, expired sessions, jobs that have ended.
+//! Forgets what has outlived its use: old events, expired sessions, jobs that have ended, what was
+//! read long ago.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events;
 use crate::services::{Services, allowance};
-use crate::store::{self, DbError, jobs, responses, sessions, token_usage};
+use crate::store::{self, Conn, DbError, jobs, post_days, readers, reads, responses, sessions, token_usage};
 
 /// How long jobs that were done or cancelled are shown.
 const DONE_KEPT: TimeDelta = TimeDelta::days(7);
@@ -16,6 +17,12 @@ const USAGE_KEPT: TimeDelta = TimeDelta::days(400);
 const ADDRESSES_KEPT: TimeDelta = TimeDelta::days(1);
 /// How long an answer of `/v1/responses` can be gone on from.
 const RESPONSES_KEPT: TimeDelta = TimeDelta::days(30);
+/// How long it is known what a member has read, from the last time on.
+const READS_KEPT: TimeDelta = TimeDelta::days(365);
+/// How long the history of who has no account is kept after its last use.
+const ANONYMOUS_READS_KEPT: TimeDelta = TimeDelta::days(30);
+/// How long it is known how often a post was read on a day.
+const POST_DAYS_KEPT: TimeDelta = TimeDelta::days(400);
 
 pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
     let mut tx = services.db.begin().await?;
@@ -26,7 +33,15 @@ pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), 
     let day = (now - ADDRESSES_KEPT).date_naive();
     let usage = usage + token_usage::forget_subjects_before(&mut tx, day, allowance::ADDRESS).await?;
     let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
+    let reads = forget_reads(&mut tx, now).await?;
     tx.commit().await?;
-    tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
+    tracing::debug!(pruned, sessions, jobs, usage, responses, reads, "housekeeping");
     Ok(())
+}
+
+async fn forget_reads(conn: &mut Conn, now: DateTime<Utc>) -> Result<usize, DbError> {
+    let readers = readers::forget_unused(conn, now - ANONYMOUS_READS_KEPT, now - READS_KEPT).await?;
+    let reads = reads::forget_before(conn, now - READS_KEPT).await?;
+    let days = post_days::forget_before(conn, (now - POST_DAYS_KEPT).date_naive()).await?;
+    Ok(readers + reads + days)
 }

@@ -73,7 +73,9 @@ pub(super) fn gone(error: DbError, post_field: &'static str) -> ServiceError {
         return error.into();
     };
     match column {
-        "post" | "revisions_post" | "tags_post" | "translations_post" => ServiceError::not_found(post_field, "post"),
+        "post" | "days_post" | "revisions_post" | "tags_post" | "translations_post" => {
+            ServiceError::not_found(post_field, "post")
+        }
         "parent" => ServiceError::not_found("parentId", "comment on this post"),
         "tags_tag" => ServiceError::not_found("tags", "tag any more: somebody deleted it at this moment; try again"),
         "series" => ServiceError::not_found("seriesId", "series"),
@@ -117,6 +119,8 @@ mod tests {
             ("comments_post_id_fkey", "postId"),
             ("comments_parent_id_fkey", "parentId"),
             ("reactions_post_id_fkey", "postId"),
+            ("reads_post_id_fkey", "postId"),
+            ("post_days_post_id_fkey", "postId"),
             ("post_revisions_post_id_fkey", "postId"),
             ("post_tags_post_id_fkey", "postId"),
             ("post_tags_tag_id_fkey", "tags"),
@@ -130,7 +134,9 @@ mod tests {
                 other => panic!("{constraint} gave {other:?}"),
             }
         }
-        for constraint in ["comments_author_id_fkey", "reactions_user_id_fkey", "posts_author_id_fkey"] {
+        for constraint in
+            ["comments_author_id_fkey", "reactions_user_id_fkey", "readers_user_id_fkey", "posts_author_id_fkey"]
+        {
             let error = gone(DbError::Constraint { constraint: constraint.into() }, "postId");
             assert!(matches!(error, ServiceError::Unauthenticated), "{constraint} gave {error:?}");
         }

@@ -42,6 +42,8 @@ pub mod presence;
 pub mod profiles;
 pub mod publishing;
 pub mod reacting;
+pub mod reading;
+pub mod recommending;
 pub mod responses;
 pub mod revising;
 pub mod searching;
@@ -71,6 +73,8 @@ pub struct Services {
     /// The words of the site, for search.
     pub surveys: searching::Surveys,
     pub chats: Chats,
+    /// What was read of late, so that it counts once.
+    pub lately: reading::Lately,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use crate::telemetry::metrics;
 
 pub mod api_keys;
+pub mod candidates;
 pub mod chunk_vectors;
 pub mod chunks;
 pub mod comments;
@@ -35,11 +36,14 @@ pub mod jobs;
 pub mod messages;
 pub mod migrations;
 pub mod page;
+pub mod post_days;
 pub mod post_vectors;
 pub mod post_words;
 pub mod posts;
 pub mod presence;
 pub mod reactions;
+pub mod readers;
+pub mod reads;
 pub mod responses;
 pub mod revisions;
 #[rustfmt::skip]

@@ -169,6 +169,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    post_days (day, post_id) {
+        day -> Date,
+        post_id -> Uuid,
+        reads -> Int8,
+    }
+}
+
+diesel::table! {
     post_revisions (id) {
         id -> Uuid,
         post_id -> Uuid,
@@ -269,6 +277,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    readers (id) {
+        id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        token_hash -> Nullable<Bytea>,
+        keep -> Bool,
+        used_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    reads (reader_id, post_id) {
+        reader_id -> Uuid,
+        post_id -> Uuid,
+        read_at -> Timestamptz,
+        times -> Int4,
+    }
+}
+
+diesel::table! {
     responses (id) {
         id -> Uuid,
         subject -> Text,
@@ -358,6 +385,7 @@ diesel::joinable!(comments -> users (author_id));
 diesel::joinable!(conversations -> users (user_id));
 diesel::joinable!(identities -> users (user_id));
 diesel::joinable!(messages -> conversations (conversation_id));
+diesel::joinable!(post_days -> posts (post_id));
 diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
@@ -369,6 +397,9 @@ diesel::joinable!(posts -> users (author_id));
 diesel::joinable!(presence -> posts (post_id));
 diesel::joinable!(reactions -> posts (post_id));
 diesel::joinable!(reactions -> users (user_id));
+diesel::joinable!(readers -> users (user_id));
+diesel::joinable!(reads -> posts (post_id));
+diesel::joinable!(reads -> readers (reader_id));
 diesel::joinable!(sessions -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
@@ -383,6 +414,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     identities,
     jobs,
     messages,
+    post_days,
     post_revisions,
     post_tags,
     post_translations,
@@ -391,6 +423,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     posts,
     presence,
     reactions,
+    readers,
+    reads,
     responses,
     series,
     sessions,

@@ -5,10 +5,23 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::support::TestApp;
 
-const FILES: [(&str, &str); 3] = [
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const FILES: [(&str, &str); 15] = [
     ("/demo", "text/html; charset=utf-8"),
     ("/demo/style.css", "text/css; charset=utf-8"),
-    ("/demo/demo.js", "text/javascript; charset=utf-8"),
+    ("/demo/account.js", SCRIPT),
+    ("/demo/address.js", SCRIPT),
+    ("/demo/api.js", SCRIPT),
+    ("/demo/chat.js", SCRIPT),
+    ("/demo/comments.js", SCRIPT),
+    ("/demo/demo.js", SCRIPT),
+    ("/demo/elements.js", SCRIPT),
+    ("/demo/list.js", SCRIPT),
+    ("/demo/live.js", SCRIPT),
+    ("/demo/post.js", SCRIPT),
+    ("/demo/reading.js", SCRIPT),
+    ("/demo/search.js", SCRIPT),
+    ("/demo/words.js", SCRIPT),
 ];
 
 async fn ask(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -56,6 +69,12 @@ async fn the_page_has_one_script_of_its_own_and_names_no_other_server() {
         // An XML namespace is a name and asks for nothing.
         let addresses = text.replace("http://www.w3.org/2000/svg", "");
         assert!(!addresses.contains("://"), "{path} should name no other server");
+        // Each module that is loaded is a file of ours too.
+        for line in text.lines().filter(|line| line.starts_with("import ")) {
+            let name = line.split('"').nth(1).unwrap_or_else(|| panic!("{path}: what is imported by {line}?"));
+            let file = format!("/demo/{}", name.trim_start_matches("./"));
+            assert!(FILES.iter().any(|(path, _)| *path == file), "{path} imports {name}");
+        }
     }
 }
 

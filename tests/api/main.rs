@@ -19,5 +19,6 @@ mod pages;
 mod permissions;
 mod rate;
 mod reading;
+mod reading_history;
 mod rest;
 mod search;

@@ -219,6 +219,39 @@ await test(async () => {
     await has(page.getByRole("heading", { level: 1 }), "There is no such post");
   });
 
+  await run("what one reads is remembered by consent, and recommended by; then forgotten", async () => {
+    const other = await openDemo("#list", inChinese);
+    const place = other.page.locator(".for-you");
+    const token = () => other.page.evaluate(() => localStorage.getItem("inkstone:reading"));
+    const consent = place.getByRole("switch", { name: "记住我读过什么" });
+    await has(place, "为你推荐");
+    assert.equal(await consent.isChecked(), false, "nobody is remembered who was not asked");
+    assert.equal(await place.getByText("因为读过").count(), 0, "nothing is known of the reader");
+    await consent.click();
+    await other.page.waitForFunction(() => localStorage.getItem("inkstone:reading"));
+    const own = await token();
+    const recorded = other.page.waitForResponse((response) => response.request().postData()?.includes("recordRead"));
+    await other.page.goto(new URL("demo#post/yan-mo", base).href);
+    await has(other.page.locator("article h1"), "研墨");
+    await recorded;
+    await other.page.goto(new URL("demo#list", base).href);
+    await has(place.locator(".why"), "因为读过《落笔之前先研墨》");
+    assert.equal(await place.locator("a", { hasText: "研墨" }).count(), 0, "what was read is not recommended");
+    assert.equal(await consent.isChecked(), true);
+    await fitsItsWidth(other.page);
+    await shot(other.page, "demo-for-you-zh");
+    const { readingHistory } = await graphql("query ($own: String) { readingHistory(readingToken: $own) { nodes { post { slug } } } }", { own });
+    assert.deepEqual(readingHistory.nodes.map(({ post }) => post.slug), ["yan-mo"]);
+    await consent.click();
+    await other.page.waitForFunction(() => !localStorage.getItem("inkstone:reading"));
+    await other.page.waitForFunction(() => !document.querySelector(".for-you").textContent.includes("因为读过"));
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ query: `{ readingHistory(readingToken: "${own}") { isKept } }` });
+    const answer = await (await fetch(new URL("graphql", base), { method: "POST", headers, body })).json();
+    assert.equal(answer.errors?.[0].extensions.code, "BAD_USER_INPUT", "the server has forgotten it too");
+    await other.context.close();
+  });
+
   if (await hasChat()) {
     await run("the site is asked, and says from where", async () => {
       await page.goto(new URL("demo#list", base).href);

@@ -82,7 +82,7 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 17] = [
+const OTHERS: [(&str, &str); 20] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
@@ -97,6 +97,9 @@ const OTHERS: [(&str, &str); 17] = [
     ("conversations", "what readers asked the site"),
     ("messages", "what readers asked the site"),
     ("presence", "who looks at this moment"),
+    ("readers", "what readers read"),
+    ("reads", "what readers read"),
+    ("post_days", "how often posts were read here"),
     ("events", "what happened here"),
     ("events_pruned", "what happened here"),
     ("__diesel_schema_migrations", "the schema"),

@@ -46,6 +46,7 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
         "revokeApiKey" => "revokedId",
         "retryJob" | "cancelJob" => "job { id }",
         "askSite" => "answer { text }",
+        "forgetReading" => "forgotten",
         "renameConversation" => "conversation { id }",
         name if name.starts_with("delete") && name != "deleteComment" => "deletedId",
         name if name.ends_with("Comment") => "comment { id }",
@@ -88,6 +89,9 @@ pub async fn picture(app: &TestApp) -> String {
         "identities",
         "sessions",
         "api_keys",
+        "readers",
+        "reads",
+        "post_days",
     ];
     let digest = |table| {
         let row = "(to_jsonb(t) - 'last_used_at')::text";

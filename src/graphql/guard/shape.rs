@@ -113,7 +113,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
         ("Mutation", _) => WRITE,
-        ("Query", "search" | "suggest") | ("Post", "related") => SEARCH,
+        ("Query", "search" | "suggest" | "recommendations" | "popular") | ("Post", "related") => SEARCH,
         (_, "totalCount") => COUNT,
         ("Conversation", "markdown") => LONG_TEXT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,

@@ -34,7 +34,7 @@ mod survey;
 
 pub use meaning::Meant;
 pub use query::Correction;
-pub use related::{Because, MAX_RELATED, Related, related};
+pub use related::{Because, MAX_RELATED, OF_ONE_SERIES, Related, related, related_in};
 pub use snippet::Snippet;
 pub use suggest::{MAX_SUGGESTIONS, Suggestion, suggest};
 pub use survey::Surveys;

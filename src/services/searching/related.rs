@@ -13,8 +13,8 @@ const SHARED_TAG: f64 = 0.02;
 const SAME_SERIES: f64 = 0.02;
 /// Tags beyond these say the same again.
 const MAX_TAGS: i64 = 3;
-/// Parts of one series among what is related.
-const OF_ONE_SERIES: usize = 2;
+/// Parts of one series among what is related, or recommended.
+pub const OF_ONE_SERIES: usize = 2;
 /// Most that are found.
 pub const MAX_RELATED: usize = 20;
 
@@ -40,12 +40,20 @@ pub struct Related {
 pub async fn related(services: &Services, post_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Related>>, ServiceError> {
     let rows = caching::posts(services, post_ids).await?;
     let posts: Vec<(Uuid, String)> = rows.values().map(|row| (row.id, row.language.clone())).collect();
+    related_in(services, &posts).await
+}
+
+/// The same for posts whose languages are known.
+pub async fn related_in(
+    services: &Services,
+    posts: &[(Uuid, String)],
+) -> Result<HashMap<Uuid, Vec<Related>>, ServiceError> {
     if posts.is_empty() {
         return Ok(HashMap::new());
     }
     let survey = services.surveys.now(services).await;
     let mut conn = services.db.conn().await?;
-    let found = post_vectors::related(&mut conn, survey.model.as_ref(), &posts).await?;
+    let found = post_vectors::related(&mut conn, survey.model.as_ref(), posts).await?;
     Ok(found.into_iter().map(|(id, rows)| (id, in_order(rows))).collect())
 }
 
