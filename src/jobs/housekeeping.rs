@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events;
 use crate::services::{Services, allowance};
-use crate::store::{self, DbError, jobs, responses, sessions, token_usage};
+use crate::store::{self, DbError, jobs, proposals, responses, sessions, token_usage};
 
 /// How long jobs that were done or cancelled are shown.
 const DONE_KEPT: TimeDelta = TimeDelta::days(7);
@@ -16,6 +16,8 @@ const USAGE_KEPT: TimeDelta = TimeDelta::days(400);
 const ADDRESSES_KEPT: TimeDelta = TimeDelta::days(1);
 /// How long an answer of `/v1/responses` can be gone on from.
 const RESPONSES_KEPT: TimeDelta = TimeDelta::days(30);
+/// How long a proposal waits for a decision, and is known afterwards.
+const PROPOSALS_KEPT: TimeDelta = TimeDelta::days(90);
 
 pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
     let mut tx = services.db.begin().await?;
@@ -26,7 +28,8 @@ pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), 
     let day = (now - ADDRESSES_KEPT).date_naive();
     let usage = usage + token_usage::forget_subjects_before(&mut tx, day, allowance::ADDRESS).await?;
     let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
+    let proposals = proposals::forget_before(&mut tx, now - PROPOSALS_KEPT).await?;
     tx.commit().await?;
-    tracing::debug!(pruned, sessions, jobs, usage, responses, "housekeeping");
+    tracing::debug!(pruned, sessions, jobs, usage, responses, proposals, "housekeeping");
     Ok(())
 }
