@@ -20,7 +20,7 @@ fn obedient(prompt: &str) -> String {
         ("JSON with the titles", json!({ "titles": ["Soot", "Water"] }).to_string()),
         ("JSON with the tags", json!({ "tags": ["ink", "soot"] }).to_string()),
         ("JSON with the corrections", json!({ "corrections": [correction, other] }).to_string()),
-        ("Write the translation", "Von Tusche und `patience`".to_owned()),
+        ("Write the translation", shown(prompt).replace("Ink is", "Tusche ist")),
     ] {
         if prompt.contains(order) {
             return answer;
