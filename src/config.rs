@@ -221,7 +221,7 @@ settings! {
     anonymous_tokens_per_day: Bounded<0, 1_000_000_000_000> = "100000", "a number";
     /// How many questions to the site are answered at the same time.
     max_chats: Bounded<1, 10_000> = "8", "a number";
-    /// A folder with prompts of your own, such as `chat.txt`; empty: `prompts` in `data_dir`.
+    /// A folder with prompts of your own, such as `chat.txt` and `summary.txt`; empty: `prompts` in `data_dir`.
     prompts_dir: Option<PathBuf> = "", "a path";
     /// How long a model may take to answer one request, in milliseconds.
     inference_timeout_ms: Bounded<100, 3_600_000> = "600000", "milliseconds";

@@ -9,6 +9,7 @@ use crate::auth::AuthError;
 use crate::events::{CursorError, SubscribeError};
 use crate::inference::InferenceError;
 use crate::services::ServiceError;
+use crate::services::assisting::AssistFailure;
 use crate::services::chatting::ChatFailure;
 use crate::store::DbError;
 
@@ -25,12 +26,14 @@ pub enum Code {
     Overloaded,
     /// The model is on its way into memory. Try again in a while.
     ModelLoading,
+    /// A model did not answer in the form that it was told to.
+    BadModelOutput,
     RequestTimeout,
     Internal,
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::BadUserInput,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -39,6 +42,7 @@ impl Code {
         Self::RateLimited,
         Self::Overloaded,
         Self::ModelLoading,
+        Self::BadModelOutput,
         Self::RequestTimeout,
         Self::Internal,
     ];
@@ -58,6 +62,7 @@ impl Code {
             Self::RateLimited => "RATE_LIMITED",
             Self::Overloaded => "OVERLOADED",
             Self::ModelLoading => "MODEL_LOADING",
+            Self::BadModelOutput => "BAD_MODEL_OUTPUT",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::Internal => "INTERNAL_SERVER_ERROR",
         }
@@ -208,6 +213,17 @@ impl From<ChatFailure> for ApiError {
             ChatFailure::Service(error) => error.into(),
             ChatFailure::Inference(error) => error.into(),
             ChatFailure::TimedOut(_) => Self::new(Code::RequestTimeout, error.to_string()),
+        }
+    }
+}
+
+impl From<AssistFailure> for ApiError {
+    fn from(error: AssistFailure) -> Self {
+        match error {
+            AssistFailure::Service(error) => error.into(),
+            AssistFailure::Inference(error) => error.into(),
+            AssistFailure::TimedOut(_) => Self::new(Code::RequestTimeout, error.to_string()),
+            AssistFailure::BadOutput(_) => Self::new(Code::BadModelOutput, error.to_string()),
         }
     }
 }

@@ -63,6 +63,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("comrak", &["services"]),
     ("ammonia", &["services"]),
     ("syntect", &["services"]),
+    ("pinyin", &["services"]),
     ("quick_xml", &["services"]),
     ("clap", &["cli", "main"]),
     ("indicatif", &["main"]),

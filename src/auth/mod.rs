@@ -149,6 +149,11 @@ impl Viewer {
         self.is_staff() && self.scopes.contains(&Scope::Infer)
     }
 
+    /// May have models help with posts, which they read for it.
+    pub fn may_be_helped(&self) -> bool {
+        self.may_write() && self.may_infer() && self.sight() == Sight::Everything
+    }
+
     /// To whose account the tokens of models go: each key has its own, and a user without one.
     pub fn account(&self) -> Option<String> {
         let user = self.user.as_ref()?;

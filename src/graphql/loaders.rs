@@ -33,8 +33,8 @@ use self::accounts::{ApiKeysOfUser, SessionsOfUser};
 use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
 use self::conversations::MessagesOfConversation;
 use self::posts::{
-    NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, RelatedToPost, RevisionsOfPost,
-    TranslationsOfPost,
+    NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, ProposalsOfPost, RelatedToPost,
+    RevisionsOfPost, TranslationsOfPost,
 };
 
 /// Most keys that are asked for in one statement.
@@ -154,6 +154,7 @@ loaders! {
     neighbours_of_post: NeighboursOfPost,
     related_to_post: RelatedToPost,
     revisions_of_post: RevisionsOfPost,
+    proposals_of_post: ProposalsOfPost,
     posts_under: PostsUnder,
     post_count_under: PostCountUnder,
     comments_under: CommentsUnder,

@@ -18,6 +18,7 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder, Val
 
 mod account;
 mod api_key;
+mod assist;
 mod chat;
 mod comment;
 mod connection;
@@ -35,6 +36,7 @@ mod node;
 pub mod page;
 mod payload;
 mod post;
+mod proposal;
 mod reaction;
 mod reading;
 mod recommendation;
@@ -66,6 +68,7 @@ pub struct Query(
     conversation::ConversationQuery,
     reading::ReadingQuery,
     recommendation::RecommendationQuery,
+    assist::AssistQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -86,6 +89,7 @@ pub struct Mutation(
     chat::ChatMutation,
     conversation::ConversationMutation,
     reading::ReadingMutation,
+    proposal::ProposalMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set
@@ -98,6 +102,7 @@ pub struct Subscription(
     model::ModelSubscription,
     job::JobSubscription,
     chat::ChatSubscription,
+    assist::AssistSubscription,
 );
 
 /// The whole schema. It holds no state: each request brings its [`RequestContext`].

@@ -12,6 +12,7 @@ use super::conversation::{self, ChatMessage, Conversation};
 use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
+use super::proposal::{self, Proposal};
 use super::series::Series;
 use super::tag::Tag;
 use super::user::User;
@@ -36,6 +37,7 @@ pub enum Node {
     Job(Job),
     Conversation(Conversation),
     ChatMessage(ChatMessage),
+    Proposal(Proposal),
 }
 
 /// The types that have global ids.
@@ -51,10 +53,11 @@ pub enum NodeType {
     Job,
     Conversation,
     ChatMessage,
+    Proposal,
 }
 
 impl NodeType {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Post,
         Self::Comment,
         Self::User,
@@ -65,6 +68,7 @@ impl NodeType {
         Self::Job,
         Self::Conversation,
         Self::ChatMessage,
+        Self::Proposal,
     ];
 
     fn name(self) -> &'static str {
@@ -79,6 +83,7 @@ impl NodeType {
             Self::Job => "Job",
             Self::Conversation => "Conversation",
             Self::ChatMessage => "ChatMessage",
+            Self::Proposal => "Proposal",
         }
     }
 
@@ -159,6 +164,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Job => job::find(ctx.request(), row).await?.map(Node::Job),
         NodeType::Conversation => conversation::find(ctx, row).await?.map(Node::Conversation),
         NodeType::ChatMessage => conversation::find_message(ctx, row).await?.map(Node::ChatMessage),
+        NodeType::Proposal => proposal::find(ctx.request(), row).await?.map(Node::Proposal),
     })
 }
 

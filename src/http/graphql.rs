@@ -324,6 +324,7 @@ pub fn status_of(code: Code) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Overloaded | Code::ModelLoading => StatusCode::SERVICE_UNAVAILABLE,
+        Code::BadModelOutput => StatusCode::BAD_GATEWAY,
         Code::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -258,6 +258,14 @@ pub struct Usage {
     pub completion_tokens: usize,
 }
 
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.prompt_tokens += more.prompt_tokens;
+        self.cached_tokens += more.cached_tokens;
+        self.completion_tokens += more.completion_tokens;
+    }
+}
+
 /// What a model of one task answers.
 pub trait Answer {
     const TASK: Task;

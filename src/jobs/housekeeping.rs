@@ -5,7 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events;
 use crate::services::{Services, allowance};
-use crate::store::{self, Conn, DbError, jobs, post_days, readers, reads, responses, sessions, token_usage};
+use crate::store::{
+    self, Conn, DbError, jobs, post_days, proposals, readers, reads, responses, sessions, token_usage,
+};
 
 /// How long jobs that were done or cancelled are shown.
 const DONE_KEPT: TimeDelta = TimeDelta::days(7);
@@ -23,6 +25,8 @@ const READS_KEPT: TimeDelta = TimeDelta::days(365);
 const ANONYMOUS_READS_KEPT: TimeDelta = TimeDelta::days(30);
 /// How long it is known how often a post was read on a day.
 const POST_DAYS_KEPT: TimeDelta = TimeDelta::days(400);
+/// How long a proposal waits for a decision, and is known afterwards.
+const PROPOSALS_KEPT: TimeDelta = TimeDelta::days(90);
 
 pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
     let mut tx = services.db.begin().await?;
@@ -34,8 +38,9 @@ pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), 
     let usage = usage + token_usage::forget_subjects_before(&mut tx, day, allowance::ADDRESS).await?;
     let responses = responses::forget_before(&mut tx, now - RESPONSES_KEPT).await?;
     let reads = forget_reads(&mut tx, now).await?;
+    let proposals = proposals::forget_before(&mut tx, now - PROPOSALS_KEPT).await?;
     tx.commit().await?;
-    tracing::debug!(pruned, sessions, jobs, usage, responses, reads, "housekeeping");
+    tracing::debug!(pruned, sessions, jobs, usage, responses, reads, proposals, "housekeeping");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
+use crate::services::assisting::{self, ASSIST_JOB};
 use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
 use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
@@ -32,6 +33,7 @@ const KINDS: &[(&str, Duration)] = &[
     (PUBLISH_JOB, Duration::from_secs(60)),
     (INDEX_JOB, Duration::from_secs(120)),
     (READ_JOB, Duration::from_secs(1800)),
+    (ASSIST_JOB, Duration::from_secs(1800)),
     (HOUSEKEEPING_JOB, Duration::from_secs(600)),
 ];
 
@@ -40,6 +42,7 @@ async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Res
         PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await?,
         INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await?,
         READ_JOB => return indexing::read_chunks(services, progress).await,
+        ASSIST_JOB => return Box::pin(assisting::run(services, job.subject, &job.payload, progress)).await,
         HOUSEKEEPING_JOB => housekeeping::tidy(services, Utc::now()).await?,
         other => return Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
     }

@@ -111,7 +111,8 @@ pub async fn note(
     signed_in(services, subject).note(services, prompt_tokens, completion_tokens, now).await;
 }
 
-fn signed_in(services: &Services, subject: &str) -> Account {
+/// The account of a subject (`Viewer::account`).
+pub(super) fn signed_in(services: &Services, subject: &str) -> Account {
     Account { subject: subject.to_owned(), tokens_per_day: services.policy.tokens_per_day }
 }
 

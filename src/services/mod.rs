@@ -21,6 +21,7 @@ use crate::store::{Db, DbError, Tx};
 
 pub mod accounts;
 pub mod allowance;
+pub mod assisting;
 pub mod caching;
 pub mod chatting;
 pub mod commenting;
@@ -40,6 +41,7 @@ pub mod markdown;
 pub mod organising;
 pub mod presence;
 pub mod profiles;
+mod prompting;
 pub mod publishing;
 pub mod reacting;
 pub mod reading;
@@ -89,8 +91,8 @@ impl Version {
 
     /// To be called when the cache has let go of what the event made stale.
     pub fn count(&self, kind: EventKind) {
-        // Who is looking and what is worked on is no content, and changes all the time.
-        if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged) {
+        // Who is looking, what is worked on and what is proposed is no content.
+        if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged | EventKind::ProposalChanged) {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
     }

@@ -17,6 +17,9 @@ use crate::store::tags::TagRow;
 use crate::store::{Conn, DbError, Tx, series, tags, translations};
 
 mod normal_form;
+mod writing;
+
+pub(super) use writing::{ready_draft, ready_edit, write_draft, write_edit};
 
 /// The job that makes a scheduled post go live.
 pub const PUBLISH_JOB: &str = "publish_post";
@@ -62,22 +65,10 @@ pub struct PostEdit {
 
 /// Makes a draft.
 pub async fn create(services: &Services, actor: &Actor, draft: PostDraft) -> Result<PostRow, ServiceError> {
-    let author_id = actor.require(actor.viewer.may_write(), "write posts")?;
-    let draft = draft.in_normal_form();
-    let slug = draft.slug.clone().unwrap_or_else(|| slugify(&draft.title));
-    let language = draft.language.clone().unwrap_or_else(|| "en".into());
-    check_draft(&draft, &slug, &language)?;
-    let rendered = render(&draft.markdown).await?;
-
+    let ready = ready_draft(actor, draft).await?;
     let mut tx = services.db.begin().await?;
-    if let Some(series) = draft.series {
-        series_exists(&mut tx, series).await?;
-    }
-    let post = new_post(&draft, slug, language, author_id, &rendered, actor.now);
-    let row = posts::insert(&mut tx, &post).await.map_err(|e| slug_taken(e, &post.slug))?;
-    set_tags(&mut tx, row.id, &draft.tags, actor.now).await?;
-    set_translation(&mut tx, &row, draft.translation_key.as_deref()).await?;
-    services.commit(tx, &[event(EventKind::PostCreated, &row, actor)]).await?;
+    let (row, told) = write_draft(&mut tx, actor, &ready).await?;
+    services.commit(tx, &[told]).await?;
     Ok(row)
 }
 
@@ -85,40 +76,9 @@ pub async fn create(services: &Services, actor: &Actor, draft: PostDraft) -> Res
 ///
 /// Errors: `StaleVersion` when somebody else edited it since `based_on_version`.
 pub async fn update(services: &Services, actor: &Actor, edit: PostEdit) -> Result<PostRow, ServiceError> {
-    let editor_id = actor.require(actor.viewer.may_write(), "edit posts")?;
-    let edit = edit.in_normal_form();
-    check_edit(&edit)?;
-    let rendered = match &edit.markdown {
-        Some(markdown) => Some(render(markdown).await?),
-        None => None,
-    };
-
+    let ready = ready_edit(actor, edit).await?;
     let mut tx = services.db.begin().await?;
-    let before = lock(&mut tx, edit.id).await?;
-    if before.version != edit.based_on_version {
-        return Err(stale(&before, edit.based_on_version));
-    }
-    if let Some(Some(series)) = edit.series {
-        series_exists(&mut tx, series).await?;
-    }
-    keep_revision(&mut tx, &before, editor_id, actor.now).await?;
-    if edit.translation_key.is_some() {
-        // Whatever the new language is, it need not fit into the group that the post leaves.
-        translations::set(&mut tx, edit.id, None).await?;
-    }
-    let changes = changes(&edit, rendered);
-    let row = posts::update(&mut tx, edit.id, edit.based_on_version, &changes, actor.now)
-        .await
-        .map_err(|e| edit_refused(e, &edit))?
-        .ok_or_else(|| stale(&before, edit.based_on_version))?;
-    if let Some(names) = &edit.tags {
-        set_tags(&mut tx, row.id, names, actor.now).await?;
-    }
-    if let Some(key) = &edit.translation_key {
-        set_translation(&mut tx, &row, key.as_deref()).await?;
-    }
-    let mut told = event(EventKind::PostUpdated, &row, actor);
-    told.payload["previousSlug"] = json!(before.slug);
+    let (row, told) = write_edit(&mut tx, actor, ready).await?;
     services.commit(tx, &[told]).await?;
     Ok(row)
 }

@@ -126,7 +126,7 @@ pub fn is_mostly_cjk(text: &str) -> bool {
 }
 
 /// Lower case, without accents, full-width letters as the usual ones, Chinese simplified.
-fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let plain = text.nfkd().filter(|c| !is_combining_mark(*c) && !matches!(c, '\'' | '’'));
     let lower: String = plain.map(simplified).flat_map(char::to_lowercase).take(MAX_WORD).collect();
     // Kana's voicing marks are part of the letter, and Hangul's parts belong together.

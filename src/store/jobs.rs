@@ -154,6 +154,19 @@ pub async fn enqueue_unless_open(
     Ok(id)
 }
 
+/// The job of a kind for a subject that waits or runs, and its payload; nobody else asks for it
+/// until the transaction ends.
+pub async fn lock_open(conn: &mut Conn, kind: &str, subject: Uuid) -> Result<Option<(Uuid, Value)>, DbError> {
+    let open = jobs::state.eq_any([JobState::Queued, JobState::Running]);
+    Ok(jobs::table
+        .filter(jobs::kind.eq(kind).and(jobs::subject.eq(subject)).and(open))
+        .select((jobs::id, jobs::payload))
+        .for_update()
+        .first(conn)
+        .await
+        .optional()?)
+}
+
 /// Up to what happens if there is an open one.
 fn insert(job: &NewJob<'_>, now: DateTime<Utc>) -> Sql<SqlUuid> {
     Sql::new(

@@ -41,6 +41,7 @@ pub mod post_vectors;
 pub mod post_words;
 pub mod posts;
 pub mod presence;
+pub mod proposals;
 pub mod reactions;
 pub mod readers;
 pub mod reads;

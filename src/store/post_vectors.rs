@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diesel::sql_types::{Array, BigInt, Bool, Double, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -50,6 +50,16 @@ pub async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// What a model has read of a post, if it has.
+pub async fn of_post(conn: &mut Conn, model: &str, post_id: Uuid) -> Result<Option<Vec<f32>>, DbError> {
+    use diesel::OptionalExtension;
+    let sql = Sql::<Array<Float>>::new("SELECT embedding::real[] FROM post_vectors WHERE post_id = ")
+        .bind::<SqlUuid, _>(post_id)
+        .push(" AND model = ")
+        .bind::<Text, _>(model.to_owned());
+    Ok(sql.get_result(conn).await.optional()?)
 }
 
 /// The model that has read most posts, and the length of its vectors.

@@ -268,6 +268,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    proposals (id) {
+        id -> Uuid,
+        post_id -> Uuid,
+        kind -> Text,
+        status -> Text,
+        content -> Jsonb,
+        model -> Nullable<Text>,
+        post_version -> Int4,
+        created_at -> Timestamptz,
+        decided_at -> Nullable<Timestamptz>,
+        decided_by -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
     reactions (post_id, user_id, kind) {
         post_id -> Uuid,
         user_id -> Uuid,
@@ -395,6 +410,8 @@ diesel::joinable!(post_words -> posts (post_id));
 diesel::joinable!(posts -> series (series_id));
 diesel::joinable!(posts -> users (author_id));
 diesel::joinable!(presence -> posts (post_id));
+diesel::joinable!(proposals -> posts (post_id));
+diesel::joinable!(proposals -> users (decided_by));
 diesel::joinable!(reactions -> posts (post_id));
 diesel::joinable!(reactions -> users (user_id));
 diesel::joinable!(readers -> users (user_id));
@@ -422,6 +439,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     post_words,
     posts,
     presence,
+    proposals,
     reactions,
     readers,
     reads,

@@ -94,6 +94,18 @@ pub async fn post_ids(conn: &mut Conn, tag_id: Uuid) -> Result<Vec<Uuid>, DbErro
     Ok(post_tags::table.filter(post_tags::tag_id.eq(tag_id)).select(post_tags::post_id).load(conn).await?)
 }
 
+/// The tags that most posts carry, drafts too.
+pub async fn most_used(conn: &mut Conn, limit: i64) -> Result<Vec<TagRow>, DbError> {
+    let sql = Sql::<TagColumns>::new("SELECT ")
+        .columns::<TagRow>()
+        .push(
+            " FROM tags LEFT JOIN (SELECT tag_id, count(*) AS posts FROM post_tags GROUP BY tag_id) AS used \
+             ON used.tag_id = tags.id ORDER BY used.posts DESC NULLS LAST, tags.slug LIMIT ",
+        )
+        .bind::<BigInt, _>(limit);
+    Ok(sql.load(conn).await?)
+}
+
 /// Every tag, by slug, for export.
 pub async fn all(conn: &mut Conn) -> Result<Vec<TagRow>, DbError> {
     Ok(tags::table.order(tags::slug).select(TagRow::as_select()).load(conn).await?)

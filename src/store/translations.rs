@@ -49,6 +49,25 @@ pub async fn keys(conn: &mut Conn, post_ids: &[Uuid]) -> Result<HashMap<Uuid, St
     Ok(rows.into_iter().collect())
 }
 
+/// The post that is the `language` version of the group `key`.
+pub async fn version_in(conn: &mut Conn, key: &str, language: &str) -> Result<Option<PostRow>, DbError> {
+    let sql = Sql::<PostColumns>::new("SELECT ")
+        .columns::<PostRow>()
+        .push(" FROM posts JOIN post_translations ON post_id = posts.id WHERE group_key = ")
+        .bind::<Text, _>(key.to_owned())
+        .push(" AND posts.language = ")
+        .bind::<Text, _>(language.to_owned())
+        .push(" LIMIT 1");
+    Ok(sql.get_result(conn).await.optional()?)
+}
+
+/// True if a group of this key has a post.
+pub async fn exists(conn: &mut Conn, key: &str) -> Result<bool, DbError> {
+    let found = post_translations::table.filter(post_translations::group_key.eq(key));
+    let one = found.select(post_translations::post_id).first::<Uuid>(conn).await.optional()?;
+    Ok(one.is_some())
+}
+
 /// True if a post other than `post_id` is already the `language` version of the group `key`.
 pub async fn is_taken(conn: &mut Conn, key: &str, language: &str, post_id: Uuid) -> Result<bool, DbError> {
     let sql = Sql::<SqlUuid>::new(

@@ -82,11 +82,12 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 20] = [
+const OTHERS: [(&str, &str); 21] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
     ("post_revisions", "what posts said before is not exported"),
+    ("proposals", "what models proposed and nobody has taken over"),
     ("token_usage", "what models were used for here"),
     ("responses", "what models said to those who asked"),
     ("post_words", "made of the posts again"),

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod assist;
 mod chat;
 mod decoders;
 mod embedding;

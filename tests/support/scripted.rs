@@ -24,7 +24,11 @@ pub struct Scripted {
     pub asked: Arc<Mutex<Vec<GenerateRequest>>>,
     /// Told when a text is dropped.
     pub dropped: Arc<Notify>,
+    /// Says, of the last message, what is written instead of `pieces`.
+    pub writes: Option<Writes>,
 }
+
+type Writes = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 impl Scripted {
     pub fn new(pieces: Vec<Result<Piece, InferenceError>>) -> Self {
@@ -39,12 +43,17 @@ impl Scripted {
             bytes: 0,
         };
         let (asked, dropped) = Default::default();
-        Self { card, pieces, refuses: None, stays: false, most_bytes: usize::MAX, asked, dropped }
+        Self { card, pieces, refuses: None, stays: false, most_bytes: usize::MAX, asked, dropped, writes: None }
     }
 
     pub fn saying(texts: &[&str]) -> Self {
         let pieces = texts.iter().map(|text| Ok(said(text)));
         Self::new(pieces.chain([Ok(done(FinishReason::Stop))]).collect())
+    }
+
+    /// Writes what a function makes of the last message.
+    pub fn writing(writes: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        Self { writes: Some(Arc::new(writes)), ..Self::new(Vec::new()) }
     }
 
     pub fn refusing(error: InferenceError) -> Self {
@@ -91,6 +100,11 @@ impl Backend for Scripted {
             let limit = self.most_bytes;
             return Box::pin(async move { Err(InferenceError::TooLong { index: 0, tokens, limit }) });
         }
+        let mut pieces = self.pieces.clone();
+        if let (Some(writes), Prompt::Messages(messages)) = (&self.writes, &request.prompt) {
+            let text = writes(&messages.last().expect("a message").content);
+            pieces = vec![Ok(said(&text)), Ok(done(FinishReason::Stop))];
+        }
         self.asked.lock().expect("no test panics with it").push(request);
         if let Some(error) = &self.refuses {
             let error = error.clone();
@@ -98,7 +112,7 @@ impl Backend for Scripted {
         }
         let guard = Guard(self.dropped.clone());
         let ends = if self.stays { stream::pending().boxed() } else { stream::empty().boxed() };
-        let pieces = stream::iter(self.pieces.clone()).chain(ends).map(move |piece| {
+        let pieces = stream::iter(pieces).chain(ends).map(move |piece| {
             let _held = &guard;
             piece
         });

@@ -4,6 +4,7 @@
 mod support;
 
 mod accounts;
+mod assist;
 mod comments;
 mod deeds;
 mod jobs;

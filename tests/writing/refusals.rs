@@ -103,6 +103,13 @@ fn accounts(site: &Site) -> Vec<Case> {
 
 fn posts(site: &Site) -> Vec<Case> {
     let gone = || json!({ "id": missing("Post") });
+    let assist = |kind: &str, language: Option<&str>| {
+        let mut input = json!({ "kind": kind, "postIds": [site.draft] });
+        if let Some(language) = language {
+            input["language"] = json!(language);
+        }
+        input
+    };
     let edit = |field: &str, value: Value| {
         let mut input = json!({ "id": site.draft, "basedOnVersion": 1 });
         input[field] = value;
@@ -124,6 +131,14 @@ fn posts(site: &Site) -> Vec<Case> {
         ),
         ("askSite", json!({ "question": " " }), &[("INVALID", "question")]),
         ("askSite", json!({ "question": "x".repeat(2001) }), &[("TOO_LONG", "question")]),
+        ("acceptProposal", json!({ "id": missing("Proposal") }), &[("NOT_FOUND", "id")]),
+        ("dismissProposal", json!({ "id": missing("Proposal") }), &[("NOT_FOUND", "id")]),
+        ("assistPosts", json!({ "kind": "SUMMARY", "postIds": [] }), &[("INVALID", "postIds")]),
+        ("assistPosts", json!({ "kind": "SUMMARY", "postIds": [missing("Post")] }), &[("NOT_FOUND", "postIds")]),
+        ("assistPosts", assist("SUMMARY", Some("zh")), &[("INVALID", "language")]),
+        ("assistPosts", assist("TRANSLATION", None), &[("INVALID", "kind")]),
+        ("assistPosts", assist("TRANSLATION", Some("?")), &[("INVALID", "language")]),
+        ("assistPosts", assist("TRANSLATION", Some("EN")), &[("INVALID", "postIds")]),
         ("renameConversation", json!({ "id": missing("Conversation"), "title": "x" }), &[("NOT_FOUND", "id")]),
         ("renameConversation", json!({ "id": missing("Conversation"), "title": " " }), &[("INVALID", "title")]),
         ("deleteConversation", json!({ "id": missing("Conversation") }), &[("NOT_FOUND", "id")]),

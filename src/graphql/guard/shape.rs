@@ -112,6 +112,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
     match (parent, name) {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
+        ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread") => MODEL,
         ("Mutation", _) => WRITE,
         ("Query", "search" | "suggest" | "recommendations" | "popular") | ("Post", "related") => SEARCH,
         (_, "totalCount") => COUNT,

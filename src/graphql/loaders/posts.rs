@@ -9,8 +9,9 @@ use super::{Batch, Source, grouped, pages};
 use crate::services::searching::{self, Related};
 use crate::services::{ServiceError, caching};
 use crate::store::posts::{self, Neighbours, PostBodyRow, PostParent, PostRow};
+use crate::store::proposals::{self, ProposalRow};
 use crate::store::revisions::{self, RevisionRow};
-use crate::store::{Page, PageOf, translations};
+use crate::store::{Page, PageOf, Sight, translations};
 
 pub struct PostById;
 impl Batch for PostById {
@@ -91,6 +92,23 @@ impl Batch for RevisionsOfPost {
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
         pages(keys, |ids, page| async move {
             revisions::page_by_post(&mut *source.services.db.conn().await?, &ids, &page).await
+        })
+        .await
+    }
+}
+
+/// What models propose for posts; nothing for readers.
+pub struct ProposalsOfPost;
+impl Batch for ProposalsOfPost {
+    type Key = (Uuid, Page);
+    type Value = PageOf<ProposalRow>;
+
+    async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
+        if source.sight != Sight::Everything {
+            return Ok(HashMap::new());
+        }
+        pages(keys, |ids, page| async move {
+            proposals::page_by_post(&mut *source.services.db.conn().await?, &ids, &page).await
         })
         .await
     }

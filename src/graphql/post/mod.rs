@@ -11,6 +11,7 @@ use super::connection::Rows;
 use super::context::ContextExt;
 use super::node::NodeType;
 use super::page::Args;
+use super::proposal::{self, Proposal};
 use super::reaction::{ReactionCount, ReactionKind};
 use super::search::{self, RelatedPost};
 use super::series::Series;
@@ -260,6 +261,18 @@ impl Post {
         before: Option<String>,
     ) -> Result<Rows<Revision>, ApiError> {
         revision::of_post(ctx, self.0.id, Args { first, after, last, before }).await
+    }
+
+    /// What models propose for it, newest first. For the owner and editors; null for others.
+    async fn proposals(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Option<Result<Rows<Proposal>, ApiError>> {
+        proposal::of_post(ctx, self.0.id, Args { first, after, last, before }).await.transpose()
     }
 }
 

@@ -126,6 +126,7 @@ impl From<ApiError> for Refusal {
             Code::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
             Code::Overloaded => (SERVER, Some("overloaded")),
             Code::ModelLoading => (SERVER, Some("model_loading")),
+            Code::BadModelOutput => (SERVER, Some("bad_model_output")),
             Code::RequestTimeout => (SERVER, Some("timeout")),
             Code::Internal => (SERVER, Some("internal_error")),
         };

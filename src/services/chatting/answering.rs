@@ -13,17 +13,14 @@ use super::prompt::{self, Budget, Parts};
 use super::retrieving::{self, Found};
 use super::threads::{Answer, Threaded};
 use super::{ChatEvent, ChatFailure, Citation, Done, Question};
-use crate::inference::{
-    Engine, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, Piece, Task, Usage,
-};
+use crate::inference::{FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, Piece, Usage};
 use crate::services::allowance::Account;
+use crate::services::prompting::{MARK, context};
 use crate::services::{ServiceError, Services, caching};
 use crate::store::messages::Finish;
 
 /// How often a prompt is made shorter for a model that counts more tokens than were guessed.
 const SHRINKS: usize = 3;
-/// What a model takes where nobody knows.
-const CONTEXT: usize = 2048;
 /// A little freedom, so that small models do not go round in circles.
 const TEMPERATURE: f32 = 0.2;
 const REPETITION_PENALTY: f32 = 1.05;
@@ -136,7 +133,7 @@ impl Answering {
                 }
                 Piece::Done { finish, usage } => {
                     self.running = Usage::default();
-                    self.used = sum(self.used, usage);
+                    self.used += usage;
                     if self.text.trim().is_empty() {
                         self.write(out, language.wordless().to_owned()).await?;
                     }
@@ -162,7 +159,7 @@ impl Answering {
         let found = Box::pin(retrieving::find(&self.services, &self.question, before)).await;
         let Found { passages, degraded, usage } = found?;
         self.degraded = degraded;
-        self.used = sum(self.used, usage);
+        self.used += usage;
         let (citations, shown) = prompt::choose(&passages, budget);
         self.citations = citations;
         if self.citations.is_empty() {
@@ -181,7 +178,7 @@ impl Answering {
             temperature: TEMPERATURE,
             repetition_penalty: REPETITION_PENALTY,
             // Small models like to go on with more passages.
-            stop: vec![prompt::MARK.to_owned()],
+            stop: vec![MARK.to_owned()],
             ..GenerateOptions::default()
         });
         options.max_tokens = Some(options.max_tokens.map_or(budget.answer, |wanted| wanted.min(budget.answer)));
@@ -206,7 +203,7 @@ impl Answering {
     }
 
     async fn settle(&mut self, finish: Finish) {
-        self.used = sum(self.used, std::mem::take(&mut self.running));
+        self.used += std::mem::take(&mut self.running);
         let answer = Answer {
             id: self.message_id,
             text: &self.text,
@@ -228,19 +225,4 @@ impl Answering {
 
 async fn say(out: &Sender<ChatEvent>, event: ChatEvent) -> Result<(), Stop> {
     out.send(event).await.map_err(|_| Stop::Left)
-}
-
-/// Most tokens that the model takes which will be asked.
-fn context(engine: &Engine) -> usize {
-    let models = engine.models();
-    let writes = models.iter().find(|model| model.deployed && model.card.task == Task::Generate);
-    writes.map_or(CONTEXT, |model| model.card.context)
-}
-
-fn sum(a: Usage, b: Usage) -> Usage {
-    Usage {
-        prompt_tokens: a.prompt_tokens + b.prompt_tokens,
-        cached_tokens: a.cached_tokens + b.cached_tokens,
-        completion_tokens: a.completion_tokens + b.completion_tokens,
-    }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::language::is_han;
-use super::prompt::cut;
 use super::threads::Turn;
 use crate::inference::{Engine, GenerateOptions, GenerateRequest, InferenceError, Message, Piece, Prompt, Role, Usage};
+use crate::services::prompting::cut;
 
 /// A question of so few words, or Chinese characters, says little by itself.
 const FEW_WORDS: usize = 2;

@@ -10,11 +10,12 @@
 //! To change what the model is told: `prompts/chat.txt`, and the places that it has in `prompt.rs`.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::feeds::Addresses;
@@ -37,6 +38,9 @@ mod threads;
 pub use entering::{MAX_QUESTION_CHARS, ask};
 pub use prompt::MAX_ANSWER_TOKENS;
 pub use threads::Turn;
+
+pub(super) use places::Place;
+pub(super) use retrieving::least_similarity;
 
 use memory::Memory;
 use places::Places;
@@ -62,12 +66,36 @@ struct Shared {
     settings: ChatSettings,
     places: Places,
     memory: Memory,
+    /// Whether a job may have a text written: one at a time, so that they leave workers to others.
+    jobs: Semaphore,
 }
 
 impl Chats {
     pub fn new(settings: ChatSettings) -> Self {
         let places = Places::new(settings.max_chats);
-        Self(Arc::new(Shared { settings, places, memory: Memory::default() }))
+        Self(Arc::new(Shared { settings, places, memory: Memory::default(), jobs: Semaphore::new(1) }))
+    }
+
+    /// One of the places for those who wait for a text, be it of the chat.
+    ///
+    /// Errors: why there is none, for the one who asked.
+    pub(super) fn place(&self, account: &str) -> Result<Place, ServiceError> {
+        self.0.places.take(account).map_err(ServiceError::Busy)
+    }
+
+    /// The turn of a job; none where another has it.
+    pub(super) fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.jobs.try_acquire().ok()
+    }
+
+    /// The folder of the owner's own prompts, which need not be there.
+    pub(super) fn prompts(&self) -> &Path {
+        &self.0.settings.prompts
+    }
+
+    /// How long a text may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.settings.timeout
     }
 }
 

@@ -6,12 +6,11 @@
 
 use std::path::Path;
 
-use tokio::io::AsyncReadExt;
-
 use super::Citation;
 use super::language::Language;
 use super::threads::Turn;
 use crate::inference::{Message, Prompt, Role};
+use crate::services::prompting::{about_tokens, cut, cut_tokens, fill, neutral, template};
 use crate::services::searching::passages::Passage;
 use crate::store::site::SiteRow;
 
@@ -32,10 +31,6 @@ const ANSWER_CHARS: usize = 1000;
 const EXCERPT_CHARS: usize = 240;
 const BUILT_IN: &str = include_str!("prompts/chat.txt");
 const FILE: &str = "chat.txt";
-/// What every mark begins with.
-pub const MARK: &str = "<<<";
-/// A longer prompt would leave no room for anything else.
-const MAX_PROMPT_BYTES: u64 = 16 * 1024;
 
 /// How many tokens each part of a prompt may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,113 +168,10 @@ impl Turn {
 
 /// What the model is told to do: the owner's words if there are any, else the built-in ones.
 pub async fn system(folder: &Path, site: &SiteRow, language: Language) -> String {
-    let own = own_template(folder).await;
-    let template = own.as_deref().unwrap_or(BUILT_IN);
+    let template = template(folder, FILE, BUILT_IN).await;
     let about = if site.description.is_empty() { &site.tagline } else { &site.description };
     let about = cut(about, ANSWER_CHARS);
-    fill(template, &[("{site}", &site.title), ("{about}", about), ("{language}", language.name())])
-}
-
-async fn own_template(folder: &Path) -> Option<String> {
-    let path = folder.join(FILE);
-    let read = async {
-        let file = tokio::fs::File::open(&path).await?;
-        let mut text = String::new();
-        file.take(MAX_PROMPT_BYTES + 1).read_to_string(&mut text).await?;
-        Ok::<_, std::io::Error>(text)
-    };
-    match read.await {
-        Ok(text) if text.len() as u64 > MAX_PROMPT_BYTES => {
-            tracing::warn!(file = FILE, "the prompt is longer than {MAX_PROMPT_BYTES} bytes: the built-in one is used");
-            None
-        }
-        Ok(text) if text.trim().is_empty() => {
-            tracing::warn!(file = FILE, "the prompt is empty: the built-in one is used");
-            None
-        }
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(file = FILE, %error, "the prompt cannot be read: the built-in one is used");
-            None
-        }
-    }
-}
-
-/// Puts values into their places, once: a value that looks like a place stays as it is.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        filled.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let place = values.iter().find(|(name, _)| rest.starts_with(name));
-        let (text, length) = place.map_or(("{", 1), |(name, value)| (*value, name.len()));
-        filled.push_str(text);
-        rest = &rest[length..];
-    }
-    filled + rest
-}
-
-/// A text that cannot be taken for a mark: nothing invisible, and no three `<` or `>` in a row.
-fn neutral(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    let mut run = Vec::new();
-    for c in text.chars().filter(|c| !is_invisible(*c)).map(Some).chain([None]) {
-        match c {
-            Some(c @ ('<' | '>')) if run.first().is_none_or(|first| *first == c) => run.push(c),
-            other => {
-                let harmless = run.len() < 3;
-                let plain = |c: &char| match c {
-                    c if harmless => *c,
-                    '<' => '‹',
-                    _ => '›',
-                };
-                clean.extend(run.iter().map(plain));
-                run.clear();
-                match other {
-                    Some(c @ ('<' | '>')) => run.push(c),
-                    Some(c) => clean.push(c),
-                    None => {}
-                }
-            }
-        }
-    }
-    clean
-}
-
-/// What a reader does not see and a model reads: controls, marks of direction, joiners, tags.
-fn is_invisible(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e01ef}')
-}
-
-/// A token is about four letters, or one character of another script.
-fn about_tokens(text: &str) -> usize {
-    text.chars().map(quarters).sum::<usize>().div_ceil(4)
-}
-
-/// In quarters of a token.
-fn quarters(c: char) -> usize {
-    if c.is_ascii() { 1 } else { 4 }
-}
-
-/// As much of the beginning as is about so many tokens.
-fn cut_tokens(text: &str, tokens: usize) -> &str {
-    let mut left = tokens * 4;
-    let is_over = |(_, c): &(usize, char)| {
-        let over = quarters(*c) > left;
-        left = left.saturating_sub(quarters(*c));
-        over
-    };
-    let end = text.char_indices().find(is_over);
-    end.map_or(text, |(at, _)| &text[..at])
-}
-
-/// The first characters.
-pub fn cut(text: &str, chars: usize) -> &str {
-    text.char_indices().nth(chars).map_or(text, |(at, _)| &text[..at])
+    fill(&template, &[("{site}", &site.title), ("{about}", about), ("{language}", language.name())])
 }
 
 #[cfg(test)]

@@ -80,7 +80,8 @@ fn answers(passage: &Passage, least: Least) -> bool {
     }
 }
 
-fn least_similarity(models: &[ModelStatus]) -> f32 {
+/// From which cosine on two texts have to do with each other, for the model that reads here.
+pub fn least_similarity(models: &[ModelStatus]) -> f32 {
     let embed = models.iter().find(|model| model.deployed && model.card.task == Task::Embed);
     let is_e5 = embed.is_some_and(|model| model.card.id.to_lowercase().contains("e5"));
     if is_e5 { SIMILAR_E5 } else { SIMILAR }

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::prompt::cut;
 use super::{Asker, Citation, Thread};
 use crate::inference::Usage;
+use crate::services::prompting::cut;
 use crate::services::{RefusalCode, ServiceError, Services};
 use crate::store::conversations::{self, ConversationRow};
 use crate::store::messages::{self, Finish, MessageRow, Speaker};

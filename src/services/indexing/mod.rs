@@ -30,7 +30,7 @@ use crate::telemetry::metrics;
 
 mod pieces;
 
-pub use pieces::{Piece, about_tokens};
+pub use pieces::{Piece, about_tokens, cut, sentences};
 
 /// The job that makes a post known; its subject is the post.
 pub const INDEX_JOB: &str = "index_post";

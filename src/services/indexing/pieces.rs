@@ -144,7 +144,7 @@ pub fn about_tokens(text: &str) -> usize {
 }
 
 /// The sentences of a text, each with the space behind it.
-fn sentences(text: &str) -> Vec<&str> {
+pub fn sentences(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut begin = 0;
     let mut chars = text.char_indices().peekable();

@@ -22,6 +22,7 @@ mod highlight;
 mod raw_html;
 mod sanitize;
 mod slug;
+mod source;
 mod tag;
 mod tree;
 
@@ -31,6 +32,7 @@ mod features;
 mod xss;
 
 pub use blocks::{Block, blocks};
+pub use source::{SourceBlock, source_blocks};
 
 use comrak::nodes::{AstNode, NodeValue};
 use comrak::options::Plugins;
