@@ -23,6 +23,7 @@ mod comment;
 mod connection;
 mod context;
 mod conversation;
+mod entity;
 mod fields;
 mod guard;
 mod job;
@@ -62,6 +63,7 @@ pub struct Query(
     search::SearchQuery,
     job::JobQuery,
     conversation::ConversationQuery,
+    entity::EntityQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -81,6 +83,7 @@ pub struct Mutation(
     job::JobMutation,
     chat::ChatMutation,
     conversation::ConversationMutation,
+    entity::EntityMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set

@@ -9,6 +9,7 @@ use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
 use super::conversation::{self, ChatMessage, Conversation};
+use super::entity::Entity;
 use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
@@ -36,6 +37,7 @@ pub enum Node {
     Job(Job),
     Conversation(Conversation),
     ChatMessage(ChatMessage),
+    Entity(Entity),
 }
 
 /// The types that have global ids.
@@ -51,10 +53,11 @@ pub enum NodeType {
     Job,
     Conversation,
     ChatMessage,
+    Entity,
 }
 
 impl NodeType {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Post,
         Self::Comment,
         Self::User,
@@ -65,6 +68,7 @@ impl NodeType {
         Self::Job,
         Self::Conversation,
         Self::ChatMessage,
+        Self::Entity,
     ];
 
     fn name(self) -> &'static str {
@@ -79,6 +83,7 @@ impl NodeType {
             Self::Job => "Job",
             Self::Conversation => "Conversation",
             Self::ChatMessage => "ChatMessage",
+            Self::Entity => "Entity",
         }
     }
 
@@ -159,6 +164,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Job => job::find(ctx.request(), row).await?.map(Node::Job),
         NodeType::Conversation => conversation::find(ctx, row).await?.map(Node::Conversation),
         NodeType::ChatMessage => conversation::find_message(ctx, row).await?.map(Node::ChatMessage),
+        NodeType::Entity => loaders.entity.load(row).await?.map(|row| Node::Entity(Entity(row))),
     })
 }
 

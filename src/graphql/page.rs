@@ -88,8 +88,9 @@ fn decode(list: &str, cursor: &str) -> Option<Position> {
 /// must not reach the database with a value that it cannot compare.
 fn fits(list: &str, key: &Key) -> bool {
     match (list, key) {
-        ("tags" | "series" | "users", Key::Text(_)) | ("posts-series" | "revisions" | "search", Key::Int(_)) => true,
-        ("tags" | "series" | "users" | "posts-series" | "revisions" | "search", _) => false,
+        ("tags" | "series" | "users" | "entities", Key::Text(_))
+        | ("posts-series" | "revisions" | "search", Key::Int(_)) => true,
+        ("tags" | "series" | "users" | "entities" | "posts-series" | "revisions" | "search", _) => false,
         (_, Key::Time(at)) => dates::is_in_range(at),
         (_, Key::Int(_) | Key::Text(_)) => false,
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
+use crate::services::connecting::{self, CONNECT_JOB, REBUILD_JOB};
 use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
 use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
@@ -32,6 +33,9 @@ const KINDS: &[(&str, Duration)] = &[
     (PUBLISH_JOB, Duration::from_secs(60)),
     (INDEX_JOB, Duration::from_secs(120)),
     (READ_JOB, Duration::from_secs(1800)),
+    (CONNECT_JOB, Duration::from_secs(120)),
+    (REBUILD_JOB, Duration::from_secs(900)),
+    (connecting::READ_JOB, Duration::from_secs(1800)),
     (HOUSEKEEPING_JOB, Duration::from_secs(600)),
 ];
 
@@ -40,6 +44,9 @@ async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Res
         PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await?,
         INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await?,
         READ_JOB => return indexing::read_chunks(services, progress).await,
+        CONNECT_JOB => connecting::connect_post(services, job.subject, Utc::now()).await?,
+        REBUILD_JOB => return connecting::rebuild(services, &job.payload, progress).await,
+        connecting::READ_JOB => return connecting::read_entities(services, progress).await,
         HOUSEKEEPING_JOB => housekeeping::tidy(services, Utc::now()).await?,
         other => return Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
     }

@@ -32,6 +32,7 @@ text_enum! {
         UserChanged = "user.changed",
         JobChanged = "job.changed",
         SearchChanged = "search.changed",
+        GraphChanged = "graph.changed",
     }
 }
 

@@ -28,6 +28,7 @@ pub mod conversations;
 pub mod cron;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod entities;
 pub mod error;
 pub mod events;
 pub mod identities;
@@ -35,6 +36,7 @@ pub mod jobs;
 pub mod messages;
 pub mod migrations;
 pub mod page;
+pub mod post_entities;
 pub mod post_vectors;
 pub mod post_words;
 pub mod posts;

@@ -6,6 +6,7 @@ mod support;
 mod accounts;
 mod comments;
 mod deeds;
+mod graph;
 mod jobs;
 mod organising;
 mod posts;

@@ -30,7 +30,7 @@ mod follow_up;
 mod language;
 mod memory;
 mod places;
-mod prompt;
+pub(super) mod prompt;
 mod retrieving;
 mod threads;
 
@@ -68,6 +68,10 @@ impl Chats {
     pub fn new(settings: ChatSettings) -> Self {
         let places = Places::new(settings.max_chats);
         Self(Arc::new(Shared { settings, places, memory: Memory::default() }))
+    }
+
+    pub(super) fn settings(&self) -> &ChatSettings {
+        &self.0.settings
     }
 }
 

@@ -173,15 +173,16 @@ impl Turn {
 
 /// What the model is told to do: the owner's words if there are any, else the built-in ones.
 pub async fn system(folder: &Path, site: &SiteRow, language: Language) -> String {
-    let own = own_template(folder).await;
+    let own = own_template(folder, FILE).await;
     let template = own.as_deref().unwrap_or(BUILT_IN);
     let about = if site.description.is_empty() { &site.tagline } else { &site.description };
     let about = cut(about, ANSWER_CHARS);
     fill(template, &[("{site}", &site.title), ("{about}", about), ("{language}", language.name())])
 }
 
-async fn own_template(folder: &Path) -> Option<String> {
-    let path = folder.join(FILE);
+/// The owner's own words of this file; none if there are none that can be used.
+pub async fn own_template(folder: &Path, file_name: &'static str) -> Option<String> {
+    let path = folder.join(file_name);
     let read = async {
         let file = tokio::fs::File::open(&path).await?;
         let mut text = String::new();
@@ -190,17 +191,17 @@ async fn own_template(folder: &Path) -> Option<String> {
     };
     match read.await {
         Ok(text) if text.len() as u64 > MAX_PROMPT_BYTES => {
-            tracing::warn!(file = FILE, "the prompt is longer than {MAX_PROMPT_BYTES} bytes: the built-in one is used");
+            tracing::warn!(file = file_name, "the prompt is longer than {MAX_PROMPT_BYTES} bytes: the built-in one is used");
             None
         }
         Ok(text) if text.trim().is_empty() => {
-            tracing::warn!(file = FILE, "the prompt is empty: the built-in one is used");
+            tracing::warn!(file = file_name, "the prompt is empty: the built-in one is used");
             None
         }
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            tracing::warn!(file = FILE, %error, "the prompt cannot be read: the built-in one is used");
+            tracing::warn!(file = file_name, %error, "the prompt cannot be read: the built-in one is used");
             None
         }
     }
@@ -222,7 +223,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// A text that cannot be taken for a mark: nothing invisible, and no three `<` or `>` in a row.
-fn neutral(text: &str) -> String {
+pub fn neutral(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut run = Vec::new();
     for c in text.chars().filter(|c| !is_invisible(*c)).map(Some).chain([None]) {
@@ -266,7 +267,7 @@ fn quarters(c: char) -> usize {
 }
 
 /// As much of the beginning as is about so many tokens.
-fn cut_tokens(text: &str, tokens: usize) -> &str {
+pub fn cut_tokens(text: &str, tokens: usize) -> &str {
     let mut left = tokens * 4;
     let is_over = |(_, c): &(usize, char)| {
         let over = quarters(*c) > left;

@@ -19,6 +19,7 @@
 mod blocks;
 mod excerpt;
 mod highlight;
+mod lines;
 mod raw_html;
 mod sanitize;
 mod slug;
@@ -31,6 +32,7 @@ mod features;
 mod xss;
 
 pub use blocks::{Block, blocks};
+pub use lines::{Line, Link, lines};
 
 use comrak::nodes::{AstNode, NodeValue};
 use comrak::options::Plugins;
