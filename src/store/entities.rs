@@ -78,9 +78,7 @@ const BY_KEY: Order = Order { key: "entities.key", id: "entities.id", descending
 /// is one as soon as a post names it, and for those who write before.
 fn visible(sight: Sight) -> &'static str {
     match sight {
-        Sight::Public => {
-            "NOT entities.deleted AND known.posts > 0 AND (entities.edited OR known.strength >= 1)"
-        }
+        Sight::Public => "NOT entities.deleted AND known.posts > 0 AND (entities.edited OR known.strength >= 1)",
         Sight::Everything => "NOT entities.deleted AND (entities.edited OR known.strength >= 1)",
     }
 }

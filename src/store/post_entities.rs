@@ -68,7 +68,7 @@ pub async fn site_names(conn: &mut Conn) -> Result<Vec<SiteName>, DbError> {
 /// How many people have published something; no more than two are counted.
 pub async fn authors(conn: &mut Conn) -> Result<i64, DbError> {
     let sql = Sql::<BigInt>::new(
-        "SELECT count(*) FROM (SELECT DISTINCT author_id FROM posts WHERE status = 'PUBLISHED' LIMIT 2) AS some",
+        "SELECT count(*) FROM (SELECT DISTINCT author_id FROM posts WHERE status = 'PUBLISHED' LIMIT 2) AS writing",
     );
     Ok(sql.get_result(conn).await?)
 }
@@ -119,13 +119,7 @@ pub async fn noted(conn: &mut Conn, post_id: Uuid) -> Result<Option<(i32, Option
 }
 
 /// Notes which version of a post was read by which rules.
-pub async fn note(
-    conn: &mut Conn,
-    post_id: Uuid,
-    version: i32,
-    rules: i32,
-    now: DateTime<Utc>,
-) -> Result<(), DbError> {
+pub async fn note(conn: &mut Conn, post_id: Uuid, version: i32, rules: i32, now: DateTime<Utc>) -> Result<(), DbError> {
     let read = (graph_posts::version.eq(version), graph_posts::rules.eq(rules), graph_posts::connected_at.eq(now));
     diesel::insert_into(graph_posts::table)
         .values((graph_posts::post_id.eq(post_id), read.clone()))
@@ -159,11 +153,11 @@ pub async fn stale(
     .bind::<Timestamptz, _>(since)
     .push(
         ") AS stale FROM posts LEFT JOIN graph_posts ON graph_posts.post_id = posts.id \
-         WHERE posts.status = 'PUBLISHED') SELECT (SELECT array_agg(some.id) FROM (SELECT id FROM published \
+         WHERE posts.status = 'PUBLISHED') SELECT (SELECT array_agg(first.id) FROM (SELECT id FROM published \
          WHERE stale ORDER BY id LIMIT ",
     )
     .bind::<BigInt, _>(limit)
-    .push(") AS some), (SELECT count(*) FROM published WHERE stale), (SELECT count(*) FROM published)");
+    .push(") AS first), (SELECT count(*) FROM published WHERE stale), (SELECT count(*) FROM published)");
     let (ids, stale, all): (Option<Vec<Uuid>>, i64, i64) = sql.get_result(conn).await?;
     Ok((ids.unwrap_or_default(), stale, all))
 }

@@ -111,7 +111,11 @@ impl EntityMutation {
 
     /// Takes an entity out of the graph. It does not come back by itself, also when the graph is
     /// rebuilt; `addEntity` with its name brings it back. For the owner and editors.
-    async fn delete_entity(&self, ctx: &Context<'_>, input: DeleteEntityInput) -> Result<DeleteEntityPayload, ApiError> {
+    async fn delete_entity(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteEntityInput,
+    ) -> Result<DeleteEntityPayload, ApiError> {
         let request = ctx.request();
         let id = NodeType::Entity.row_id(&input.id)?;
         let done = Box::pin(connecting::delete(&request.services, &request.actor, id)).await;

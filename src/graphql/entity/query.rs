@@ -113,7 +113,9 @@ async fn by_name(ctx: &Context<'_>, name: &str) -> Result<Option<Entity>, ApiErr
 fn checked(argument: &str, name: &str) -> Result<String, ApiError> {
     let chars = name.chars().count();
     if chars > MAX_CHARS {
-        return Err(ApiError::bad_input(format!("`{argument}` has {chars} characters: at most {MAX_CHARS} are allowed")));
+        return Err(ApiError::bad_input(format!(
+            "`{argument}` has {chars} characters: at most {MAX_CHARS} are allowed"
+        )));
     }
     Ok(connecting::key(name))
 }

@@ -191,7 +191,10 @@ pub async fn own_template(folder: &Path, file_name: &'static str) -> Option<Stri
     };
     match read.await {
         Ok(text) if text.len() as u64 > MAX_PROMPT_BYTES => {
-            tracing::warn!(file = file_name, "the prompt is longer than {MAX_PROMPT_BYTES} bytes: the built-in one is used");
+            tracing::warn!(
+                file = file_name,
+                "the prompt is longer than {MAX_PROMPT_BYTES} bytes: the built-in one is used"
+            );
             None
         }
         Ok(text) if text.trim().is_empty() => {

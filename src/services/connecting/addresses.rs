@@ -20,8 +20,20 @@ pub enum Target {
 
 /// Parts of GitHub's addresses that are no owners.
 const NO_OWNERS: &[&str] = &[
-    "about", "apps", "collections", "enterprise", "explore", "features", "marketplace", "orgs", "search", "settings",
-    "sponsors", "topics", "trending", "users",
+    "about",
+    "apps",
+    "collections",
+    "enterprise",
+    "explore",
+    "features",
+    "marketplace",
+    "orgs",
+    "search",
+    "settings",
+    "sponsors",
+    "topics",
+    "trending",
+    "users",
 ];
 
 /// What an address leads to; `origin` is this site's own. None if nothing can be told.

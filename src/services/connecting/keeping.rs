@@ -172,12 +172,7 @@ async fn grown(conn: &mut Conn, held: Held, finding: &Finding, is_of_tag: bool) 
 }
 
 /// Adds the names of a finding that mean nothing yet.
-async fn name(
-    conn: &mut Conn,
-    held: &Held,
-    finding: &Finding,
-    by_key: &HashMap<String, Held>,
-) -> Result<(), DbError> {
+async fn name(conn: &mut Conn, held: &Held, finding: &Finding, by_key: &HashMap<String, Held>) -> Result<(), DbError> {
     let mut new: Vec<NewName> = Vec::new();
     for name in &finding.names {
         let key = key(name);

@@ -108,8 +108,7 @@ pub async fn rebuild(services: &Services, payload: &Value, progress: &Progress) 
     let asked = payload[SINCE].as_i64().and_then(DateTime::from_timestamp_micros);
     let since = asked.unwrap_or(DateTime::UNIX_EPOCH);
     while begun.elapsed() < SLICE {
-        let (ids, stale, all) =
-            post_entities::stale(&mut *services.db.conn().await?, RULES, since, BATCH).await?;
+        let (ids, stale, all) = post_entities::stale(&mut *services.db.conn().await?, RULES, since, BATCH).await?;
         progress.set((all - stale).unsigned_abs(), all.unsigned_abs());
         if ids.is_empty() {
             let mut tx = services.db.begin().await?;

@@ -84,7 +84,8 @@ pub fn stands(text: &str, units: &[Unit], at: usize, name: &[String]) -> Option<
 pub fn written_in<'a>(text: &'a str, of_text: &[Unit], name: &str) -> Option<&'a str> {
     let wanted: Vec<String> = units(name).into_iter().map(|unit| unit.text).collect();
     let first = wanted.first()?;
-    let at = (0..of_text.len()).find(|at| of_text[*at].text == *first && stands(text, of_text, *at, &wanted).is_some())?;
+    let at =
+        (0..of_text.len()).find(|at| of_text[*at].text == *first && stands(text, of_text, *at, &wanted).is_some())?;
     text.get(of_text[at].start..of_text[at + wanted.len() - 1].end)
 }
 

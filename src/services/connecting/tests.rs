@@ -111,8 +111,9 @@ fn links_say_what_a_post_leads_to() {
 fn a_hostile_post_gives_few_names_and_short_ones() {
     let names: String = (0..20_000).map(|n| format!("Aa{n} Bb{n}. Aa{n} Bb{n}. ")).collect();
     let links: String = (0..5_000).map(|n| format!("[x{n}](https://github.com/o{n}/r{n}) [y](/posts/p{n}) ")).collect();
-    let long = format!("《{}》 {} [x](https://crates.io/crates/{})", "长".repeat(500), "A".repeat(9_000), "z".repeat(300));
-    let hidden = "[x](https://en.wikipedia.org/wiki/%00%0A%1b) 《\u{202e}》 `` @@@@ 《《《「「". to_owned();
+    let long =
+        format!("《{}》 {} [x](https://crates.io/crates/{})", "长".repeat(500), "A".repeat(9_000), "z".repeat(300));
+    let hidden = "[x](https://en.wikipedia.org/wiki/%00%0A%1b) 《\u{202e}》 `` @@@@ 《《《「「".to_owned();
     for text in [names, links, long, hidden] {
         let read = read(&known(), &source(&text));
         assert!(read.findings.len() <= MAX_ENTITIES && read.links.len() <= 30);

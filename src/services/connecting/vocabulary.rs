@@ -93,7 +93,9 @@ impl Vocabulary {
                 "PROJECT" | "SERIES" => {
                     let shown = if what == "PROJECT" { project_name(&name) } else { tidy(&name) };
                     let thing = all.add_own(EntityKind::Project, vec![shown]);
-                    if what == "PROJECT" && let Some(slug) = known_by {
+                    if what == "PROJECT"
+                        && let Some(slug) = known_by
+                    {
                         all.posts.insert(slug, thing);
                     }
                 }

@@ -66,11 +66,10 @@ fn near<ST>(sql: Sql<ST>, limit: i64) -> Sql<ST> {
         "SELECT both_sides.entity_id, sum(both_sides.worth)::float8 AS worth, sum(both_sides.shared)::bigint AS shared \
          FROM (SELECT other.entity_id, 1.0 AS worth, 1 AS shared FROM ",
     );
-    let sql = own(sql, POSTS)
-        .push(
-            " JOIN post_entities AS other ON other.post_id = own.post_id UNION ALL \
+    let sql = own(sql, POSTS).push(
+        " JOIN post_entities AS other ON other.post_id = own.post_id UNION ALL \
              SELECT other.entity_id, 0.25 AS worth, 0 AS shared FROM ",
-        );
+    );
     own(sql, LINKING)
         .push(
             " CROSS JOIN LATERAL ((SELECT target.id FROM post_links JOIN posts AS target ON target.slug = post_links.slug \

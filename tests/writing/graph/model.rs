@@ -29,9 +29,13 @@ async fn what_a_model_reads_counts_if_it_stands_in_the_text() {
     let query = "{ post(slug: \"lamp\") { entities { source entity { name kind } } } }";
     let found = data(app.ask(query, json!({})).await)["post"]["entities"].take();
     let lamp = json!({ "source": "MODEL", "entity": { "name": "zorbic lamp", "kind": "TECHNOLOGY" } });
-    let rust = json!({ "source": "RULE", "entity": { "name": "Rust", "kind": "TECHNOLOGY" } });
+    let rust = json!({ "source": "MODEL", "entity": { "name": "Rust", "kind": "TECHNOLOGY" } });
     let found: BTreeSet<String> = found.as_array().expect("a list").iter().map(Value::to_string).collect();
-    assert_eq!(found, [lamp.to_string(), rust.to_string()].into(), "as it is written, and a kind that stays what it was");
+    assert_eq!(
+        found,
+        [lamp.to_string(), rust.to_string()].into(),
+        "as it is written, and a kind that stays what it was"
+    );
 
     let requests: Vec<GenerateRequest> = asked.lock().expect("no test panics with it").clone();
     let prompts: Vec<_> = requests.iter().map(|request| (messages(request), request.options.clone())).collect();
