@@ -9,172 +9,24 @@ const MOST_WORDS: usize = 4;
 const MAX_TITLE_CHARS: usize = 20;
 
 /// Words that begin sentences and are no part of the name that follows.
-const BEGINNINGS: &[&str] = &[
-    "a",
-    "about",
-    "above",
-    "after",
-    "again",
-    "all",
-    "also",
-    "although",
-    "an",
-    "and",
-    "another",
-    "any",
-    "around",
-    "as",
-    "at",
-    "because",
-    "before",
-    "behind",
-    "below",
-    "besides",
-    "between",
-    "both",
-    "but",
-    "by",
-    "can",
-    "chapter",
-    "dear",
-    "did",
-    "do",
-    "does",
-    "during",
-    "each",
-    "either",
-    "even",
-    "every",
-    "except",
-    "few",
-    "figure",
-    "first",
-    "five",
-    "for",
-    "four",
-    "from",
-    "had",
-    "has",
-    "have",
-    "he",
-    "her",
-    "here",
-    "his",
-    "how",
-    "however",
-    "i",
-    "if",
-    "in",
-    "inside",
-    "instead",
-    "into",
-    "is",
-    "it",
-    "its",
-    "last",
-    "later",
-    "let",
-    "like",
-    "many",
-    "maybe",
-    "more",
-    "most",
-    "my",
-    "near",
-    "neither",
-    "never",
-    "next",
-    "no",
-    "nor",
-    "not",
-    "now",
-    "of",
-    "often",
-    "on",
-    "once",
-    "one",
-    "only",
-    "or",
-    "other",
-    "our",
-    "out",
-    "over",
-    "part",
-    "perhaps",
-    "section",
-    "see",
-    "several",
-    "she",
-    "since",
-    "so",
-    "some",
-    "sometimes",
-    "such",
-    "table",
-    "than",
-    "that",
-    "the",
-    "their",
-    "then",
-    "there",
-    "these",
-    "they",
-    "this",
-    "those",
-    "though",
-    "three",
-    "through",
-    "to",
-    "today",
-    "too",
-    "two",
-    "under",
-    "unless",
-    "until",
-    "up",
-    "was",
-    "we",
-    "were",
-    "what",
-    "when",
-    "where",
-    "which",
-    "while",
-    "who",
-    "whose",
-    "why",
-    "with",
-    "within",
-    "without",
-    "yes",
-    "yet",
-    "you",
-    "your",
-];
+const BEGINNINGS: &str = "\
+    a about above after again all also although an and another any around as at because before \
+    behind below besides between both but by can chapter dear did do does during each either even \
+    every except few figure first five for four from had has have he her here his how however i if \
+    in inside instead into is it its last later let like many maybe more most my near neither never \
+    next no nor not now of often on once one only or other our out over part perhaps section see \
+    several she since so some sometimes such table than that the their then there these they this \
+    those though three through to today too two under unless until up was we were what when where \
+    which while who whose why with within without yes yet you your";
 /// What the last word of a place's name is.
-const PLACES: &[&str] = &[
-    "street",
-    "road",
-    "avenue",
-    "lane",
-    "river",
-    "lake",
-    "bridge",
-    "island",
-    "islands",
-    "mountain",
-    "mountains",
-    "valley",
-    "bay",
-    "city",
-    "county",
-    "square",
-    "harbour",
-    "harbor",
-    "park",
-    "village",
-    "province",
-];
+const PLACES: &str = "\
+    street road avenue lane river lake bridge island islands mountain mountains valley bay city \
+    county square harbour harbor park village province";
+
+/// True if a list of words holds this one.
+fn is_among(words: &str, word: &str) -> bool {
+    words.split(' ').any(|known| known == word)
+}
 
 /// A name in capitals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +58,7 @@ pub fn capitals(text: &str, units: &[Unit], taken: &[bool]) -> Vec<Phrase> {
             to += 1;
         }
         let run = &units[from..to];
-        let skipped = run.iter().take_while(|unit| BEGINNINGS.contains(&unit.text.as_str())).count();
+        let skipped = run.iter().take_while(|unit| is_among(BEGINNINGS, &unit.text)).count();
         found.extend(phrase(text, &run[skipped..]));
         from = to.max(from + 1);
     }
@@ -215,12 +67,12 @@ pub fn capitals(text: &str, units: &[Unit], taken: &[bool]) -> Vec<Phrase> {
 
 fn phrase(text: &str, run: &[Unit]) -> Option<Phrase> {
     let (first, last) = (run.first()?, run.last()?);
-    let inner = run.iter().any(|unit| BEGINNINGS.contains(&unit.text.as_str()));
+    let inner = run.iter().any(|unit| is_among(BEGINNINGS, &unit.text));
     if !(2..=MOST_WORDS).contains(&run.len()) || inner {
         return None;
     }
     let name = tidy(text.get(first.start..last.end)?);
-    let kind = if PLACES.contains(&last.text.as_str()) { EntityKind::Place } else { EntityKind::Concept };
+    let kind = if is_among(PLACES, &last.text) { EntityKind::Place } else { EntityKind::Concept };
     is_name(&name).then_some(Phrase { name, kind })
 }
 
@@ -235,7 +87,7 @@ pub fn is_proper(text: &str) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let named = |word: &&str| {
         let folded = word.to_lowercase();
-        word.chars().next().is_some_and(char::is_uppercase) && !BEGINNINGS.contains(&folded.as_str())
+        word.chars().next().is_some_and(char::is_uppercase) && !is_among(BEGINNINGS, &folded)
     };
     (1..=3).contains(&words.len()) && words.iter().all(named) && is_name(text) && !text.contains(['.', ':'])
 }
