@@ -223,6 +223,8 @@ settings! {
     max_chats: Bounded<1, 10_000> = "8", "a number";
     /// A folder with prompts of your own, such as `chat.txt` and `summary.txt`; empty: `prompts` in `data_dir`.
     prompts_dir: Option<PathBuf> = "", "a path";
+    /// Have the model that writes read what posts name, beside the rules: slow with a small model.
+    graph_by_model: bool = "false", "true or false";
     /// How long a model may take to answer one request, in milliseconds.
     inference_timeout_ms: Bounded<100, 3_600_000> = "600000", "milliseconds";
     /// Where the models' files are; empty: `models` in `data_dir`.

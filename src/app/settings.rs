@@ -215,5 +215,6 @@ pub(super) fn policy(config: &Config) -> Policy {
         },
         tokens_per_day: config.tokens_per_day.get(),
         anonymous_tokens_per_day: config.anonymous_tokens_per_day.get(),
+        graph_by_model: config.graph_by_model,
     }
 }

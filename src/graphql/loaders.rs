@@ -27,11 +27,14 @@ use crate::store::{DbError, Page, PageOf, Sight};
 mod accounts;
 mod comments;
 mod conversations;
+mod entities;
 mod posts;
 
 use self::accounts::{ApiKeysOfUser, SessionsOfUser};
 use self::comments::{CommentById, CommentCountUnder, CommentsUnder};
 use self::conversations::MessagesOfConversation;
+pub use self::entities::MAX_RELATED;
+use self::entities::{AliasesOfEntity, EntitiesOfPost, EntityById, RelatedToEntity};
 use self::posts::{
     NeighboursOfPost, PostBodyById, PostById, PostCountUnder, PostsUnder, ProposalsOfPost, RelatedToPost,
     RevisionsOfPost, TranslationsOfPost,
@@ -164,6 +167,10 @@ loaders! {
     api_keys_of_user: ApiKeysOfUser,
     sessions_of_user: SessionsOfUser,
     messages_of_conversation: MessagesOfConversation,
+    entity: EntityById,
+    aliases_of_entity: AliasesOfEntity,
+    entities_of_post: EntitiesOfPost,
+    related_to_entity: RelatedToEntity,
 }
 
 pub struct UserById;

@@ -24,6 +24,7 @@ mod comment;
 mod connection;
 mod context;
 mod conversation;
+mod entity;
 mod fields;
 mod guard;
 mod job;
@@ -69,6 +70,7 @@ pub struct Query(
     reading::ReadingQuery,
     recommendation::RecommendationQuery,
     assist::AssistQuery,
+    entity::EntityQuery,
 );
 
 /// Everything that can be changed. Each mutation takes one `input` and answers with the object it
@@ -90,6 +92,7 @@ pub struct Mutation(
     conversation::ConversationMutation,
     reading::ReadingMutation,
     proposal::ProposalMutation,
+    entity::EntityMutation,
 );
 
 /// Everything that can be watched. Each event carries a `cursor`: who comes back with `after` set

@@ -9,6 +9,7 @@ use super::api_key::{self, ApiKey};
 use super::comment::Comment;
 use super::context::ContextExt;
 use super::conversation::{self, ChatMessage, Conversation};
+use super::entity::Entity;
 use super::job::{self, Job};
 use super::page;
 use super::post::{Post, Revision};
@@ -38,6 +39,7 @@ pub enum Node {
     Conversation(Conversation),
     ChatMessage(ChatMessage),
     Proposal(Proposal),
+    Entity(Entity),
 }
 
 /// The types that have global ids.
@@ -54,6 +56,7 @@ pub enum NodeType {
     Conversation,
     ChatMessage,
     Proposal,
+    Entity,
 }
 
 impl NodeType {
@@ -69,6 +72,7 @@ impl NodeType {
         Self::Conversation,
         Self::ChatMessage,
         Self::Proposal,
+        Self::Entity,
     ];
 
     fn name(self) -> &'static str {
@@ -84,6 +88,7 @@ impl NodeType {
             Self::Conversation => "Conversation",
             Self::ChatMessage => "ChatMessage",
             Self::Proposal => "Proposal",
+            Self::Entity => "Entity",
         }
     }
 
@@ -165,6 +170,7 @@ async fn find(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>, ApiError> {
         NodeType::Conversation => conversation::find(ctx, row).await?.map(Node::Conversation),
         NodeType::ChatMessage => conversation::find_message(ctx, row).await?.map(Node::ChatMessage),
         NodeType::Proposal => proposal::find(ctx.request(), row).await?.map(Node::Proposal),
+        NodeType::Entity => loaders.entity.load(row).await?.map(|row| Node::Entity(Entity(row))),
     })
 }
 

@@ -106,9 +106,9 @@ fn decode(list: &str, cursor: &str) -> Option<Position> {
 /// must not reach the database with a value that it cannot compare.
 fn fits(list: &str, key: &Key) -> bool {
     match (list, key) {
-        ("tags" | "series" | "users", Key::Text(_)) => true,
-        ("posts-series" | "revisions" | "search" | "recommendations" | "popular", Key::Int(_)) => true,
-        ("tags" | "series" | "users", _) => false,
+        ("tags" | "series" | "users" | "entities", Key::Text(_))
+        | ("posts-series" | "revisions" | "search" | "recommendations" | "popular", Key::Int(_)) => true,
+        ("tags" | "series" | "users" | "entities", _) => false,
         ("posts-series" | "revisions" | "search" | "recommendations" | "popular", _) => false,
         (_, Key::Time(at)) => dates::is_in_range(at),
         (_, Key::Int(_) | Key::Text(_)) => false,

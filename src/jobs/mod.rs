@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use crate::services::assisting::{self, ASSIST_JOB};
+use crate::services::connecting::{self, CONNECT_JOB, REBUILD_JOB};
 use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
 use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
@@ -34,6 +35,9 @@ const KINDS: &[(&str, Duration)] = &[
     (INDEX_JOB, Duration::from_secs(120)),
     (READ_JOB, Duration::from_secs(1800)),
     (ASSIST_JOB, Duration::from_secs(1800)),
+    (CONNECT_JOB, Duration::from_secs(120)),
+    (REBUILD_JOB, Duration::from_secs(900)),
+    (connecting::READ_JOB, Duration::from_secs(1800)),
     (HOUSEKEEPING_JOB, Duration::from_secs(600)),
 ];
 
@@ -43,6 +47,9 @@ async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Res
         INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await?,
         READ_JOB => return indexing::read_chunks(services, progress).await,
         ASSIST_JOB => return Box::pin(assisting::run(services, job.subject, &job.payload, progress)).await,
+        CONNECT_JOB => connecting::connect_post(services, job.subject, Utc::now()).await?,
+        REBUILD_JOB => return connecting::rebuild(services, &job.payload, progress).await,
+        connecting::READ_JOB => return connecting::read_entities(services, progress).await,
         HOUSEKEEPING_JOB => housekeeping::tidy(services, Utc::now()).await?,
         other => return Err(ServiceError::Internal(format!("this version does not know jobs of the kind {other:?}"))),
     }

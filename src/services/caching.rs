@@ -81,7 +81,9 @@ fn stale_rows(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Ve
         EventKind::SeriesChanged => vec![CacheKey::new(SERIES, subject)],
         EventKind::SiteChanged => vec![CacheKey::new(SITE, "")],
         EventKind::UserChanged => vec![CacheKey::new(USER, subject)],
-        EventKind::JobChanged | EventKind::SearchChanged | EventKind::ProposalChanged => Vec::new(),
+        EventKind::JobChanged | EventKind::SearchChanged | EventKind::ProposalChanged | EventKind::GraphChanged => {
+            Vec::new()
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod assisting;
 pub mod caching;
 pub mod chatting;
 pub mod commenting;
+pub mod connecting;
 pub mod content_folder;
 pub mod dates;
 pub mod demo;
@@ -109,6 +110,8 @@ pub struct Policy {
     pub tokens_per_day: u64,
     /// For each address of who has not signed in, in the chat; 0 for as many as it likes.
     pub anonymous_tokens_per_day: u64,
+    /// A model reads what posts name, beside the rules.
+    pub graph_by_model: bool,
 }
 
 /// Which comments wait for an editor.

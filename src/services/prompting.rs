@@ -1,7 +1,7 @@
 //! What every prompt of this server is made with: the owner's own words where there are any, texts
 //! of others that cannot be taken for a mark, and a guess at what they take.
 //!
-//! Imported by `chatting` and `assisting`.
+//! Imported by `chatting`, `assisting` and `connecting`.
 
 use std::borrow::Cow;
 use std::path::Path;

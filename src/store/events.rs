@@ -33,6 +33,7 @@ text_enum! {
         JobChanged = "job.changed",
         SearchChanged = "search.changed",
         ProposalChanged = "proposal.changed",
+        GraphChanged = "graph.changed",
     }
 }
 

@@ -29,6 +29,7 @@ pub mod conversations;
 pub mod cron;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod entities;
 pub mod error;
 pub mod events;
 pub mod identities;
@@ -37,6 +38,7 @@ pub mod messages;
 pub mod migrations;
 pub mod page;
 pub mod post_days;
+pub mod post_entities;
 pub mod post_vectors;
 pub mod post_words;
 pub mod posts;

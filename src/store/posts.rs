@@ -167,6 +167,8 @@ pub enum PostParent {
     Author,
     Tag,
     Series,
+    /// What is published and names an entity.
+    Entity,
 }
 
 pub(super) type PostColumns = SqlTypeOf<<PostRow as Selectable<Pg>>::SelectExpression>;
@@ -234,7 +236,7 @@ pub async fn page_by_parent(
         PostParent::Series => {
             Order { key: "COALESCE(posts.series_position, 2147483647)", id: "posts.id", descending: false }
         }
-        PostParent::Author | PostParent::Tag => PostOrder::NewestFirst.columns(),
+        PostParent::Author | PostParent::Tag | PostParent::Entity => PostOrder::NewestFirst.columns(),
     };
     let sql = Sql::<(PostColumns, SqlUuid)>::new("SELECT ")
         .columns::<PostRow>()
@@ -245,6 +247,10 @@ pub async fn page_by_parent(
             PostParent::Author => "WHERE posts.author_id = parent.id AND ",
             PostParent::Series => "WHERE posts.series_id = parent.id AND ",
             PostParent::Tag => "JOIN post_tags ON post_tags.post_id = posts.id WHERE post_tags.tag_id = parent.id AND ",
+            PostParent::Entity => {
+                "JOIN post_entities ON post_entities.post_id = posts.id \
+                 WHERE post_entities.entity_id = parent.id AND posts.status = 'PUBLISHED' AND "
+            }
         });
     let sql = order.finish(visible(sql, sight), page).push(") AS posts");
     let rows = order.by(sql, page).load(conn).await?;
@@ -269,6 +275,12 @@ pub async fn count_by_parent(
             "SELECT tag_id, count(*) FROM posts JOIN post_tags ON post_tags.post_id = posts.id WHERE ",
             " AND tag_id = ANY(",
             ") GROUP BY tag_id",
+        ),
+        PostParent::Entity => (
+            "SELECT entity_id, count(*) FROM posts JOIN post_entities ON post_entities.post_id = posts.id \
+             WHERE posts.status = 'PUBLISHED' AND ",
+            " AND entity_id = ANY(",
+            ") GROUP BY entity_id",
         ),
     };
     let sql = visible(Sql::<(SqlUuid, BigInt)>::new(select), sight)
@@ -367,6 +379,6 @@ pub fn key(row: &PostRow, order: PostOrder) -> super::Key {
 pub fn key_under(row: &PostRow, parent: PostParent) -> super::Key {
     match parent {
         PostParent::Series => super::Key::Int(row.series_position.unwrap_or(i32::MAX)),
-        PostParent::Author | PostParent::Tag => super::Key::Time(row.listed_at),
+        PostParent::Author | PostParent::Tag | PostParent::Entity => super::Key::Time(row.listed_at),
     }
 }

@@ -94,6 +94,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    entities (id) {
+        id -> Uuid,
+        kind -> Text,
+        name -> Text,
+        key -> Text,
+        tag_id -> Nullable<Uuid>,
+        edited -> Bool,
+        deleted -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    entity_names (key) {
+        key -> Text,
+        entity_id -> Uuid,
+        name -> Text,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
@@ -117,6 +138,16 @@ diesel::table! {
         one -> Bool,
         xid -> Xid8,
         id -> Int8,
+    }
+}
+
+diesel::table! {
+    graph_posts (post_id) {
+        post_id -> Uuid,
+        version -> Int4,
+        rules -> Int4,
+        connected_at -> Timestamptz,
+        read_version -> Nullable<Int4>,
     }
 }
 
@@ -173,6 +204,23 @@ diesel::table! {
         day -> Date,
         post_id -> Uuid,
         reads -> Int8,
+    }
+}
+
+diesel::table! {
+    post_entities (post_id, entity_id) {
+        post_id -> Uuid,
+        entity_id -> Uuid,
+        weight -> Float4,
+        source -> Text,
+        anchor -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    post_links (post_id, slug) {
+        post_id -> Uuid,
+        slug -> Text,
     }
 }
 
@@ -398,9 +446,15 @@ diesel::joinable!(chunks -> posts (post_id));
 diesel::joinable!(comments -> posts (post_id));
 diesel::joinable!(comments -> users (author_id));
 diesel::joinable!(conversations -> users (user_id));
+diesel::joinable!(entities -> tags (tag_id));
+diesel::joinable!(entity_names -> entities (entity_id));
+diesel::joinable!(graph_posts -> posts (post_id));
 diesel::joinable!(identities -> users (user_id));
 diesel::joinable!(messages -> conversations (conversation_id));
 diesel::joinable!(post_days -> posts (post_id));
+diesel::joinable!(post_entities -> entities (entity_id));
+diesel::joinable!(post_entities -> posts (post_id));
+diesel::joinable!(post_links -> posts (post_id));
 diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
@@ -426,12 +480,17 @@ diesel::allow_tables_to_appear_in_same_query!(
     comments,
     conversations,
     cron_runs,
+    entities,
+    entity_names,
     events,
     events_pruned,
+    graph_posts,
     identities,
     jobs,
     messages,
     post_days,
+    post_entities,
+    post_links,
     post_revisions,
     post_tags,
     post_translations,

@@ -82,7 +82,7 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 21] = [
+const OTHERS: [(&str, &str); 26] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
@@ -94,6 +94,11 @@ const OTHERS: [(&str, &str); 21] = [
     ("chunks", "made of the posts again"),
     ("chunk_vectors", "made of the posts again"),
     ("post_vectors", "made of the posts again"),
+    ("post_entities", "made of the posts again"),
+    ("post_links", "made of the posts again"),
+    ("graph_posts", "made of the posts again"),
+    ("entities", "made of the posts again; what was edited of them is not exported"),
+    ("entity_names", "made of the posts again; what was edited of them is not exported"),
     ("cron_runs", "when this server did what comes again and again"),
     ("conversations", "what readers asked the site"),
     ("messages", "what readers asked the site"),

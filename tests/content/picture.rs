@@ -169,7 +169,7 @@ pub async fn rows(services: &Services) -> BTreeMap<&'static str, i64> {
     }
     count!(posts, post_revisions, post_tags, post_translations, tags, series, users, comments, reactions, site);
     // What search learns afterwards, and when, is not the import's doing.
-    let events = schema::events::table.filter(schema::events::topic.ne_all(["job", "search"]));
+    let events = schema::events::table.filter(schema::events::topic.ne_all(["job", "search", "graph"]));
     found.insert("events", events.count().get_result(&mut *conn).await.expect("a number"));
     let jobs = schema::jobs::table.filter(schema::jobs::kind.eq("publish_post"));
     found.insert("jobs", jobs.count().get_result(&mut *conn).await.expect("a number"));

@@ -50,6 +50,7 @@ pub async fn refused(app: &TestApp, token: Option<&str>, mutation: &str, input: 
         "assistPosts" => "jobIds",
         "acceptProposal" | "dismissProposal" => "proposal { id }",
         "renameConversation" => "conversation { id }",
+        "addEntity" | "renameEntity" | "mergeEntities" => "entity { id }",
         name if name.starts_with("delete") && name != "deleteComment" => "deletedId",
         name if name.ends_with("Comment") => "comment { id }",
         name if name.ends_with("Tag") => "tag { id }",
@@ -95,12 +96,18 @@ pub async fn picture(app: &TestApp) -> String {
         "readers",
         "reads",
         "post_days",
+        "entities",
     ];
     let digest = |table| {
         let row = "(to_jsonb(t) - 'last_used_at')::text";
         let rows = match table {
-            "jobs" => "t.kind NOT IN ('housekeeping', 'index_post', 'read_chunks')",
-            "events" => "t.kind NOT IN ('job.changed', 'search.changed')",
+            "jobs" => {
+                "t.kind NOT IN ('housekeeping', 'index_post', 'read_chunks', 'connect_post', 'rebuild_graph', \
+                 'read_entities')"
+            }
+            "events" => "t.kind NOT IN ('job.changed', 'search.changed', 'graph.changed')",
+            // What is read out of posts comes when it comes.
+            "entities" => "t.edited",
             _ => "true",
         };
         format!(

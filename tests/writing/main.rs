@@ -7,6 +7,7 @@ mod accounts;
 mod assist;
 mod comments;
 mod deeds;
+mod graph;
 mod jobs;
 mod organising;
 mod posts;

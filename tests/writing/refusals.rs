@@ -13,7 +13,7 @@ use crate::support::TestApp;
 /// A well-formed reading token that nobody has.
 const UNKNOWN_TOKEN: &str = "ink_rdr_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// Nothing that one can write makes these fail.
-const NEVER_REFUSED: [&str; 3] = ["signOut", "startReading", "setReadingHistory"];
+const NEVER_REFUSED: [&str; 4] = ["signOut", "startReading", "setReadingHistory", "rebuildGraph"];
 
 /// A well-formed id of something that does not exist.
 fn missing(kind: &str) -> Value {
@@ -30,6 +30,7 @@ struct Site {
     tag: Value,
     series: Value,
     olga: Value,
+    ink: Value,
 }
 
 impl Site {
@@ -44,7 +45,7 @@ impl Site {
         }
         let found = app.own(
             "{ tag(slug: \"ink\") { id } series(slug: \"a-small-site\") { id } user(handle: \"olga\") { id } \
-               mo: user(handle: \"mo\") { id } }",
+               mo: user(handle: \"mo\") { id } ink: entity(name: \"ink\") { id } }",
             json!({}),
         );
         let mut found = found.await;
@@ -59,6 +60,7 @@ impl Site {
             tag: found["tag"]["id"].take(),
             series: found["series"]["id"].take(),
             olga: found["user"]["id"].take(),
+            ink: found["ink"]["id"].take(),
         }
     }
 }
@@ -224,11 +226,35 @@ fn surroundings(site: &Site) -> Vec<Case> {
     ]
 }
 
+fn graph(site: &Site) -> Vec<Case> {
+    let add = |name: &str, aliases: &[&str]| json!({ "name": name, "kind": "CONCEPT", "aliases": aliases });
+    let rename = |name: &str| json!({ "id": site.ink, "name": name });
+    let gone = || missing("Entity");
+    vec![
+        ("addEntity", add(" ", &[]), &[("INVALID", "name")]),
+        ("addEntity", add("--", &[]), &[("INVALID", "name")]),
+        ("addEntity", add("tea", &[]), &[("TAKEN", "name")]),
+        ("addEntity", add("New", &["茶"]), &[("TAKEN", "aliases")]),
+        ("addEntity", add("New", &["n".repeat(61).as_str()]), &[("TOO_LONG", "aliases")]),
+        ("addEntity", add("New", &["a"; 21]), &[("TOO_LONG", "aliases")]),
+        ("renameEntity", json!({ "id": gone(), "name": "New" }), &[("NOT_FOUND", "id")]),
+        ("renameEntity", rename("n".repeat(61).as_str()), &[("TOO_LONG", "name")]),
+        ("renameEntity", rename("a\nb\u{7}"), &[("INVALID", "name")]),
+        ("renameEntity", rename("TEA"), &[("TAKEN", "name")]),
+        ("mergeEntities", json!({ "id": site.ink, "mergedIds": [] }), &[("INVALID", "mergedIds")]),
+        ("mergeEntities", json!({ "id": site.ink, "mergedIds": [site.ink] }), &[("INVALID", "mergedIds")]),
+        ("mergeEntities", json!({ "id": site.ink, "mergedIds": [gone()] }), &[("NOT_FOUND", "mergedIds")]),
+        ("mergeEntities", json!({ "id": site.ink, "mergedIds": vec![gone(); 21] }), &[("TOO_LONG", "mergedIds")]),
+        ("mergeEntities", json!({ "id": gone(), "mergedIds": [site.ink] }), &[("NOT_FOUND", "id")]),
+        ("deleteEntity", json!({ "id": gone() }), &[("NOT_FOUND", "id")]),
+    ]
+}
+
 #[tokio::test]
 async fn every_refusal_names_the_field_as_the_client_wrote_it() {
     let app = TestApp::start().await;
     let site = Site::of(&app).await;
-    let table = [accounts(&site), posts(&site), discussion(&site), surroundings(&site)].concat();
+    let table = [accounts(&site), posts(&site), discussion(&site), surroundings(&site), graph(&site)].concat();
     for (mutation, input, expected) in &table {
         let expected: Value =
             expected.iter().map(|(code, field)| json!([code, (!field.is_empty()).then_some(field)])).collect();

@@ -160,6 +160,7 @@ impl<'a> Walk<'a> {
         let times = match shape.map_or(Rows::One, |shape| shape.rows) {
             Rows::One | Rows::Connection => 1,
             Rows::About(rows) => rows,
+            Rows::UpTo(rows) => self.up_to(field, rows),
             Rows::OfConnection => place.rows,
             Rows::Listed(argument) => self.length(field, argument),
         };
@@ -192,6 +193,12 @@ impl<'a> Walk<'a> {
             }
             _ => 1,
         }
+    }
+
+    /// Entries of a list that takes `first` alone.
+    fn up_to(&self, field: &Field, default: u64) -> u64 {
+        let asked = self.number(field, "first").map(|first| first.clamp(1, i64::from(page::MAX)).unsigned_abs());
+        asked.unwrap_or(default)
     }
 
     fn number(&self, field: &Field, argument: &str) -> Option<i64> {

@@ -27,6 +27,8 @@ pub enum Rows {
     One,
     /// A list without arguments: about so many.
     About(u64),
+    /// A list of as many as `first` says, and so many if it says nothing.
+    UpTo(u64),
     /// A connection: its `edges` and `nodes` come as often as `first` or `last` says.
     Connection,
     /// `edges` or `nodes` of a connection.
@@ -100,6 +102,9 @@ fn field(parent: &str, definition: &FieldDefinition, names: &HashMap<String, Typ
     let below = names.get(base).copied();
     let rows = match (parent, name) {
         _ if base.ends_with("Connection") => Rows::Connection,
+        ("Query", "graph") => Rows::Connection,
+        ("EntityGraph", "nodes" | "edges") => Rows::OfConnection,
+        ("Post", "entities") | ("Entity", "related") => Rows::UpTo(10),
         (connection, "edges" | "nodes") if connection.ends_with("Connection") => Rows::OfConnection,
         ("Query", "nodes") => Rows::Listed("ids"),
         _ if is_list => Rows::About(LIST_ROWS),
@@ -114,11 +119,12 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
         ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread") => MODEL,
         ("Mutation", _) => WRITE,
-        ("Query", "search" | "suggest" | "recommendations" | "popular") | ("Post", "related") => SEARCH,
+        ("Query", "search" | "suggest" | "recommendations" | "popular" | "graph")
+        | ("Post" | "Entity", "related") => SEARCH,
         (_, "totalCount") => COUNT,
         ("Conversation", "markdown") => LONG_TEXT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,
-        ("Query", _) => READ,
+        ("Query", _) | ("Post", "entities") => READ,
         _ if rows == Rows::Connection => READ,
         _ => 1,
     }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::comment::{self, Comment, CommentOrder, CommentTotals};
 use super::connection::Rows;
 use super::context::ContextExt;
+use super::entity::{self, PostEntity};
 use super::node::NodeType;
 use super::page::Args;
 use super::proposal::{self, Proposal};
@@ -239,6 +240,16 @@ impl Post {
         Box::pin(search::related(ctx, self.0.id, first)).await
     }
 
+    /// What it names: people, projects, places, technologies, its tags; the weightiest first. Nothing
+    /// of what is not published. At most 24.
+    async fn entities(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default = 10)] first: i32,
+    ) -> Result<Vec<PostEntity>, ApiError> {
+        Box::pin(entity::of_post(ctx, self.0.id, first)).await
+    }
+
     /// How many readers reacted in which way; only ways that occur.
     async fn reaction_counts(&self, ctx: &Context<'_>) -> Result<Vec<ReactionCount>, ApiError> {
         let counts = ctx.loaders().reaction_counts.load(self.0.id).await?.unwrap_or_default();
@@ -326,6 +337,7 @@ pub async fn under(
         PostParent::Author => "posts-author",
         PostParent::Tag => "posts-tag",
         PostParent::Series => "posts-series",
+        PostParent::Entity => "posts-entity",
     };
     let page = args.check(list)?;
     let loaders = ctx.loaders();

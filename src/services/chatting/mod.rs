@@ -31,7 +31,7 @@ mod follow_up;
 mod language;
 mod memory;
 mod places;
-mod prompt;
+pub(super) mod prompt;
 mod retrieving;
 mod threads;
 
@@ -96,6 +96,10 @@ impl Chats {
     /// How long a text may take.
     pub(super) fn timeout(&self) -> Duration {
         self.0.settings.timeout
+    }
+
+    pub(super) fn settings(&self) -> &ChatSettings {
+        &self.0.settings
     }
 }
 

@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::connecting::{self, CONNECT_JOB};
 use super::jobs::{Outcome, Progress};
 use super::words::{ANALYSIS, Stems, Weight, Words};
 use super::{ServiceError, Services};
@@ -25,7 +26,7 @@ use crate::store::chunks::{self, NewChunk};
 use crate::store::jobs::{self, NewJob};
 use crate::store::post_words::{self, NewPostWords};
 use crate::store::posts::{self, PostRow, PostStatus};
-use crate::store::{Conn, DbError, post_vectors, tags};
+use crate::store::{Conn, DbError, post_entities, post_vectors, tags};
 use crate::telemetry::metrics;
 
 mod pieces;
@@ -64,8 +65,9 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
         }
         at = Some(event.at);
     }
-    if !gone.is_empty() {
+    if let Some(at) = at.filter(|_| !gone.is_empty()) {
         forget(conn, &gone).await?;
+        connecting::withdrawn(conn, &gone, at).await?;
     }
     match at {
         Some(at) if !changed.is_empty() => jobs::enqueue_many(conn, INDEX_JOB, &changed, at).await,
@@ -76,6 +78,7 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
 async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
     post_words::forget(conn, post_ids).await?;
     post_vectors::forget(conn, post_ids).await?;
+    post_entities::forget(conn, post_ids).await?;
     chunks::forget(conn, post_ids).await
 }
 
@@ -93,6 +96,9 @@ pub async fn catch_up(services: &Services, now: DateTime<Utc>) -> Result<usize, 
 pub async fn keep_up(services: Services, stop: CancellationToken) {
     let mut model = None;
     let mut behind = true;
+    if let Err(error) = connecting::catch_up(&services, Utc::now()).await {
+        tracing::warn!(%error, "the graph does not know yet what is published");
+    }
     loop {
         if behind {
             match catch_up(&services, Utc::now()).await {
@@ -173,6 +179,7 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
     if !complete {
         jobs::enqueue_with(&mut tx, &reading(now), now).await?;
     }
+    jobs::enqueue(&mut tx, CONNECT_JOB, id, now, now).await?;
     services.commit(tx, &[learnt(id, now)]).await?;
     if let Ok(lag) = (Utc::now() - source.row.updated_at).to_std() {
         metrics::search_lag(lag);

@@ -19,6 +19,7 @@
 mod blocks;
 mod excerpt;
 mod highlight;
+mod lines;
 mod raw_html;
 mod sanitize;
 mod slug;
@@ -32,6 +33,7 @@ mod features;
 mod xss;
 
 pub use blocks::{Block, blocks};
+pub use lines::{Line, Link, lines};
 pub use source::{SourceBlock, source_blocks};
 
 use comrak::nodes::{AstNode, NodeValue};

@@ -1,0 +1,197 @@
+//! What people say about entities. It outlasts every rebuild: names lead to what they were said to
+//! mean, and what is deleted keeps its names so that it does not come back.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::names::{MAX_NAME_CHARS, key, tidy};
+use super::{ask_for_all, changed};
+use crate::services::validate::Check;
+use crate::services::{Actor, RefusalCode, ServiceError, Services};
+use crate::store::entities::{self, EntityChanges, EntityKind, EntityRow, NewEntity, NewName};
+use crate::store::jobs::{self, JobRow};
+use crate::store::{Conn, Sight, Tx};
+
+/// Most further names that an entity is added with, and most entities that are merged at once.
+const MOST_AT_ONCE: usize = 20;
+
+/// An entity to be added.
+#[derive(Clone, Debug)]
+pub struct NewThing {
+    pub name: String,
+    pub kind: EntityKind,
+    pub aliases: Vec<String>,
+}
+
+/// What an entity is to be called; `None` leaves its kind.
+#[derive(Clone, Debug)]
+pub struct Renaming {
+    pub name: String,
+    pub kind: Option<EntityKind>,
+}
+
+/// Adds an entity; every post is read again for its names.
+pub async fn add(services: &Services, actor: &Actor, new: NewThing) -> Result<EntityRow, ServiceError> {
+    let user_id = actor.require(actor.viewer.may_write(), "add entities")?;
+    let name = tidy(&new.name);
+    let aliases: Vec<String> = new.aliases.iter().map(|alias| tidy(alias)).collect();
+    let mut check = Check::default();
+    check_name(&mut check, "name", &name);
+    check.that(aliases.len() <= MOST_AT_ONCE, RefusalCode::TooLong, "aliases", || {
+        format!("{} aliases: at most {MOST_AT_ONCE} are allowed", aliases.len())
+    });
+    aliases.iter().for_each(|alias| check_name(&mut check, "aliases", alias));
+    check.done()?;
+    let mut tx = begin(services).await?;
+    let hidden = [free(&mut tx, "name", &[name.clone()], None).await?, free(&mut tx, "aliases", &aliases, None).await?];
+    let row = NewEntity {
+        id: Uuid::now_v7(),
+        kind: new.kind,
+        key: key(&name),
+        name: name.clone(),
+        tag_id: None,
+        edited: true,
+        created_at: actor.now,
+    };
+    entities::insert(&mut tx, std::slice::from_ref(&row)).await?;
+    entities::absorb(&mut tx, &hidden.concat(), row.id).await?;
+    let mut names = vec![name];
+    names.extend(aliases);
+    add_names(&mut tx, row.id, &names).await?;
+    ask_for_all(&mut tx, actor.now).await?;
+    finish(services, tx, row.id, user_id, actor.now).await
+}
+
+/// Gives an entity another name; it keeps the old one as well. Every post is read again for it.
+pub async fn rename(services: &Services, actor: &Actor, id: Uuid, to: Renaming) -> Result<EntityRow, ServiceError> {
+    let user_id = actor.require(actor.viewer.may_write(), "rename entities")?;
+    let name = tidy(&to.name);
+    let mut check = Check::default();
+    check_name(&mut check, "name", &name);
+    check.done()?;
+    let mut tx = begin(services).await?;
+    find(&mut tx, id, "id").await?;
+    let hidden = free(&mut tx, "name", &[name.clone()], Some(id)).await?;
+    entities::absorb(&mut tx, &hidden, id).await?;
+    let changes = EntityChanges {
+        kind: to.kind,
+        name: Some(name.clone()),
+        key: Some(key(&name)),
+        edited: Some(true),
+        ..EntityChanges::default()
+    };
+    entities::change(&mut tx, id, &changes).await?;
+    add_names(&mut tx, id, &[name]).await?;
+    ask_for_all(&mut tx, actor.now).await?;
+    finish(services, tx, id, user_id, actor.now).await
+}
+
+/// Makes one entity of several: `id` gets all names and posts of the others.
+pub async fn merge(services: &Services, actor: &Actor, id: Uuid, others: &[Uuid]) -> Result<EntityRow, ServiceError> {
+    let user_id = actor.require(actor.viewer.may_write(), "merge entities")?;
+    let mut check = Check::default();
+    check.that(!others.is_empty(), RefusalCode::Invalid, "mergedIds", || {
+        "mergedIds is empty: name what is to become a part".into()
+    });
+    check.that(others.len() <= MOST_AT_ONCE, RefusalCode::TooLong, "mergedIds", || {
+        format!("{} entities: at most {MOST_AT_ONCE} can be merged at once", others.len())
+    });
+    check.that(!others.contains(&id), RefusalCode::Invalid, "mergedIds", || {
+        "an entity cannot become a part of itself".into()
+    });
+    check.done()?;
+    let mut tx = begin(services).await?;
+    find(&mut tx, id, "id").await?;
+    for other in others {
+        find(&mut tx, *other, "mergedIds").await?;
+    }
+    entities::absorb(&mut tx, others, id).await?;
+    entities::change(&mut tx, id, &EntityChanges { edited: Some(true), ..EntityChanges::default() }).await?;
+    finish(services, tx, id, user_id, actor.now).await
+}
+
+/// Takes an entity out of the graph, for good.
+pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<(), ServiceError> {
+    let user_id = actor.require(actor.viewer.may_write(), "delete entities")?;
+    let mut tx = begin(services).await?;
+    find(&mut tx, id, "id").await?;
+    let changes = EntityChanges { edited: Some(true), deleted: Some(true), ..EntityChanges::default() };
+    entities::change(&mut tx, id, &changes).await?;
+    entities::forget_mentions(&mut tx, id).await?;
+    Box::pin(services.commit(tx, &[changed(id, Some(user_id), actor.now)])).await?;
+    Ok(())
+}
+
+/// Has all posts read again; the job that does it. For the owner.
+pub async fn rebuild_all(services: &Services, actor: &Actor) -> Result<JobRow, ServiceError> {
+    actor.require(actor.viewer.may_change_jobs(), "rebuild the graph")?;
+    let mut tx = services.db.begin().await?;
+    let id = ask_for_all(&mut tx, actor.now).await?;
+    let job = jobs::find(&mut tx, id).await?;
+    Box::pin(services.commit(tx, &[])).await?;
+    job.ok_or_else(|| ServiceError::Internal("a job that was just asked for is gone".into()))
+}
+
+async fn begin(services: &Services) -> Result<Tx, ServiceError> {
+    let mut tx = services.db.begin().await?;
+    entities::lock(&mut tx).await?;
+    Ok(tx)
+}
+
+async fn finish(
+    services: &Services,
+    mut tx: Tx,
+    id: Uuid,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<EntityRow, ServiceError> {
+    let row = find(&mut tx, id, "id").await?;
+    Box::pin(services.commit(tx, &[changed(id, Some(user_id), now)])).await?;
+    Ok(row)
+}
+
+/// An entity that those who write can see.
+async fn find(conn: &mut Conn, id: Uuid, field: &'static str) -> Result<EntityRow, ServiceError> {
+    let found = entities::by_ids(conn, &[id], Sight::Everything).await?.pop();
+    found.ok_or_else(|| ServiceError::not_found(field, "entity"))
+}
+
+/// Refuses names of other entities that can be seen; gives the ids of those that cannot, whose names
+/// are free.
+async fn free(
+    conn: &mut Conn,
+    field: &'static str,
+    names: &[String],
+    own: Option<Uuid>,
+) -> Result<Vec<Uuid>, ServiceError> {
+    let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
+    let mut ids: Vec<Uuid> = entities::named(conn, &keys).await?.into_iter().map(|(_, held)| held.id).collect();
+    ids.retain(|id| Some(*id) != own);
+    ids.sort_unstable();
+    ids.dedup();
+    match entities::by_ids(conn, &ids, Sight::Everything).await?.into_iter().next() {
+        None => Ok(ids),
+        Some(other) => {
+            let message = format!("the entity {:?} has this name: merge the two instead", other.name);
+            Err(ServiceError::refuse(RefusalCode::Taken, field, message))
+        }
+    }
+}
+
+async fn add_names(conn: &mut Conn, id: Uuid, names: &[String]) -> Result<(), ServiceError> {
+    let mut rows: Vec<NewName> = Vec::new();
+    for name in names {
+        let key = key(name);
+        if rows.iter().all(|row| row.key != key) {
+            rows.push(NewName { key, entity_id: id, name: name.clone() });
+        }
+    }
+    Ok(entities::add_names(conn, &rows).await?)
+}
+
+fn check_name(check: &mut Check, field: &'static str, name: &str) {
+    check.text(field, name, MAX_NAME_CHARS);
+    check.that(name.is_empty() || !key(name).is_empty(), RefusalCode::Invalid, field, || {
+        format!("{name:?} is no name: it needs a letter or a digit")
+    });
+}
