@@ -60,7 +60,7 @@ pub enum NodeType {
 }
 
 impl NodeType {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Post,
         Self::Comment,
         Self::User,
