@@ -19,6 +19,7 @@ use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
 use crate::services::{ServiceError, Services};
 use crate::store::jobs::Claimed;
+use crate::telemetry::metrics;
 
 pub mod cron;
 mod housekeeping;
@@ -44,7 +45,10 @@ const KINDS: &[(&str, Duration)] = &[
 async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Result<Outcome, ServiceError> {
     match job.kind.as_str() {
         PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await?,
-        INDEX_JOB => indexing::index_post(services, job.subject, Utc::now()).await?,
+        INDEX_JOB => {
+            indexing::index_post(services, job.subject, Utc::now()).await?;
+            metrics::search_lag((Utc::now() - job.created_at).to_std().unwrap_or_default());
+        }
         READ_JOB => return indexing::read_chunks(services, progress).await,
         ASSIST_JOB => return Box::pin(assisting::run(services, job.subject, &job.payload, progress)).await,
         CONNECT_JOB => connecting::connect_post(services, job.subject, Utc::now()).await?,

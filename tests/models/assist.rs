@@ -46,9 +46,11 @@ async fn a_small_model_keeps_to_the_form() {
     assert!(some.is_some_and(|some| (1..=3).contains(&some)) || titles["code"] == "BAD_MODEL_OUTPUT", "{titles:#}");
 
     let summary = last(&app, "summarize", id).await;
-    let text = summary["result"]["text"].as_str().unwrap_or_else(|| panic!("a summary: {summary:#}"));
-    assert!((1..=300).contains(&text.chars().count()), "{text}");
-    assert_eq!(summary["model"], WRITE);
+    if summary["code"] != "BAD_MODEL_OUTPUT" {
+        let text = summary["result"]["text"].as_str().unwrap_or_else(|| panic!("a summary: {summary:#}"));
+        assert!((1..=300).contains(&text.chars().count()), "{text}");
+        assert_eq!(summary["model"], WRITE);
+    }
 
     let proof = last(&app, "proofread", id).await;
     if proof["code"] != "BAD_MODEL_OUTPUT" {

@@ -27,7 +27,6 @@ use crate::store::jobs::{self, NewJob};
 use crate::store::post_words::{self, NewPostWords};
 use crate::store::posts::{self, PostRow, PostStatus};
 use crate::store::{Conn, DbError, post_entities, post_vectors, tags};
-use crate::telemetry::metrics;
 
 mod pieces;
 
@@ -181,9 +180,6 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
     }
     jobs::enqueue(&mut tx, CONNECT_JOB, id, now, now).await?;
     services.commit(tx, &[learnt(id, now)]).await?;
-    if let Ok(lag) = (Utc::now() - source.row.updated_at).to_std() {
-        metrics::search_lag(lag);
-    }
     tracing::debug!(post = %source.row.slug, chunks = total, complete, "search knows a post");
     Ok(())
 }

@@ -22,11 +22,14 @@ pub struct Claimed {
     /// Counting this one.
     pub attempts: i32,
     pub max_attempts: i32,
+    /// When it was first asked for.
+    pub created_at: DateTime<Utc>,
     /// This claim and no other one, also not of the same job at another time.
     claim: Uuid,
 }
 
-type ClaimedColumns = (SqlUuid, Text, SqlUuid, Jsonb, Integer, Integer);
+type ClaimedColumns = (SqlUuid, Text, SqlUuid, Jsonb, Integer, Integer, Timestamptz);
+type ClaimedTuple = (Uuid, String, Uuid, Value, i32, i32, DateTime<Utc>);
 
 /// Claims the most important of the jobs that are due, and of those the one that has been due
 /// longest: one queued, or one whose worker let its lock run out.
@@ -49,12 +52,12 @@ pub async fn claim(
     .bind::<Timestamptz, _>(now)
     .push(
         ") ORDER BY priority DESC, run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) \
-         RETURNING id, kind, subject, payload, attempts, max_attempts",
+         RETURNING id, kind, subject, payload, attempts, max_attempts, created_at",
     );
-    let row: Option<(Uuid, String, Uuid, Value, i32, i32)> = sql.get_result(conn).await.optional()?;
-    let Some((id, kind, subject, payload, attempts, max_attempts)) = row else { return Ok(None) };
+    let row: Option<ClaimedTuple> = sql.get_result(conn).await.optional()?;
+    let Some((id, kind, subject, payload, attempts, max_attempts, created_at)) = row else { return Ok(None) };
     tell(conn, id, JobState::Running, now).await?;
-    Ok(Some(Claimed { id, kind, subject, payload, attempts, max_attempts, claim }))
+    Ok(Some(Claimed { id, kind, subject, payload, attempts, max_attempts, created_at, claim }))
 }
 
 /// Says that the worker is alive, and how far it is. False if the claim has ended: the job was
