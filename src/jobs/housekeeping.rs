@@ -5,9 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events;
 use crate::services::{Services, allowance};
-use crate::store::{
-    self, Conn, DbError, jobs, post_days, proposals, readers, reads, responses, sessions, token_usage,
-};
+use crate::store::{self, Conn, DbError, jobs, post_days, proposals, readers, reads, responses, sessions, token_usage};
 
 /// How long jobs that were done or cancelled are shown.
 const DONE_KEPT: TimeDelta = TimeDelta::days(7);

@@ -122,7 +122,7 @@ pub async fn noted(conn: &mut Conn, post_id: Uuid) -> Result<Option<(i32, Option
 pub async fn note(conn: &mut Conn, post_id: Uuid, version: i32, rules: i32, now: DateTime<Utc>) -> Result<(), DbError> {
     let read = (graph_posts::version.eq(version), graph_posts::rules.eq(rules), graph_posts::connected_at.eq(now));
     diesel::insert_into(graph_posts::table)
-        .values((graph_posts::post_id.eq(post_id), read.clone()))
+        .values((graph_posts::post_id.eq(post_id), read))
         .on_conflict(graph_posts::post_id)
         .do_update()
         .set(read)

@@ -119,8 +119,9 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
         ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread") => MODEL,
         ("Mutation", _) => WRITE,
-        ("Query", "search" | "suggest" | "recommendations" | "popular" | "graph")
-        | ("Post" | "Entity", "related") => SEARCH,
+        ("Query", "search" | "suggest" | "recommendations" | "popular" | "graph") | ("Post" | "Entity", "related") => {
+            SEARCH
+        }
         (_, "totalCount") => COUNT,
         ("Conversation", "markdown") => LONG_TEXT,
         ("Post" | "Revision", "html" | "markdown" | "outline") => LONG_TEXT,

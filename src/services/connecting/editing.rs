@@ -43,7 +43,8 @@ pub async fn add(services: &Services, actor: &Actor, new: NewThing) -> Result<En
     aliases.iter().for_each(|alias| check_name(&mut check, "aliases", alias));
     check.done()?;
     let mut tx = begin(services).await?;
-    let hidden = [free(&mut tx, "name", &[name.clone()], None).await?, free(&mut tx, "aliases", &aliases, None).await?];
+    let by_name = free(&mut tx, "name", std::slice::from_ref(&name), None).await?;
+    let hidden = [by_name, free(&mut tx, "aliases", &aliases, None).await?];
     let row = NewEntity {
         id: Uuid::now_v7(),
         kind: new.kind,
@@ -71,7 +72,7 @@ pub async fn rename(services: &Services, actor: &Actor, id: Uuid, to: Renaming) 
     check.done()?;
     let mut tx = begin(services).await?;
     find(&mut tx, id, "id").await?;
-    let hidden = free(&mut tx, "name", &[name.clone()], Some(id)).await?;
+    let hidden = free(&mut tx, "name", std::slice::from_ref(&name), Some(id)).await?;
     entities::absorb(&mut tx, &hidden, id).await?;
     let changes = EntityChanges {
         kind: to.kind,
