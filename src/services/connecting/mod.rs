@@ -8,7 +8,7 @@
 //! that stands in a post changes more than what that post is said to name. `docs/GRAPH.md` goes on
 //! from there. Imported by `indexing`, `graphql`, `jobs` and `app`.
 //!
-//! To have more found: a rule in `reading.rs`, or a line in `technologies.txt`, and [`RULES`] counted up.
+//! To have more found: a rule in `reading.rs`, or a line in `technologies.txt`, and `RULES` counted up.
 
 use std::sync::Arc;
 use std::time::Duration;

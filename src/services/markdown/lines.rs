@@ -12,7 +12,7 @@ pub struct Line {
     /// The id of the heading above it, or of itself if it is one.
     pub anchor: Option<String>,
     pub is_heading: bool,
-    /// Its text; [`CODE`] stands where there is code.
+    /// Its text; `CODE` stands where there is code.
     pub text: String,
     /// What is marked as code within it.
     pub code: Vec<String>,
