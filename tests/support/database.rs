@@ -1,6 +1,6 @@
 //! A database per test: copies of a template, embedded or on a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use inkstone::store::embedded::copy_template;
@@ -21,6 +21,18 @@ enum Held {
 }
 
 type Settings = Vec<(&'static str, String)>;
+
+/// A folder for a database, gone when dropped.
+///
+/// One has a thousand small files, which a disk takes longer to make and to forget than most tests take: it is in
+/// memory where there is room.
+pub fn folder() -> tempfile::TempDir {
+    const ROOM: u64 = 2 << 30;
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).is_ok_and(|is| is.f_bavail * is.f_frsize >= ROOM);
+    let in_memory = if room { tempfile::tempdir_in(memory).ok() } else { None };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().expect("a folder"))
+}
 
 impl Template {
     pub async fn begin() -> Self {
@@ -53,7 +65,7 @@ impl Template {
     pub async fn copy(&self) -> Database {
         Database(Arc::new(match self {
             Self::Embedded(from) => {
-                let dir = tempfile::tempdir().expect("a folder for the copy");
+                let dir = folder();
                 let (from, to) = (from.path().join("postgres"), dir.path().join("postgres"));
                 tokio::task::spawn_blocking(move || copy_template(&from, &to))
                     .await
