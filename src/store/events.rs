@@ -172,7 +172,8 @@ pub struct Tail {
 /// runs is no longer among the open ones, and only a later snapshot sees what it wrote.
 pub async fn tail(conn: &mut Conn, told: LogPosition) -> Result<Tail, DbError> {
     // A backend's xid has 32 bits. `m` is the snapshot's xmax with its epoch; what began since is
-    // not older than it and holds nothing back.
+    // not older than it and holds nothing back. The first that waits is looked for in the log's own
+    // order: for the oldest by time, Postgres would go through the whole log.
     let sql = Sql::<(BigInt, Nullable<Timestamptz>)>::new(
         "WITH next AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS m), \
          open AS (SELECT backend_xid::text::bigint AS x FROM pg_stat_activity \
@@ -180,7 +181,7 @@ pub async fn tail(conn: &mut Conn, told: LogPosition) -> Result<Tail, DbError> {
            UNION ALL SELECT transaction::text::bigint FROM pg_prepared_xacts WHERE database = current_database()) \
          SELECT (SELECT LEAST(m, min(CASE WHEN (m - x) & 4294967295 < 2147483648 \
              THEN m - ((m - x) & 4294967295) END)) FROM next LEFT JOIN open ON true GROUP BY m), \
-           (SELECT min(at) FROM events WHERE (xid, id) > (",
+           (SELECT at FROM events WHERE (xid, id) > (",
     )
     .bind::<Text, _>(told.xid.to_string())
     .push("::text::xid8, ")

@@ -103,7 +103,8 @@ type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 /// An open transaction. Derefs to its connection.
 pub struct Tx {
     conn: Option<Pooled>,
-    committed: Arc<Notify>,
+    /// Nobody waits for the end of one that writes nothing.
+    committed: Option<Arc<Notify>>,
 }
 
 impl Tx {
@@ -127,7 +128,9 @@ impl Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         // Also after a rollback: a transaction that ends may be what the tailer waits for.
-        self.committed.notify_one();
+        if let Some(committed) = &self.committed {
+            committed.notify_one();
+        }
         let Some(mut conn) = self.conn.take() else { return };
         tokio::spawn(async move {
             if let Err(error) = Transactions::rollback_transaction(&mut *conn).await {
@@ -238,13 +241,14 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         let mut conn = self.conn().await?;
         Transactions::begin_transaction(&mut *conn).await?;
-        Ok(Tx { conn: Some(conn), committed: self.committed.clone() })
+        Ok(Tx { conn: Some(conn), committed: Some(self.committed.clone()) })
     }
 
     /// A transaction for reading that sees the database as it is now, whatever others write.
     pub async fn snapshot(&self) -> Result<Tx, DbError> {
         use diesel_async::SimpleAsyncConnection;
         let mut tx = self.begin().await?;
+        tx.committed = None;
         tx.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         Ok(tx)
     }
