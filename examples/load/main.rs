@@ -20,9 +20,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fill a migrated, empty database: 200 users, 10,000 posts, 100,000 comments, 300,000 reactions
+    /// Fill a migrated database: 200 users, 10,000 posts, 100,000 comments, 300,000 reactions
     Seed {
-        /// Such as postgres://user@localhost/load; it must not hold any post
+        /// Such as postgres://user@localhost/load; it may hold the demo site
         database_url: String,
         /// Also what search knows of them (100,000 pieces), with vectors of this model's size
         #[arg(long)]

@@ -80,9 +80,22 @@ const RELATED: &str = "query Related {
     posts(first: 20) { nodes { id related(first: 4) { post { id slug title } score } } }
 }";
 
-/// Three of the words that pieces are made of, seldom the same twice: a common one and two rarer.
+const QUESTIONS: [&str; 8] = [
+    "how do I grind ink",
+    "why is the cache slow",
+    "砚台怎么洗",
+    "a table of contents for a long post",
+    "搜索为什么找不到两个字的词",
+    "what the clocks have to do with sorting",
+    "写一个小工具",
+    "walking along the river in winter",
+];
+
+/// A question that somebody might ask of the demo site, and two of the words that pieces are made of, a common and
+/// a rare one. Seldom the same twice, so that the model reads each.
 fn words(n: u64) -> String {
-    format!("w{} w{} w{} ", 20 + n * 31 % 200, 300 + n * 7919 % 3000, 3000 + n * 104_729 % 15_000)
+    let question = QUESTIONS[(n % 8) as usize];
+    format!("{question} w{} w{} ", 20 + n * 31 % 200, 3000 + n * 104_729 % 15_000)
 }
 
 fn requests(base: &str) -> Vec<Request> {

@@ -5,11 +5,13 @@
 //! [`stale_keys`].
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::feeds::Document;
+use super::searching::Related;
 use super::{ServiceError, Services, organising};
 use crate::cache::CacheKey;
 use crate::events::EventKind;
@@ -34,6 +36,8 @@ const SERIES: &str = "series";
 const SITE: &str = "site";
 const EDITION: &str = "feeds_edition";
 const DOCUMENT: &str = "feeds_document";
+const SEARCH_EDITION: &str = "search_edition";
+const RELATED: &str = "related";
 
 /// The events that change what feeds and the sitemap say.
 pub const EDITION_KINDS: &[EventKind] = &[
@@ -53,6 +57,9 @@ pub fn stale_keys(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -
     let mut keys = stale_rows(kind, subject, payload);
     if EDITION_KINDS.contains(&kind) {
         keys.push(CacheKey::new(EDITION, ""));
+    }
+    if kind == EventKind::SearchChanged || EDITION_KINDS.contains(&kind) {
+        keys.push(CacheKey::new(SEARCH_EDITION, ""));
     }
     keys
 }
@@ -182,6 +189,55 @@ pub async fn site(services: &Services, now: chrono::DateTime<chrono::Utc>) -> Re
     Ok(found.unwrap_or_else(|| Arc::new(organising::undescribed(now))))
 }
 
+/// One of many values that belong together: where one may have changed, nobody asks for any of its edition.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct OfEdition {
+    edition: Uuid,
+    model: Arc<str>,
+    id: Uuid,
+}
+
+impl fmt::Display for OfEdition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.edition, self.model, self.id)
+    }
+}
+
+/// What has to do with each post as `model` sees it, until search learns of any change. `look` has to read
+/// the database.
+pub async fn related<F, Fut>(
+    services: &Services,
+    model: &str,
+    post_ids: &[Uuid],
+    look: F,
+) -> Result<HashMap<Uuid, Arc<Vec<Related>>>, ServiceError>
+where
+    F: Fn(Vec<Uuid>) -> Fut,
+    Fut: Future<Output = Result<HashMap<Uuid, Vec<Related>>, ServiceError>>,
+{
+    let (edition, model) = (edition(services, SEARCH_EDITION).await?, Arc::<str>::from(model));
+    let keys: Vec<_> = post_ids.iter().map(|&id| OfEdition { edition, model: model.clone(), id }).collect();
+    let load = |missing: Vec<OfEdition>| {
+        let looking = look(missing.iter().map(|key| key.id).collect());
+        async move {
+            let mut found = looking.await?;
+            Ok::<_, ServiceError>(
+                missing.into_iter().map(|key| (key.clone(), found.remove(&key.id).unwrap_or_default())).collect(),
+            )
+        }
+    };
+    let found: HashMap<OfEdition, Arc<Vec<Related>>> = services.cache.get_or_load_many(RELATED, &keys, load).await?;
+    Ok(found.into_iter().map(|(key, related)| (key.id, related)).collect())
+}
+
+/// The name of what is now, another after each change.
+async fn edition(services: &Services, kind: &'static str) -> Result<Uuid, ServiceError> {
+    let begin = async { Ok::<_, ServiceError>(Some(Uuid::now_v7())) };
+    let edition = services.cache.get_or_load(&CacheKey::new(kind, ""), begin).await?;
+    // It is never absent; a new one would be right as well.
+    Ok(edition.map_or_else(Uuid::now_v7, |edition| *edition))
+}
+
 /// A feed or the sitemap under its name; `None` if there is none of this name.
 ///
 /// A change may touch any number of documents, so none of them is dropped by itself: their keys
@@ -193,9 +249,6 @@ pub async fn document(
     name: &str,
     make: impl Future<Output = Result<Option<Document>, ServiceError>> + Send,
 ) -> Result<Option<Arc<Document>>, ServiceError> {
-    let begin = async { Ok::<_, ServiceError>(Some(Uuid::now_v7())) };
-    let edition = services.cache.get_or_load(&CacheKey::new(EDITION, ""), begin).await?;
-    // It is never absent; a new one would be right as well.
-    let edition = edition.map_or_else(Uuid::now_v7, |edition| *edition);
+    let edition = edition(services, EDITION).await?;
     services.cache.get_or_load(&CacheKey::new(DOCUMENT, format!("{edition}:{name}")), make).await
 }

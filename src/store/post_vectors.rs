@@ -1,6 +1,6 @@
 //! A vector for each post and model: what a post is about, and which posts are about the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,7 @@ use super::sql::Sql;
 use super::{Conn, DbError, Sight};
 
 /// Neighbours that are looked at for each post, by each way of being near.
-const CANDIDATES: i64 = 16;
+const CANDIDATES: u32 = 16;
 
 /// A post that has something to do with another.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,8 @@ pub async fn of_post(conn: &mut Conn, model: &str, post_id: Uuid) -> Result<Opti
 pub async fn best_model(conn: &mut Conn) -> Result<Option<(String, i32)>, DbError> {
     use diesel::OptionalExtension;
     let sql = Sql::<(Text, diesel::sql_types::Integer)>::new(
-        "SELECT model, max(vector_dims(embedding)) FROM post_vectors GROUP BY model ORDER BY count(*) DESC, model LIMIT 1",
+        "SELECT model, (SELECT vector_dims(embedding) FROM post_vectors AS one WHERE one.model = most.model LIMIT 1) \
+         FROM (SELECT model FROM post_vectors GROUP BY model ORDER BY count(*) DESC, model LIMIT 1) AS most",
     );
     Ok(sql.get_result(conn).await.optional()?)
 }
@@ -78,7 +79,8 @@ pub async fn related(
     model: Option<&(String, i32)>,
     posts: &[(Uuid, String)],
 ) -> Result<HashMap<Uuid, Vec<RelatedRow>>, DbError> {
-    let mut languages: HashMap<&str, Vec<Uuid>> = HashMap::new();
+    // In order, so that the statement is the same each time.
+    let mut languages: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
     for (id, language) in posts {
         languages.entry(language).or_default().push(*id);
     }
@@ -87,9 +89,11 @@ pub async fn related(
         sql = sql.push(if n == 0 { "" } else { " UNION ALL " });
         sql = sql.push(
             "(SELECT here.id, found.id, posts.series_id, max(found.similarity), sum(found.tags)::bigint, \
-             bool_or(found.series) FROM unnest(",
+             bool_or(found.series) FROM unnest(CASE WHEN set_config('hnsw.ef_search', '",
         );
-        sql = sql.bind::<Array<SqlUuid>, _>(ids).push(") AS here (id) CROSS JOIN LATERAL (");
+        // In force for the statement, before the first of them is looked for.
+        sql = sql.number(CANDIDATES + 4).push("', true) <> '' THEN ");
+        sql = sql.bind::<Array<SqlUuid>, _>(ids).push("::uuid[] END) AS here (id) CROSS JOIN LATERAL (");
         if let Some((model, dimensions)) = model {
             sql = near(sql, model, u32::try_from(*dimensions).unwrap_or_default(), language).push(" UNION ALL ");
         }
@@ -97,7 +101,7 @@ pub async fn related(
             ") AS found (id, similarity, tags, series) JOIN posts ON posts.id = found.id WHERE found.id <> here.id \
              AND posts.language = ",
         );
-        sql = sql.bind::<Text, _>(language.to_owned()).push(" AND ");
+        sql = sql.known(language).push(" AND ");
         sql = posts::visible(sql, Sight::Public).push(
             " AND NOT EXISTS (SELECT 1 FROM post_translations AS own JOIN post_translations AS other \
              ON other.group_key = own.group_key WHERE own.post_id = here.id AND other.post_id = found.id) \
@@ -118,17 +122,17 @@ fn near<ST>(sql: Sql<ST>, model: &str, dimensions: u32, language: &str) -> Sql<S
     sql.push("(SELECT near.id, near.similarity, 0, false FROM (SELECT embedding::vector(")
         .number(dimensions)
         .push(") AS embedding FROM post_vectors WHERE post_id = here.id AND model = ")
-        .bind::<Text, _>(model.to_owned())
+        .known(model)
         .push(") AS own CROSS JOIN LATERAL (SELECT known.post_id AS id, 1 - (known.embedding::vector(")
         .number(dimensions)
         .push(") <=> own.embedding) AS similarity FROM post_vectors AS known WHERE known.model = ")
-        .bind::<Text, _>(model.to_owned())
+        .known(model)
         .push(" AND known.language = ")
-        .bind::<Text, _>(language.to_owned())
+        .known(language)
         .push(" ORDER BY known.embedding::vector(")
         .number(dimensions)
         .push(") <=> own.embedding LIMIT ")
-        .bind::<BigInt, _>(CANDIDATES + 1)
+        .number(CANDIDATES + 1)
         .push(") AS near)")
 }
 
@@ -138,12 +142,12 @@ fn by_tags_and_series<ST>(sql: Sql<ST>) -> Sql<ST> {
         "(SELECT other.post_id, NULL::float8, 1, false FROM post_tags AS own CROSS JOIN LATERAL \
          (SELECT post_id FROM post_tags WHERE tag_id = own.tag_id ORDER BY post_id DESC LIMIT ",
     )
-    .bind::<BigInt, _>(CANDIDATES)
+    .number(CANDIDATES)
     .push(
         ") AS other WHERE own.post_id = here.id) UNION ALL \
          (SELECT other.id, NULL::float8, 0, true FROM posts AS own JOIN posts AS other \
          ON other.series_id = own.series_id WHERE own.id = here.id LIMIT ",
     )
-    .bind::<BigInt, _>(CANDIDATES)
+    .number(CANDIDATES)
     .push(")")
 }

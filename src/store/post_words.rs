@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Double, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Float, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use super::posts::{self, PostFilter};
 use super::schema::post_words;
 use super::sql::Sql;
 use super::{Conn, DbError, Sight};
+
+/// What a term counts in a post's head; elsewhere it counts once.
+const IN_HEAD: f64 = 2.0;
 
 /// What search knows of a post.
 #[derive(Clone, Debug)]
@@ -46,6 +49,26 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Which terms are looked for first. A post that has none of them, and all others in its head, has less than
+    /// `share` of what any post has that has one: the others need not be looked for anywhere else. This is what
+    /// makes a common word beside a rare one cheap.
+    fn deciding(&self, share: f64) -> Vec<bool> {
+        let mut order: Vec<usize> = (0..self.terms.len()).collect();
+        order.sort_by(|&a, &b| self.terms[a].weight.total_cmp(&self.terms[b].weight));
+        let (mut sum, mut others) = (0.0, 0);
+        for n in 1..order.len() {
+            sum += self.terms[order[n - 1]].weight;
+            if IN_HEAD * sum < share * self.terms[order[n]].weight {
+                others = n;
+            }
+        }
+        let mut first = vec![true; self.terms.len()];
+        for &n in &order[..others] {
+            first[n] = false;
+        }
+        first
+    }
+
     /// A `tsquery` that any of the terms matches.
     pub fn any(&self) -> String {
         self.terms.iter().map(|term| format!("({})", term.query)).collect::<Vec<_>>().join(" | ")
@@ -108,31 +131,54 @@ pub async fn out_of_date(conn: &mut Conn, analysis: i32, job: &str, limit: i64) 
     Ok(sql.load(conn).await?)
 }
 
-/// The posts that have most of what is wanted, best first; at most `limit`.
+/// The posts that have most of what is wanted, at most `limit`, without those that have less than
+/// `share` of what the best one has.
 ///
-/// In two steps: which terms each post has, out of the index alone, and the order of the words only
-/// for those that may come first.
+/// In steps: which posts have terms that decide, and which of those have the others too, both out of the
+/// index alone; the order of the words only for those that are left.
 pub async fn matching(
     conn: &mut Conn,
     wanted: &Wanted,
     filter: &PostFilter,
     limit: i64,
+    share: f64,
+) -> Result<Vec<WordMatch>, DbError> {
+    let first = wanted.deciding(share);
+    let found = matching_first(conn, wanted, filter, limit, share, first).await?;
+    if found.is_empty() {
+        // What decides may be nowhere.
+        return matching_first(conn, wanted, filter, limit, share, vec![true; wanted.terms.len()]).await;
+    }
+    Ok(found)
+}
+
+async fn matching_first(
+    conn: &mut Conn,
+    wanted: &Wanted,
+    filter: &PostFilter,
+    limit: i64,
+    share: f64,
+    first: Vec<bool>,
 ) -> Result<Vec<WordMatch>, DbError> {
     let queries: Vec<String> = wanted.terms.iter().map(|term| term.query.clone()).collect();
     let weights: Vec<f64> = wanted.terms.iter().map(|term| term.weight).collect();
-    let sql = Sql::<(SqlUuid, Double, Float)>::new("WITH terms AS (SELECT q::tsquery AS query, weight FROM unnest(")
+    let sql = Sql::<(SqlUuid, Double, Float)>::new("WITH terms AS (SELECT q::tsquery AS query, weight, weight * (")
+        .bind::<Double, _>(IN_HEAD)
+        .push(" - 1) AS more, decides FROM unnest(")
         .bind::<Array<Text>, _>(queries)
         .push(", ")
         .bind::<Array<Double>, _>(weights)
+        .push(", ")
+        .bind::<Array<Bool>, _>(first)
         .push(
-            ") AS t (q, weight)), found AS (SELECT known.post_id, \
-         sum(terms.weight * CASE WHEN known.head @@ terms.query THEN 2 ELSE 1 END) AS coverage \
+            ") AS t (q, weight, decides)), first AS MATERIALIZED (SELECT known.post_id, \
+         sum(terms.weight + CASE WHEN known.head @@ terms.query THEN terms.more ELSE 0 END) AS coverage \
          FROM terms JOIN post_words AS known ON known.words @@ terms.query ",
         );
     let sql = if *filter == PostFilter::default() {
-        sql.push("WHERE true")
+        sql.push("WHERE decides")
     } else {
-        let sql = sql.push("JOIN posts ON posts.id = known.post_id WHERE ");
+        let sql = sql.push("JOIN posts ON posts.id = known.post_id WHERE decides AND ");
         posts::matching(posts::visible(sql, Sight::Public), filter)
     };
     let sql = sql
@@ -142,12 +188,24 @@ pub async fn matching(
         .when(wanted.excluded.clone(), |sql, query| {
             sql.push(" AND NOT known.words @@ ").bind::<Text, _>(query).push("::text::tsquery")
         })
-        .push(" GROUP BY known.post_id ORDER BY coverage DESC, known.post_id DESC LIMIT ")
+        // `IS TRUE` has the ids hashed once, and not joined one by one.
+        .push(
+            " GROUP BY known.post_id), also AS MATERIALIZED (SELECT known.post_id, \
+             sum(terms.weight + CASE WHEN known.head @@ terms.query THEN terms.more ELSE 0 END) AS coverage \
+             FROM terms JOIN post_words AS known ON known.words @@ terms.query \
+             WHERE NOT decides AND (known.post_id IN (SELECT post_id FROM first)) IS TRUE GROUP BY known.post_id), \
+             found AS MATERIALIZED (SELECT post_id, first.coverage + COALESCE(also.coverage, 0) AS coverage \
+             FROM first LEFT JOIN also USING (post_id) ORDER BY 2 DESC, post_id DESC LIMIT ",
+        )
         .bind::<BigInt, _>(limit)
         .push(") SELECT found.post_id, found.coverage, ts_rank_cd('{0.1, 0.4, 0.6, 1}', known.words, ")
         .bind::<Text, _>(wanted.any())
         // Divided by the logarithm of the length, and brought below 1.
-        .push("::text::tsquery, 1 | 32) FROM found JOIN post_words AS known ON known.post_id = found.post_id");
+        .push(
+            "::text::tsquery, 1 | 32) FROM found JOIN post_words AS known ON known.post_id = found.post_id \
+             WHERE found.coverage >= (SELECT max(coverage) FROM found) * ",
+        )
+        .bind::<Double, _>(share);
     let rows: Vec<(Uuid, f64, f32)> = sql.load(conn).await?;
     Ok(rows.into_iter().map(|(post_id, coverage, rank)| WordMatch { post_id, coverage, rank }).collect())
 }
@@ -188,4 +246,26 @@ pub async fn languages(conn: &mut Conn) -> Result<Vec<String>, DbError> {
          GROUP BY posts.language ORDER BY count(*) DESC, posts.language LIMIT 20",
     );
     Ok(sql.load(conn).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(weights: &[f64]) -> Vec<bool> {
+        let term = |&weight| Term { query: String::new(), weight };
+        Wanted { terms: weights.iter().map(term).collect(), ..Wanted::default() }.deciding(0.5)
+    }
+
+    #[test]
+    fn what_is_common_does_not_decide_beside_what_is_rare() {
+        assert_eq!(first(&[4.6, 2.5, 0.4]), [true, true, false]);
+        // In its head, the second is worth more than half of the first.
+        assert_eq!(first(&[4.6, 2.5]), [true, true]);
+        assert_eq!(first(&[0.3, 9.0, 0.4]), [false, true, false]);
+        // Each is little, but together they are not.
+        assert_eq!(first(&[2.0, 0.3, 0.3]), [true, true, true]);
+        assert_eq!(first(&[0.1]), [true]);
+        assert!(first(&[]).is_empty());
+    }
 }

@@ -26,6 +26,7 @@ pub struct Sql<ST> {
 enum Part {
     Text(&'static str),
     Number(u32),
+    Quoted(String),
     Fragment(Box<dyn QueryFragment<Pg> + Send + Sync>),
 }
 
@@ -45,6 +46,16 @@ impl<ST> Sql<ST> {
     pub fn number(mut self, number: u32) -> Self {
         self.parts.push(Part::Number(number));
         self
+    }
+
+    /// Appends a short name of the site's own, such as a language or a model, so that Postgres knows it when it
+    /// plans: it takes a partial index only then. What is not plain becomes a bind parameter.
+    pub fn known(mut self, name: &str) -> Self {
+        if name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./:".contains(&c)) {
+            self.parts.push(Part::Quoted(name.to_owned()));
+            return self;
+        }
+        self.bind::<diesel::sql_types::Text, _>(name.to_owned())
     }
 
     /// Appends a bind parameter of SQL type `T`.
@@ -97,6 +108,11 @@ impl<ST> QueryFragment<Pg> for Sql<ST> {
             match part {
                 Part::Text(text) => out.push_sql(text),
                 Part::Number(number) => out.push_sql(&number.to_string()),
+                Part::Quoted(name) => {
+                    out.push_sql("'");
+                    out.push_sql(name);
+                    out.push_sql("'");
+                }
                 Part::Fragment(piece) => piece.walk_ast(out.reborrow())?,
             }
         }

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::support::{TestApp, code, data};
 
+mod many;
+
 const SEARCH: &str = include_str!("queries/search.graphql");
 const CREATE: &str =
     "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id version } userErrors { message } } }";

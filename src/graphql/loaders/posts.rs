@@ -79,8 +79,7 @@ impl Batch for RelatedToPost {
     type Value = Arc<Vec<Related>>;
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, ServiceError> {
-        let found = searching::related(&source.services, keys).await?;
-        Ok(found.into_iter().map(|(id, related)| (id, Arc::new(related))).collect())
+        searching::related(&source.services, keys).await
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn nearest(
     metrics::search_part("embedding", begun.elapsed());
     let begun = Instant::now();
     let meaning = Meaning { model: &model, vector: &vector, languages, limit: PIECES };
-    let mut pieces = chunk_vectors::nearest(&services.db, &meaning, filter).await?;
+    let mut pieces = chunk_vectors::nearest(&mut *services.db.conn().await?, &meaning, filter).await?;
     metrics::search_part("meaning", begun.elapsed());
     // A model that has read nothing yet is no help.
     let degraded = pieces.is_empty() && !languages.is_empty() && *filter == PostFilter::default();

@@ -48,7 +48,7 @@ pub const MAX_QUERY: usize = 500;
 /// Posts that a search finds at most.
 pub const MAX_HITS: usize = 100;
 /// Posts with some of the words whose order is looked at.
-const WORD_CANDIDATES: i64 = 200;
+const WORD_CANDIDATES: i64 = 100;
 /// A post that has less than this share of what the best one has is not what was looked for.
 const ENOUGH_WORDS: f64 = 0.5;
 /// What a post has that has every word, one in three of them in its title, in shares of all words.
@@ -214,12 +214,11 @@ async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Re
     }
     let begun = Instant::now();
     let mut conn = services.db.conn().await?;
-    let mut found = post_words::matching(&mut conn, &query.wanted, filter, WORD_CANDIDATES).await?;
+    let mut found = post_words::matching(&mut conn, &query.wanted, filter, WORD_CANDIDATES, ENOUGH_WORDS).await?;
     metrics::search_part("words", begun.elapsed());
     let score = |it: &post_words::WordMatch| it.coverage * (1.0 + f64::from(it.rank));
     let most = found.iter().map(|it| it.coverage).fold(0.0, f64::max);
     let all: f64 = query.wanted.terms.iter().map(|term| term.weight).sum();
-    found.retain(|it| it.coverage >= ENOUGH_WORDS * most);
     found.sort_by(|a, b| score(b).total_cmp(&score(a)).then_with(|| b.post_id.cmp(&a.post_id)));
     let confidence = (most / (ALL_WORDS * all.max(f64::MIN_POSITIVE))).min(1.0);
     Ok(ByWords { posts: found.into_iter().map(|it| it.post_id).collect(), confidence })

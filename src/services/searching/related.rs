@@ -1,7 +1,9 @@
 //! What has to do with a post.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::services::{ServiceError, Services, caching};
@@ -19,7 +21,7 @@ pub const OF_ONE_SERIES: usize = 2;
 pub const MAX_RELATED: usize = 20;
 
 /// Why a post is related.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Because {
     Similar,
     SharedTags,
@@ -27,7 +29,7 @@ pub enum Because {
 }
 
 /// A related post.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Related {
     pub post_id: Uuid,
     /// Only of one post's neighbours: higher is nearer.
@@ -36,11 +38,16 @@ pub struct Related {
 }
 
 /// For each post what has to do with it, nearest first: posts in its language, not its translations,
-/// and not all parts of one series. One statement, however many posts.
-pub async fn related(services: &Services, post_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Related>>, ServiceError> {
-    let rows = caching::posts(services, post_ids).await?;
-    let posts: Vec<(Uuid, String)> = rows.values().map(|row| (row.id, row.language.clone())).collect();
-    related_in(services, &posts).await
+/// and not all parts of one series. One statement, however many posts, and none while nothing changes.
+pub async fn related(services: &Services, post_ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<Related>>>, ServiceError> {
+    let survey = services.surveys.now(services).await;
+    let model = survey.model.as_ref().map_or("", |(name, _)| name);
+    let look = |missing: Vec<Uuid>| async move {
+        let rows = caching::posts(services, &missing).await?;
+        let posts: Vec<(Uuid, String)> = rows.values().map(|row| (row.id, row.language.clone())).collect();
+        related_in(services, &posts).await
+    };
+    caching::related(services, model, post_ids, look).await
 }
 
 /// The same for posts whose languages are known.
