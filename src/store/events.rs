@@ -186,7 +186,7 @@ pub async fn tail(conn: &mut Conn, told: LogPosition) -> Result<Tail, DbError> {
     .bind::<Text, _>(told.xid.to_string())
     .push("::text::xid8, ")
     .bind::<BigInt, _>(told.id)
-    .push("))");
+    .push(") ORDER BY xid, id LIMIT 1)");
     let (open, waiting_since): (i64, Option<DateTime<Utc>>) = sql.get_result(conn).await?;
     Ok(Tail { settled: LogPosition { xid: open - 1, id: i64::MAX }, waiting_since })
 }
