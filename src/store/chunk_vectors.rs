@@ -184,8 +184,9 @@ pub async fn index(db: &Db, model: &str) -> Result<usize, DbError> {
         return making.await.unwrap_or_else(|error| Err(DbError::Other(DieselError::QueryBuilderError(error.into()))));
     }
     let missing = missing_indexes(&mut *db.conn().await?, model, "").await?;
-    for (_, create) in &missing {
+    for (drop, create) in &missing {
         let mut tx = db.begin().await?;
+        tx.batch_execute(drop).await?;
         tx.batch_execute(create).await?;
         tx.commit().await?;
     }
