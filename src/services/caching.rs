@@ -56,10 +56,7 @@ pub const EDITION_KINDS: &[EventKind] = &[
 pub fn stale_keys(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Vec<CacheKey> {
     let mut keys = stale_rows(kind, subject, payload);
     if EDITION_KINDS.contains(&kind) {
-        keys.push(CacheKey::new(EDITION, ""));
-    }
-    if kind == EventKind::SearchChanged || EDITION_KINDS.contains(&kind) {
-        keys.push(CacheKey::new(SEARCH_EDITION, ""));
+        keys.extend([EDITION, SEARCH_EDITION].map(|kind| CacheKey::new(kind, "")));
     }
     keys
 }
@@ -88,9 +85,8 @@ fn stale_rows(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Ve
         EventKind::SeriesChanged => vec![CacheKey::new(SERIES, subject)],
         EventKind::SiteChanged => vec![CacheKey::new(SITE, "")],
         EventKind::UserChanged => vec![CacheKey::new(USER, subject)],
-        EventKind::JobChanged | EventKind::SearchChanged | EventKind::ProposalChanged | EventKind::GraphChanged => {
-            Vec::new()
-        }
+        EventKind::SearchChanged => vec![CacheKey::new(SEARCH_EDITION, "")],
+        EventKind::JobChanged | EventKind::ProposalChanged | EventKind::GraphChanged => Vec::new(),
     }
 }
 
@@ -203,8 +199,8 @@ impl fmt::Display for OfEdition {
     }
 }
 
-/// What has to do with each post as `model` sees it, until search learns of any change. `look` has to read
-/// the database.
+/// What has to do with each post as `model` sees it, until search learns of any change. `look` reads the
+/// database, or rows that the same events make stale.
 pub async fn related<F, Fut>(
     services: &Services,
     model: &str,

@@ -184,10 +184,10 @@ pub async fn index(db: &Db, model: &str) -> Result<usize, DbError> {
         return making.await.unwrap_or_else(|error| Err(DbError::Other(DieselError::QueryBuilderError(error.into()))));
     }
     let missing = missing_indexes(&mut *db.conn().await?, model, "").await?;
-    for (drop, create) in &missing {
+    for statements in &missing {
         let mut tx = db.begin().await?;
-        tx.batch_execute(drop).await?;
-        tx.batch_execute(create).await?;
+        tx.batch_execute("SET LOCAL maintenance_work_mem = '256MB'").await?;
+        make_index(&mut tx, model, statements).await?;
         tx.commit().await?;
     }
     Ok(missing.len())
@@ -201,23 +201,28 @@ async fn index_beside_others(db: &Db, model: &str) -> Result<usize, DbError> {
     if !held {
         return Ok(0);
     }
-    conn.batch_execute("SET statement_timeout = '1h'; SET maintenance_work_mem = '256MB'").await?;
-    let made = make_indexes(&mut conn, model).await;
+    // The connection goes back into the pool as it was, also after an error.
+    let made = with_lock(&mut conn, model).await;
     let back =
         format!("SET statement_timeout = '{limit}'; RESET maintenance_work_mem; SELECT pg_advisory_unlock(4726157303)");
     conn.batch_execute(&back).await?;
     made
 }
 
-async fn make_indexes(conn: &mut Conn, model: &str) -> Result<usize, DbError> {
+async fn with_lock(conn: &mut Conn, model: &str) -> Result<usize, DbError> {
+    conn.batch_execute("SET statement_timeout = '1h'; SET maintenance_work_mem = '256MB'").await?;
     let missing = missing_indexes(conn, model, "CONCURRENTLY ").await?;
-    for (drop, create) in &missing {
-        tracing::info!(model, "vectors are indexed");
-        // One that was not finished is of no use.
-        conn.batch_execute(drop).await?;
-        conn.batch_execute(create).await?;
+    for statements in &missing {
+        make_index(conn, model, statements).await?;
     }
     Ok(missing.len())
+}
+
+/// One that was not finished is of no use and goes first.
+async fn make_index(conn: &mut Conn, model: &str, (drop, create): &(String, String)) -> Result<(), DbError> {
+    tracing::info!(model, "vectors are indexed");
+    conn.batch_execute(drop).await?;
+    Ok(conn.batch_execute(create).await?)
 }
 
 /// The statements that take what is left of each away, and make it: one for each table and language.

@@ -144,8 +144,9 @@ pub async fn matching(
     share: f64,
 ) -> Result<Vec<WordMatch>, DbError> {
     let first = wanted.deciding(share);
+    let all_decide = !first.contains(&false);
     let found = matching_first(conn, wanted, filter, limit, share, first).await?;
-    if found.is_empty() {
+    if found.is_empty() && !all_decide {
         // What decides may be nowhere.
         return matching_first(conn, wanted, filter, limit, share, vec![true; wanted.terms.len()]).await;
     }
