@@ -8,13 +8,16 @@ use inkstone::store::posts::PostFilter;
 
 use crate::support::TestApp;
 
-/// 2,100 pieces of one post that point one way, more or less, and 5 of another that point the other way.
+/// 2,100 pieces of one post that turn from one way to the opposite step by step, so that an index leads from each to
+/// the next, and 5 of another that point the other way.
 fn pieces(model: &str, dimensions: i32) -> String {
     format!(
         "CREATE TEMP TABLE made AS SELECT gen_random_uuid() AS id, posts.id AS post_id, 1000 + n AS ordinal, \
-         (SELECT array_agg(CASE WHEN at > 1 THEN (random() - 0.5) / 10 WHEN slug = 'two-clocks' THEN -1 ELSE 1 END) \
-            FROM generate_series(1, {dimensions}) AS at WHERE n > 0) AS vector \
-         FROM posts, generate_series(1, 2100) AS n WHERE slug = 'grinding-ink' OR slug = 'two-clocks' AND n <= 5; \
+         (SELECT array_agg(CASE at WHEN 1 THEN cos(turn) WHEN 2 THEN sin(turn) ELSE (random() - 0.5) / 100 END) \
+            FROM generate_series(1, {dimensions}) AS at) AS vector \
+         FROM posts, generate_series(1, 2100) AS n, \
+           LATERAL (SELECT pi() * CASE slug WHEN 'two-clocks' THEN 1 ELSE n / 2100.0 END AS turn) AS turns \
+         WHERE slug = 'grinding-ink' OR slug = 'two-clocks' AND n <= 5; \
          INSERT INTO chunks (id, post_id, ordinal, language, heading_path, text, words, hash) \
          SELECT id, post_id, ordinal, 'en', '[]', 'made up', '', sha256(id::text::bytea) FROM made; \
          INSERT INTO chunk_vectors (chunk_id, model, post_id, language, embedding) \
