@@ -255,6 +255,8 @@ settings! {
     provider_rerank_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
     /// The provider's model that writes; empty: the model here.
     provider_generate_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
+    /// The provider's model that reads pictures, for alternative texts; empty: none.
+    provider_describe_model: Option<String> = "", "the name of a model, as the provider calls it", checks::remote_model;
     /// What computes the models: `auto` is a GPU if there is one, and this program was compiled for it.
     device: DeviceChoice = "auto", "auto, cpu or cuda";
     /// How much memory the weights of a task's model may take, in MiB; 0 for no limit.

@@ -2,7 +2,7 @@
 CREATE TABLE proposals (
     id uuid PRIMARY KEY,
     post_id uuid NOT NULL REFERENCES posts (id) ON DELETE CASCADE,
-    kind text NOT NULL CHECK (kind IN ('SUMMARY', 'TAGS', 'TITLE', 'TRANSLATION', 'PROOFREADING')),
+    kind text NOT NULL CHECK (kind IN ('SUMMARY', 'TAGS', 'TITLE', 'TRANSLATION', 'PROOFREADING', 'ALT_TEXT')),
     status text NOT NULL CHECK (status IN ('PENDING', 'ACCEPTED', 'DISMISSED')),
     -- By its kind.
     content jsonb NOT NULL CHECK (jsonb_typeof(content) = 'object'),

@@ -60,6 +60,7 @@ pub async fn run(engine: &Engine, name: &str, text: &[String], out: &mut (dyn Wr
             write_text(engine, name, prompt, GenerateOptions::default(), out).await?;
             writeln!(out)?;
         }
+        Task::Describe => bail!("{name} reads pictures, which this command has none of"),
     }
     Ok(())
 }
@@ -96,6 +97,7 @@ pub async fn bench(engine: &Engine, name: &str) -> Result<String> {
         Task::Embed => bench_embedding(engine, name).await,
         Task::Generate => bench_writing(engine, name).await,
         Task::Rerank => bench_ranking(engine, name).await,
+        Task::Describe => bail!("{name} reads pictures, which there is no measurement for"),
     }
 }
 

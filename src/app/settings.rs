@@ -168,6 +168,7 @@ fn provider(config: &Config) -> Option<ProviderSettings> {
         (Task::Embed, &config.provider_embed_model),
         (Task::Rerank, &config.provider_rerank_model),
         (Task::Generate, &config.provider_generate_model),
+        (Task::Describe, &config.provider_describe_model),
     ];
     let models: BTreeMap<_, _> = wanted.into_iter().filter_map(|(task, name)| Some((task, name.clone()?))).collect();
     let url = config.provider_url.as_ref().filter(|_| !models.is_empty())?;

@@ -26,6 +26,8 @@ pub enum ModelTask {
     Rerank,
     /// Messages to more text.
     Generate,
+    /// Pictures to text about them. Only a provider's models do that.
+    Describe,
 }
 
 /// Where a model stands.

@@ -33,6 +33,8 @@ pub enum ProposalKind {
     Translation,
     /// Corrections of the text.
     Proofreading,
+    /// Alternative texts for its pictures.
+    AltText,
 }
 
 /// What became of a proposal.
@@ -142,6 +144,8 @@ struct AcceptProposalInput {
     tags: Option<Vec<String>>,
     /// Of a `PROOFREADING`: places in the list of corrections, from 0; all if absent.
     corrections: Option<Vec<i32>>,
+    /// Of an `ALT_TEXT`: places in the list of pictures, from 0; if absent those without a text.
+    pictures: Option<Vec<i32>>,
 }
 
 /// Which proposal is laid aside.
@@ -180,6 +184,14 @@ struct AcceptProposalPayload {
     user_errors: Vec<UserError>,
 }
 
+fn places(field: &str, given: Vec<i32>) -> Result<Vec<usize>, ApiError> {
+    let place = |place: i32| {
+        let message = format!("`{field}` holds {place}: expected places from 0");
+        usize::try_from(place).map_err(|_| ApiError::new(Code::BadUserInput, message))
+    };
+    given.into_iter().map(place).collect()
+}
+
 #[derive(Default)]
 pub struct ProposalMutation;
 
@@ -206,16 +218,12 @@ impl ProposalMutation {
         input: AcceptProposalInput,
     ) -> Result<AcceptProposalPayload, ApiError> {
         let request = ctx.request();
-        let place = |place: i32| {
-            let message = format!("`corrections` holds {place}: expected places from 0");
-            usize::try_from(place).map_err(|_| ApiError::new(Code::BadUserInput, message))
-        };
-        let corrections = input.corrections.map(|all| all.into_iter().map(place).collect::<Result<_, _>>());
         let choice = Choice {
             id: NodeType::Proposal.row_id(&input.id)?,
             title: input.title,
             tags: input.tags,
-            corrections: corrections.transpose()?,
+            corrections: input.corrections.map(|all| places("corrections", all)).transpose()?,
+            pictures: input.pictures.map(|all| places("pictures", all)).transpose()?,
         };
         let (done, user_errors) =
             outcome(Box::pin(assisting::accept(&request.services, &request.actor, choice)).await)?;

@@ -8,7 +8,7 @@ use super::Task;
 /// secret and nothing of another caller's text.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InferenceError {
-    #[error("there is no model for this task ({task}): `inkstone models list` shows what there is")]
+    #[error("there is no model for this task ({task}): {}", where_to_look(*.task))]
     NoModel { task: Task },
     #[error("{name:?} is no model of this server for this task ({task}): it has {known}")]
     UnknownModel { name: String, task: Task, known: String },
@@ -43,6 +43,13 @@ impl InferenceError {
             Self::TooLong { .. } | Self::BadInput(_) => "bad_input",
             Self::Failed { .. } | Self::Provider { .. } => "failed",
         }
+    }
+}
+
+fn where_to_look(task: Task) -> &'static str {
+    match task {
+        Task::Describe => "no model of this machine reads pictures; a provider's may (`provider_describe_model`)",
+        Task::Embed | Task::Rerank | Task::Generate => "`inkstone models list` shows what there is",
     }
 }
 

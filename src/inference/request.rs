@@ -22,16 +22,19 @@ pub enum Task {
     Rerank,
     /// Messages to more text.
     Generate,
+    /// Messages with pictures to text about them.
+    Describe,
 }
 
 impl Task {
-    pub const ALL: [Self; 3] = [Self::Embed, Self::Rerank, Self::Generate];
+    pub const ALL: [Self; 4] = [Self::Embed, Self::Rerank, Self::Generate, Self::Describe];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Embed => "embed",
             Self::Rerank => "rerank",
             Self::Generate => "generate",
+            Self::Describe => "describe",
         }
     }
 }
@@ -129,11 +132,15 @@ pub struct Message {
     /// Of a tool's message: the call that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// Pictures that go with it, each an `https`, `http` or `data` URL that the model's server fetches.
+    /// Only for [`Task::Describe`]: no chat template knows of them.
+    #[serde(skip)]
+    pub pictures: Vec<String>,
 }
 
 impl Message {
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
+        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None, pictures: Vec::new() }
     }
 }
 
@@ -266,10 +273,8 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-/// What a model of one task answers.
+/// What a model answers.
 pub trait Answer {
-    const TASK: Task;
-
     /// Says that another model answered than the one that should have.
     fn degrade(&mut self);
 
@@ -278,8 +283,6 @@ pub trait Answer {
 }
 
 impl Answer for Embeddings {
-    const TASK: Task = Task::Embed;
-
     fn degrade(&mut self) {
         self.degraded = true;
     }
@@ -290,8 +293,6 @@ impl Answer for Embeddings {
 }
 
 impl Answer for Ranking {
-    const TASK: Task = Task::Rerank;
-
     fn degrade(&mut self) {
         self.degraded = true;
     }
@@ -302,8 +303,6 @@ impl Answer for Ranking {
 }
 
 impl Answer for Generation {
-    const TASK: Task = Task::Generate;
-
     fn degrade(&mut self) {
         self.degraded = true;
     }

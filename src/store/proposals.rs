@@ -25,6 +25,7 @@ text_enum! {
         Title = "TITLE",
         Translation = "TRANSLATION",
         Proofreading = "PROOFREADING",
+        AltText = "ALT_TEXT",
     }
 }
 text_enum! {

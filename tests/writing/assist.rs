@@ -12,6 +12,7 @@ use crate::support::{TestApp, data};
 
 mod jobs;
 mod kinds;
+mod pictures;
 mod rights;
 mod translating;
 
@@ -20,6 +21,7 @@ const RESULT: &str = "__typename
     ... on TagSuggestions { tags { name similarity tag { slug } } }
     ... on TitleSuggestions { titles }
     ... on TranslationDraft { language keptParts post { id slug } }
+    ... on AltTextSuggestions { skippedPictures pictures { start end original url text } }
     ... on ProofreadingSuggestion { skippedParts corrections { start end original replacement reason } }";
 
 /// What a subscription of this field asks for.

@@ -138,6 +138,7 @@ fn posts(site: &Site) -> Vec<Case> {
         ("assistPosts", json!({ "kind": "SUMMARY", "postIds": [] }), &[("INVALID", "postIds")]),
         ("assistPosts", json!({ "kind": "SUMMARY", "postIds": [missing("Post")] }), &[("NOT_FOUND", "postIds")]),
         ("assistPosts", assist("SUMMARY", Some("zh")), &[("INVALID", "language")]),
+        ("assistPosts", assist("ALT_TEXT", None), &[("WRONG_STATE", "kind")]),
         ("assistPosts", assist("TRANSLATION", None), &[("INVALID", "kind")]),
         ("assistPosts", assist("TRANSLATION", Some("?")), &[("INVALID", "language")]),
         ("assistPosts", assist("TRANSLATION", Some("EN")), &[("INVALID", "postIds")]),

@@ -1,4 +1,4 @@
-//! Help with writing, as it is written: summaries, tags, titles, translations, proofreading.
+//! Help with writing, as it is written: summaries, tags, titles, translations, proofreading, alternative texts.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ struct AssistStarted {
     parts: usize,
 }
 
-/// The next part of what the model writes, before it is checked: prose of a summary or a translation,
-/// JSON of everything else. Show it as a sign of life; what counts is the result.
+/// The next part of what the model writes, before it is checked: prose of a summary, a translation or an
+/// alternative text, JSON of everything else. Show it as a sign of life; what counts is the result.
 #[derive(SimpleObject)]
 struct AssistToken {
     /// Of which part of the post, from 0.
@@ -156,6 +156,12 @@ impl AssistSubscription {
     /// Looks for mistakes in the text of a post, part by part.
     async fn proofread(&self, ctx: &Context<'_>, post_id: ID) -> Result<Events, ApiError> {
         begin(ctx, ProposalKind::Proofreading, post_id, None).await
+    }
+
+    /// Describes the pictures in the text of a post for readers who cannot see them, one after the
+    /// other. Their addresses go to the provider whose model reads pictures.
+    async fn alt_text(&self, ctx: &Context<'_>, post_id: ID) -> Result<Events, ApiError> {
+        begin(ctx, ProposalKind::AltText, post_id, None).await
     }
 }
 

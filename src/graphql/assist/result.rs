@@ -107,6 +107,30 @@ pub struct Correction {
     reason: String,
 }
 
+/// What blind readers could hear of a post's pictures.
+#[derive(SimpleObject)]
+pub struct AltTextSuggestions {
+    /// In the order of the text, at most 50.
+    pictures: Vec<AltTextSuggestion>,
+    /// How many pictures have none: the model could not fetch or read them, or they are too many.
+    skipped_pictures: usize,
+}
+
+/// An alternative text for a picture in the `markdown` of a post.
+#[derive(SimpleObject)]
+pub struct AltTextSuggestion {
+    /// Where its present text begins, behind `![`, in UTF-16 code units: `markdown.slice(start, end)`.
+    start: usize,
+    /// Where that ends.
+    end: usize,
+    /// What stands there; empty where the picture has no text yet.
+    original: String,
+    /// The picture's address, as the post has it.
+    url: String,
+    /// At most 250 characters of plain text, in the post's language.
+    text: String,
+}
+
 /// What is suggested for a post.
 #[derive(Union)]
 pub enum AssistResult {
@@ -115,6 +139,7 @@ pub enum AssistResult {
     Titles(TitleSuggestions),
     Translation(TranslationDraft),
     Proofreading(ProofreadingSuggestion),
+    AltTexts(AltTextSuggestions),
 }
 
 impl From<Suggestion> for AssistResult {
@@ -132,7 +157,18 @@ impl From<Suggestion> for AssistResult {
                 let corrections = corrections.into_iter().map(Correction::from).collect();
                 Self::Proofreading(ProofreadingSuggestion { corrections, skipped_parts })
             }
+            Suggestion::AltTexts { pictures, skipped_pictures } => {
+                let pictures = pictures.into_iter().map(AltTextSuggestion::from).collect();
+                Self::AltTexts(AltTextSuggestions { pictures, skipped_pictures })
+            }
         }
+    }
+}
+
+impl From<assisting::PictureText> for AltTextSuggestion {
+    fn from(found: assisting::PictureText) -> Self {
+        let assisting::PictureText { start, end, original, url, text } = found;
+        Self { start, end, original, url, text }
     }
 }
 

@@ -117,7 +117,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
     match (parent, name) {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
-        ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread") => MODEL,
+        ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread" | "altText") => MODEL,
         ("Mutation", _) => WRITE,
         ("Query", "search" | "suggest" | "recommendations" | "popular" | "graph") | ("Post" | "Entity", "related") => {
             SEARCH

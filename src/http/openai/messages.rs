@@ -47,7 +47,7 @@ fn message(mut fields: Fields) -> Result<Message, Refusal> {
         Role::Tool => Some(fields.required_text("tool_call_id")?),
         _ => None,
     };
-    Ok(Message { role, content, tool_calls, tool_call_id })
+    Ok(Message { role, content, tool_calls, tool_call_id, pictures: Vec::new() })
 }
 
 fn check_call(at: &str, call: Value) -> Result<(), Refusal> {

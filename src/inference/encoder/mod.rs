@@ -148,7 +148,7 @@ impl Encoder {
         let head = match entry.task {
             Task::Embed => Head::Pool(entry.pooling),
             Task::Rerank => Head::score(&bert, prefix, entry)?,
-            Task::Generate => return Err(LoadError::Unsupported("an encoder that writes".to_owned())),
+            Task::Generate | Task::Describe => return Err(LoadError::Unsupported("an encoder that writes".to_owned())),
         };
         Ok(Self { bert, head })
     }

@@ -238,6 +238,7 @@ fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<SharedBackend
     running.has_memory(&folder, &entry)?;
     Ok(match entry.task {
         Task::Embed | Task::Rerank => Arc::new(LocalEncoder::load(folder, entry, running)?),
-        Task::Generate => Arc::new(LocalDecoder::load(folder, entry, running)?),
+        // No architecture of the catalogue is for pictures.
+        Task::Generate | Task::Describe => Arc::new(LocalDecoder::load(folder, entry, running)?),
     })
 }

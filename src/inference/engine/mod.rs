@@ -219,32 +219,38 @@ impl Engine {
 
     /// Texts to vectors, by the model of this name or the deployed one.
     pub async fn embed(&self, model: Option<&str>, request: EmbedRequest) -> Result<Embeddings, InferenceError> {
-        self.ask(model, request, |model, request| model.embed(request)).await
+        self.ask(Task::Embed, model, request, |model, request| model.embed(request)).await
     }
 
     /// How well each text answers a query.
     pub async fn rerank(&self, model: Option<&str>, request: RerankRequest) -> Result<Ranking, InferenceError> {
-        self.ask(model, request, |model, request| model.rerank(request)).await
+        self.ask(Task::Rerank, model, request, |model, request| model.rerank(request)).await
     }
 
     /// More text, as it is written.
     pub async fn generate(&self, model: Option<&str>, request: GenerateRequest) -> Result<Generation, InferenceError> {
-        self.ask(model, request, |model, request| model.generate(request)).await
+        self.ask(Task::Generate, model, request, |model, request| model.generate(request)).await
+    }
+
+    /// What is to be seen in the pictures of a prompt, as it is written.
+    pub async fn describe(&self, model: Option<&str>, request: GenerateRequest) -> Result<Generation, InferenceError> {
+        self.ask(Task::Describe, model, request, |model, request| model.generate(request)).await
     }
 
     /// What a model answers, counted.
     async fn ask<R: Clone, T: Answer>(
         &self,
+        task: Task,
         model: Option<&str>,
         request: R,
         asked: Asked<R, T>,
     ) -> Result<T, InferenceError> {
         let begun = Instant::now();
-        let answer = self.ask_either(model, request, asked).await;
+        let answer = self.ask_either(task, model, request, asked).await;
         let outcome = answer.as_ref().map_or_else(InferenceError::kind, |_| "success");
-        metrics::inference(T::TASK.as_str(), outcome, begun.elapsed());
+        metrics::inference(task.as_str(), outcome, begun.elapsed());
         if let Ok(answer) = &answer {
-            metrics::inference_tokens(T::TASK.as_str(), answer.prompt_tokens(), 0);
+            metrics::inference_tokens(task.as_str(), answer.prompt_tokens(), 0);
         }
         answer
     }
@@ -252,19 +258,20 @@ impl Engine {
     /// Asks a provider's model if there is one; where it fails, and no name was said, the one here.
     async fn ask_either<R: Clone, T: Answer>(
         &self,
+        task: Task,
         model: Option<&str>,
         request: R,
         asked: Asked<R, T>,
     ) -> Result<T, InferenceError> {
         let is_named = |remote: &&SharedBackend| model.is_none_or(|name| remote.card().is_named(name));
-        let Some(remote) = self.remote.get(&T::TASK).filter(is_named) else {
-            return asked(&*self.backend(T::TASK, model)?, request).await;
+        let Some(remote) = self.remote.get(&task).filter(is_named) else {
+            return asked(&*self.backend(task, model)?, request).await;
         };
         let failure = match asked(&**remote, request.clone()).await {
             Err(error @ InferenceError::Provider { .. }) if model.is_none() => error,
             done => return done,
         };
-        let Ok(local) = self.backend(T::TASK, None) else { return Err(failure) };
+        let Ok(local) = self.backend(task, None) else { return Err(failure) };
         tracing::warn!(error = %failure, instead = %local.card().name(), "a provider failed: a model of this machine answers");
         let mut answer = asked(&*local, request).await?;
         answer.degrade();

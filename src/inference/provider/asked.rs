@@ -65,9 +65,14 @@ pub fn text(model: &str, request: &GenerateRequest) -> Result<(&'static str, Val
     }
 }
 
-/// Who only calls a function says nothing.
+/// Who only calls a function says nothing. Pictures stand behind the words.
 fn message(message: &Message) -> Value {
     let mut said = json!(message);
+    if !message.pictures.is_empty() {
+        let text = json!({ "type": "text", "text": message.content });
+        let pictures = message.pictures.iter().map(|url| json!({ "type": "image_url", "image_url": { "url": url } }));
+        said["content"] = std::iter::once(text).chain(pictures).collect();
+    }
     if message.content.is_empty() && !message.tool_calls.is_empty() {
         said["content"] = Value::Null;
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::proofreading::corrected;
-use super::{Correction, SuggestedTag, Suggestion};
+use super::{Correction, PictureText, SuggestedTag, Suggestion, describing};
 use crate::events::{EventKind, NewEvent};
 use crate::services::publishing::{self, PostEdit};
 use crate::services::words::fold;
@@ -25,6 +25,8 @@ pub struct Choice {
     pub tags: Option<Vec<String>>,
     /// Places in the list of corrections, from 0; all if absent.
     pub corrections: Option<Vec<usize>>,
+    /// Places in the list of pictures, from 0; those without a text if absent.
+    pub pictures: Option<Vec<usize>>,
 }
 
 /// What a proposal proposes; none where a version of this program wrote it that this one cannot read.
@@ -118,10 +120,13 @@ async fn edit_of(services: &Services, row: &ProposalRow, choice: &Choice) -> Res
         }
         Suggestion::Proofreading { corrections, .. } => {
             let chosen = corrections_of(&corrections, choice.corrections.as_deref())?;
-            let body = posts::bodies(&mut *services.db.conn().await?, &[row.post_id]).await?.pop();
-            let markdown = body.map(|body| body.markdown).unwrap_or_default();
-            // Where the text is another, so is the version, which the edit is refused for.
-            edit.markdown = corrected(&markdown, &chosen).or(Some(markdown));
+            edit.markdown = Some(corrected_text(services, row.post_id, &chosen).await?);
+        }
+        Suggestion::AltTexts { pictures, .. } => {
+            let chosen = pictures_of(&pictures, choice.pictures.as_deref())?;
+            let edits: Vec<Correction> = chosen.into_iter().map(describing::as_correction).collect();
+            let edits: Vec<&Correction> = edits.iter().collect();
+            edit.markdown = Some(corrected_text(services, row.post_id, &edits).await?);
         }
         Suggestion::Translation { .. } => {
             let message = "a translation is a draft already: there is nothing to accept";
@@ -137,6 +142,7 @@ fn fits(content: &Suggestion, choice: &Choice) -> Result<(), ServiceError> {
         ("title", choice.title.is_some(), matches!(content, Suggestion::Titles { .. })),
         ("tags", choice.tags.is_some(), matches!(content, Suggestion::Tags { .. })),
         ("corrections", choice.corrections.is_some(), matches!(content, Suggestion::Proofreading { .. })),
+        ("pictures", choice.pictures.is_some(), matches!(content, Suggestion::AltTexts { .. })),
     ];
     match given.into_iter().find(|(_, is_given, is_of)| *is_given && !is_of) {
         Some((field, ..)) => {
@@ -189,10 +195,34 @@ async fn with_own_tags(conn: &mut Conn, post_id: Uuid, chosen: &[&SuggestedTag])
 }
 
 fn corrections_of<'a>(all: &'a [Correction], chosen: Option<&[usize]>) -> Result<Vec<&'a Correction>, ServiceError> {
-    let Some(wanted) = chosen else { return Ok(all.iter().collect()) };
+    chosen.map_or_else(|| Ok(all.iter().collect()), |wanted| in_places(all, wanted, "corrections"))
+}
+
+fn pictures_of<'a>(all: &'a [PictureText], chosen: Option<&[usize]>) -> Result<Vec<&'a PictureText>, ServiceError> {
+    if let Some(wanted) = chosen {
+        return in_places(all, wanted, "pictures");
+    }
+    // What somebody has written is not taken away unasked.
+    let bare: Vec<_> = all.iter().filter(|it| it.original.trim().is_empty()).collect();
+    if bare.is_empty() {
+        let message = "each picture has a text already: name the `pictures` that shall have the proposed one";
+        return Err(ServiceError::refuse(RefusalCode::Invalid, "pictures", message));
+    }
+    Ok(bare)
+}
+
+fn in_places<'a, T>(all: &'a [T], wanted: &[usize], field: &'static str) -> Result<Vec<&'a T>, ServiceError> {
     if let Some(place) = wanted.iter().find(|place| **place >= all.len()) {
-        let message = format!("there is no correction {place}: the proposal has {} of them, from 0", all.len());
-        return Err(ServiceError::refuse(RefusalCode::Invalid, "corrections", message));
+        let message = format!("there is nothing at place {place}: the proposal has {} {field}, from 0", all.len());
+        return Err(ServiceError::refuse(RefusalCode::Invalid, field, message));
     }
     Ok(all.iter().enumerate().filter(|(place, _)| wanted.contains(place)).map(|(_, it)| it).collect())
+}
+
+/// The post's text with these corrections. Where the text is another, it stays: so is the version then,
+/// which the edit is refused for.
+async fn corrected_text(services: &Services, post_id: Uuid, chosen: &[&Correction]) -> Result<String, DbError> {
+    let body = posts::bodies(&mut *services.db.conn().await?, &[post_id]).await?.pop();
+    let markdown = body.map(|body| body.markdown).unwrap_or_default();
+    Ok(corrected(&markdown, chosen).unwrap_or(markdown))
 }

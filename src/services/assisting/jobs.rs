@@ -12,7 +12,7 @@ use super::translating::{self, Standing};
 use super::work::{Stop, Work};
 use super::{AssistFailure, DEED, Suggestion, Wanted};
 use crate::auth::Viewer;
-use crate::inference::InferenceError;
+use crate::inference::{InferenceError, Task};
 use crate::services::allowance::{self, Account};
 use crate::services::error::gone;
 use crate::services::jobs::{Outcome, Progress};
@@ -115,6 +115,12 @@ async fn check(services: &Services, input: &AskFor) -> Result<Asked, ServiceErro
     } else if is_translation {
         check.that(false, RefusalCode::Invalid, "kind", || "a translation needs a `language`, such as \"en\"".into());
     }
+    check.that(
+        input.kind != ProposalKind::AltText || services.engine.deployed(Task::Describe).is_some(),
+        RefusalCode::WrongState,
+        "kind",
+        || InferenceError::NoModel { task: Task::Describe }.to_string(),
+    );
     check.done()?;
     let rows = posts::by_ids(&mut *services.db.conn().await?, &input.post_ids).await?;
     if input.post_ids.iter().any(|id| rows.iter().all(|row| row.id != *id)) {

@@ -1,4 +1,5 @@
-//! Help with writing for the owner and editors: summaries, tags, titles, translations, proofreading.
+//! Help with writing for the owner and editors: summaries, tags, titles, translations, proofreading,
+//! alternative texts for pictures.
 //!
 //! [`assist`] has it done at once and gives what becomes of it as [`AssistEvent`]s; [`ask_for`] has
 //! it done later for many posts ([`ASSIST_JOB`]) and keeps what comes out as proposals, which an
@@ -26,9 +27,11 @@ use crate::store::proposals::ProposalKind;
 
 mod answers;
 mod deciding;
+mod describing;
 mod jobs;
 mod kept;
 mod parts;
+mod pictures;
 mod proofreading;
 mod reading;
 mod slugs;
@@ -130,6 +133,11 @@ pub enum Suggestion {
         /// Parts of which nothing came out that could be read.
         skipped_parts: usize,
     },
+    AltTexts {
+        pictures: Vec<PictureText>,
+        /// Pictures that nothing came out of, or that were too many.
+        skipped_pictures: usize,
+    },
 }
 
 impl Suggestion {
@@ -140,6 +148,7 @@ impl Suggestion {
             Self::Titles { .. } => ProposalKind::Title,
             Self::Translation { .. } => ProposalKind::Translation,
             Self::Proofreading { .. } => ProposalKind::Proofreading,
+            Self::AltTexts { .. } => ProposalKind::AltText,
         }
     }
 }
@@ -166,6 +175,19 @@ pub struct Correction {
     pub original: String,
     pub replacement: String,
     pub reason: String,
+}
+
+/// An alternative text for a picture in a post's Markdown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PictureText {
+    /// Where its present text begins and ends in the Markdown, in UTF-16 code units.
+    pub start: usize,
+    pub end: usize,
+    pub original: String,
+    pub url: String,
+    /// Plain.
+    pub text: String,
 }
 
 /// Has something done for a post at once. Dropping the stream stops the model at its next token, and

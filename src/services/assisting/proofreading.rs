@@ -46,6 +46,7 @@ pub async fn make(work: &mut Work) -> Result<Suggestion, Stop> {
         order: "Write the JSON with the corrections.",
         max_tokens: 700,
         schema: Some(schema()),
+        picture: None,
     };
     let read = reading::each(work, &task, (planned, tokens), 0, str::to_owned).await?;
     let markdown = &work.source.markdown;
@@ -125,16 +126,24 @@ fn places(markdown: &str, part: &Range<usize>, found: Vec<Found>) -> Vec<(Range<
 /// In the order of the text.
 fn in_utf16(markdown: &str, mut found: Vec<(Range<usize>, Found)>) -> Vec<Correction> {
     found.sort_by_key(|(range, _)| range.start);
-    let (mut at, mut units) = (0, 0);
-    let mut corrections = Vec::with_capacity(found.len());
-    for (range, Found { original, replacement, reason }) in found {
-        units += markdown[at..range.start].encode_utf16().count();
-        at = range.start;
-        let end = units + original.encode_utf16().count();
+    let places = utf16_ranges(markdown, found.iter().map(|(range, _)| range.clone()));
+    let correction = |((_, found), place): ((Range<usize>, Found), Range<usize>)| {
+        let Found { original, replacement, reason } = found;
         let reason = reason.replace('\0', "").trim().to_owned();
-        corrections.push(Correction { start: units, end, original, replacement, reason });
-    }
-    corrections
+        Correction { start: place.start, end: place.end, original, replacement, reason }
+    };
+    found.into_iter().zip(places).map(correction).collect()
+}
+
+/// Ranges of bytes in UTF-16 code units. They stand in their order.
+pub fn utf16_ranges(text: &str, ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let (mut at, mut units) = (0, 0);
+    let mut in_units = |range: Range<usize>| {
+        units += text[at..range.start].encode_utf16().count();
+        at = range.start;
+        units..units + text[range].encode_utf16().count()
+    };
+    ranges.map(&mut in_units).collect()
 }
 
 /// A text with these corrections; none where it says something else in one of their places.

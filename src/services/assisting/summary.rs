@@ -15,6 +15,7 @@ const TASK: Task<'static> = Task {
     order: "Write the summary.",
     max_tokens: MAX_TOKENS,
     schema: None,
+    picture: None,
 };
 
 pub async fn make(work: &mut Work) -> Result<Suggestion, Stop> {

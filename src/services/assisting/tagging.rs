@@ -173,6 +173,7 @@ async fn by_model(work: &mut Work, known: &[TagRow]) -> Result<Vec<String>, Stop
         order: "Write the JSON with the tags.",
         max_tokens: 160,
         schema: Some(schema),
+        picture: None,
     };
     match work.write_of_post(&task).await {
         Ok(written) => checked(parsed::<Answer>(&written.text)?.tags),

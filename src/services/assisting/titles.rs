@@ -34,6 +34,7 @@ pub async fn make(work: &mut Work) -> Result<Suggestion, Stop> {
         order: "Write the JSON with the titles.",
         max_tokens: 240,
         schema: Some(schema),
+        picture: None,
     };
     let written = work.write_of_post(&task).await?;
     let titles = checked(parsed::<Answer>(&written.text)?.titles, &work.source.row.title)?;

@@ -90,6 +90,7 @@ pub async fn make(work: &mut Work, language: &str) -> Result<Suggestion, Stop> {
         order: &format!("Write the translation into {target}."),
         max_tokens: 4 * tokens,
         schema: None,
+        picture: None,
     };
     let title = work.source.row.title.clone();
     let title = line(work, &task, &title, MAX_TITLE).await?.ok_or_else(|| Stop::bad_output("it has no title"))?;

@@ -11,8 +11,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::source::Source;
 use super::{
-    AssistEvent, AssistFailure, Done, Suggestion, Wanted, language_name, proofreading, summary, tagging, titles,
-    translating,
+    AssistEvent, AssistFailure, Done, Suggestion, Wanted, describing, language_name, proofreading, summary, tagging,
+    titles, translating,
 };
 use crate::inference::{
     Constraint, FinishReason, GenerateOptions, GenerateRequest, InferenceError, Message, Piece, Prompt, Role, Usage,
@@ -95,6 +95,8 @@ pub struct Task<'a> {
     pub max_tokens: usize,
     /// What the answer has to be; none for prose.
     pub schema: Option<Value>,
+    /// The address of a picture that it is about.
+    pub picture: Option<String>,
 }
 
 /// What a model wrote.
@@ -151,6 +153,7 @@ impl Work {
             ProposalKind::Title => Box::pin(titles::make(self)).await,
             ProposalKind::Translation => Box::pin(translating::make(self, language)).await,
             ProposalKind::Proofreading => Box::pin(proofreading::make(self)).await,
+            ProposalKind::AltText => Box::pin(describing::make(self)).await,
         }
     }
 
@@ -201,9 +204,13 @@ impl Work {
         if let Some(used_up) = self.account.used_up(&self.services, Utc::now()).await? {
             return Err(ServiceError::UsedUp(used_up).into());
         }
-        let request = self.request(task, text).await?;
+        let request = Box::pin(self.request(task, text)).await?;
         let read = request.prompt.about_tokens();
-        let mut writing = self.services.engine.generate(None, request).await?;
+        let engine = &self.services.engine;
+        let mut writing = match task.picture {
+            Some(_) => Box::pin(engine.describe(None, request)).await?,
+            None => Box::pin(engine.generate(None, request)).await?,
+        };
         self.running.prompt_tokens = read;
         self.model = Some(writing.model.clone());
         self.degraded |= writing.degraded;
@@ -254,7 +261,8 @@ impl Work {
             constraint: task.schema.clone().map(Constraint::JsonSchema),
             ..GenerateOptions::default()
         };
-        let messages = vec![Message::new(Role::System, system), Message::new(Role::User, user)];
+        let user = Message { pictures: task.picture.iter().cloned().collect(), ..Message::new(Role::User, user) };
+        let messages = vec![Message::new(Role::System, system), user];
         Ok(GenerateRequest { prompt: Prompt::Messages(messages), tools: Vec::new(), options })
     }
 

@@ -34,7 +34,7 @@ async fn site(model: Scripted) -> (TestApp, Heard) {
     site_on(model, &[("job_workers", "0")]).await
 }
 
-async fn ask_for(app: &TestApp, kind: &str, posts: &[&str], language: Option<&str>) -> Vec<Value> {
+pub(super) async fn ask_for(app: &TestApp, kind: &str, posts: &[&str], language: Option<&str>) -> Vec<Value> {
     let mut input = json!({ "kind": kind, "postIds": posts });
     if let Some(language) = language {
         input["language"] = json!(language);
@@ -43,7 +43,7 @@ async fn ask_for(app: &TestApp, kind: &str, posts: &[&str], language: Option<&st
     payload["jobIds"].as_array_mut().map(std::mem::take).expect("ids")
 }
 
-async fn work(app: &TestApp) {
+pub(super) async fn work(app: &TestApp) {
     run_due(&app.services).await.expect("the jobs are done");
 }
 
@@ -55,7 +55,7 @@ async fn proposals(app: &TestApp, id: &str) -> Vec<Value> {
 }
 
 /// The one that waits of a kind.
-async fn waiting(app: &TestApp, id: &str, kind: &str) -> Value {
+pub(super) async fn waiting(app: &TestApp, id: &str, kind: &str) -> Value {
     let all = proposals(app, id).await;
     let mut found: Vec<Value> = all.into_iter().filter(|it| it["kind"] == kind && it["status"] == "PENDING").collect();
     assert_eq!(found.len(), 1, "one {kind} waits: {found:#?}");
@@ -67,7 +67,7 @@ async fn job(app: &TestApp, id: &Value) -> Value {
     app.own(&format!("query($id: ID!) {{ job(id: $id) {{ {fields} }} }}"), json!({ "id": id })).await["job"].take()
 }
 
-async fn accept(app: &TestApp, input: Value) -> Value {
+pub(super) async fn accept(app: &TestApp, input: Value) -> Value {
     let fields = "proposal { status decidedAt } post { version title description status markdown tags { slug } }";
     done(app, &app.tokens.editor, "acceptProposal", fields, input).await
 }

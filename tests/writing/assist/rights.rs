@@ -8,7 +8,7 @@ use crate::support::code;
 use crate::support::live::{PATIENCE, Socket};
 use crate::support::scripted::said;
 
-const FIELDS: [&str; 5] = ["summarize", "suggestTags", "suggestTitle", "translate", "proofread"];
+const FIELDS: [&str; 6] = ["summarize", "suggestTags", "suggestTitle", "translate", "proofread", "altText"];
 
 #[tokio::test]
 async fn only_who_writes_is_helped() {
