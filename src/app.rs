@@ -180,7 +180,7 @@ impl App {
             tasks.spawn(indexing::keep_up(self.services.clone(), stop.clone()));
         }
         tasks.spawn(self.services.engine.clone().run(stop.clone()));
-        tasks.spawn(jobs::cron::keep_time(self.services.clone(), stop.clone()));
+        tasks.spawn(jobs::cron::keep_time(self.services.clone(), jobs::cron::periodic(&self.config), stop.clone()));
         tasks.spawn(self.services.presence.clone().run(self.services.clone(), stop.clone()));
     }
 

@@ -17,11 +17,13 @@ use std::path::{Path, PathBuf};
 
 mod checks;
 mod mask;
+mod schedule;
 mod sources;
 mod types;
 
 pub use checks::Check;
 pub use mask::{Key, Secret};
+pub use schedule::Schedule;
 pub use sources::{Flags, Loaded, load};
 pub use types::{
     Bounded, CommentModeration, Demo, DeviceChoice, Introspection, LogFormat, Networks, Origins, Parse, SignUp,
@@ -279,6 +281,10 @@ settings! {
     shutdown_grace_ms: Bounded<0, 600_000> = "10000", "milliseconds";
     /// How many jobs are worked on at the same time; 0 leaves them to the other servers of this database.
     job_workers: Bounded<0, 64> = "2", "a number";
+    /// When what has outlived its use is forgotten, in UTC; the same on all servers of a site.
+    housekeeping_schedule: Schedule = "0 * * * *", "a cron expression of five fields, such as 30 3 * * 1, or @daily";
+    /// When the knowledge graph is made anew out of all posts, in UTC; empty: never by the clock.
+    graph_schedule: Option<Schedule> = "", "a cron expression of five fields, such as 30 3 * * 1, or @weekly";
     /// Tell the number of SQL statements of each request in a `Server-Timing` header.
     statement_counts: bool = "false", "true or false";
     /// What to log, in the syntax of tracing's EnvFilter.

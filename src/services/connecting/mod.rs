@@ -75,9 +75,13 @@ async fn ask_for_all(conn: &mut Conn, now: DateTime<Utc>) -> Result<Uuid, DbErro
     jobs::enqueue_with(conn, &rebuilding(now), now).await
 }
 
+/// What a [`REBUILD_JOB`] has to know that was asked for at this time.
+pub fn since(now: DateTime<Utc>) -> Value {
+    json!({ SINCE: now.timestamp_micros() })
+}
+
 fn rebuilding(now: DateTime<Utc>) -> NewJob<'static> {
-    let payload = json!({ SINCE: now.timestamp_micros() });
-    NewJob { priority: jobs::Priority::LOW, payload, ..NewJob::new(REBUILD_JOB, Uuid::nil(), now) }
+    NewJob { priority: jobs::Priority::LOW, payload: since(now), ..NewJob::new(REBUILD_JOB, Uuid::nil(), now) }
 }
 
 /// Asks for what no rules have read yet, or older ones.

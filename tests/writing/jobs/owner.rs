@@ -2,7 +2,8 @@
 
 use diesel_async::SimpleAsyncConnection;
 use inkstone::auth::Scope;
-use inkstone::jobs::cron::{PERIODIC, tick};
+use inkstone::config::{Parse, Schedule};
+use inkstone::jobs::cron::{Periodic, tick};
 
 use super::*;
 use crate::deeds::{attempt, done, draft, key, refused, text};
@@ -58,7 +59,8 @@ async fn a_kind_that_nobody_knows_and_housekeeping_are_seen_to_by_the_server_its
                   ON CONFLICT (name) DO UPDATE SET ticked_at = EXCLUDED.ticked_at";
     conn.batch_execute(missed).await.expect("it is written down");
     drop(conn);
-    tick(&app.services, PERIODIC, Utc::now()).await.expect("a tick");
+    let hourly = Periodic::new("housekeeping", Schedule::parse("@hourly").expect("a schedule"));
+    tick(&app.services, &[hourly], Utc::now()).await.expect("a tick");
     let tidied = async {
         let query = r#"{ jobs(kind: "housekeeping", state: [DONE]) { nodes { state subjectId } } }"#;
         loop {
