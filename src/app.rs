@@ -284,6 +284,7 @@ impl Drop for Unpacked {
 /// What an event made stale leaves the cache before any subscriber hears of the event.
 fn invalidate(services: Services) -> Observer {
     Box::new(move |event| {
+        services.surveys.hear(event.kind);
         let keys = caching::stale_keys(event.kind, event.subject, &event.payload);
         services.cache.invalidate_in_background(&keys);
         services.version.count(event.kind);

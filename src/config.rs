@@ -215,13 +215,16 @@ settings! {
     /// What one client may spend in a minute: the costs of its operations, and 10 for each request;
     /// 0 for no limit.
     rate_limit_per_minute: Bounded<0, 1_000_000_000_000> = "1000000", "a number";
-    /// How many tokens each API key may have models read and write in a day (UTC), and each user
-    /// without one; 0 for no limit.
+    /// How many tokens each API key of the owner and editors may have models read and write in a day
+    /// (UTC), and each user without one; 0 for no limit.
     tokens_per_day: Bounded<0, 1_000_000_000_000> = "0", "a number";
+    /// The same for each reader who has signed in, with all of their keys; 0 for `tokens_per_day` alone.
+    reader_tokens_per_day: Bounded<0, 1_000_000_000_000> = "200000", "a number";
     /// How many tokens the chat may use in a day (UTC) for each address of who has not signed in;
     /// 0 for no limit.
     anonymous_tokens_per_day: Bounded<0, 1_000_000_000_000> = "100000", "a number";
-    /// How many questions to the site are answered at the same time.
+    /// How many questions to the site are answered at the same time; of four or more one in four is kept
+    /// for the owner and editors.
     max_chats: Bounded<1, 10_000> = "8", "a number";
     /// A folder with prompts of your own, such as `chat.txt` and `summary.txt`; empty: `prompts` in `data_dir`.
     prompts_dir: Option<PathBuf> = "", "a path";

@@ -135,10 +135,11 @@ async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Resul
         opened = opening => opened?,
         () = stop.cancelled() => return Ok(()),
     };
-    let base =
-        app.config.public_url.as_ref().map_or_else(|| format!("{scheme}://{address}"), |url| url.as_str().to_owned());
+    let base = format!("{scheme}://{address}");
+    let public =
+        app.config.public_url.as_ref().map(|url| format!("  Public     {}\n", url.as_str())).unwrap_or_default();
     println!(
-        "Inkstone is ready.\n\n  Explorer   {base}/\n  Demo page  {base}/demo\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n\n{welcome}\nCtrl-C stops it."
+        "Inkstone is ready.\n\n  Explorer   {base}/\n  Demo page  {base}/demo\n  GraphQL    {base}/graphql\n  SSE        {base}/graphql/stream\n  Metrics    {base}/metrics\n{public}\n{welcome}\nCtrl-C stops it."
     );
     app.serve(listener, telemetry, stop).await
 }

@@ -40,7 +40,7 @@ struct Server {
     /// Such as http://127.0.0.1:4000
     url: String,
     /// An API key with the scopes read and comment, for the writes
-    #[arg(long, env = "INKSTONE_KEY")]
+    #[arg(long, env = "INKSTONE_KEY", hide_env_values = true)]
     key: Option<String>,
     /// The server's process, to tell its processor time and memory
     #[arg(long)]

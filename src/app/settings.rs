@@ -215,6 +215,7 @@ pub(super) fn policy(config: &Config) -> Policy {
             CommentModeration::None => Moderation::None,
         },
         tokens_per_day: config.tokens_per_day.get(),
+        reader_tokens_per_day: config.reader_tokens_per_day.get(),
         anonymous_tokens_per_day: config.anonymous_tokens_per_day.get(),
         graph_by_model: config.graph_by_model,
     }

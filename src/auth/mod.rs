@@ -154,13 +154,18 @@ impl Viewer {
         self.may_write() && self.may_infer() && self.sight() == Sight::Everything
     }
 
-    /// To whose account the tokens of models go: each key has its own, and a user without one.
+    /// To whose account the tokens of models go: each key of staff has its own. Readers can make keys as
+    /// they like, so that all of theirs is their own.
     pub fn account(&self) -> Option<String> {
-        let user = self.user.as_ref()?;
-        Some(match self.key {
-            Some(key) => format!("key:{}", key.simple()),
-            None => format!("user:{}", user.id.simple()),
-        })
+        match self.key {
+            Some(key) if self.is_staff() => Some(format!("key:{}", key.simple())),
+            _ => self.person(),
+        }
+    }
+
+    /// Who it is, whatever they signed in with.
+    pub fn person(&self) -> Option<String> {
+        self.user.as_ref().map(|user| format!("user:{}", user.id.simple()))
     }
 
     /// May comment and react under the own name.
@@ -189,7 +194,7 @@ impl Viewer {
         self.user.as_ref().map(|user| user.role)
     }
 
-    fn is_staff(&self) -> bool {
+    pub fn is_staff(&self) -> bool {
         matches!(self.role(), Some(Role::Owner | Role::Editor))
     }
 }

@@ -97,6 +97,10 @@ impl Gathered {
         for (variable, value) in env {
             // A variable of ours has a name in ASCII.
             let Some(variable) = variable.to_str() else { continue };
+            // What clients and tests are told by stands beside the settings of the server.
+            if matches!(variable, "INKSTONE_KEY" | "INKSTONE_URL" | "INKSTONE_TEST_MODELS") {
+                continue;
+            }
             let plain = matches!(variable, "DATABASE_URL" | "REDIS_URL");
             let name = match variable.strip_prefix("INKSTONE_") {
                 Some(name) => name.to_lowercase(),

@@ -52,9 +52,11 @@ impl Citation {
         &self.0.title
     }
 
-    /// The headings that it stands under, from the outermost in.
-    async fn heading_path(&self) -> &[String] {
-        &self.0.heading_path
+    /// The headings that it stands under, from the outermost in; none if the post is not published any
+    /// more.
+    async fn heading_path(&self, ctx: &Context<'_>) -> Result<&[String], ApiError> {
+        let post = ctx.loaders().post.load(self.0.post_id).await?;
+        Ok(post.map_or(&[], |_| &self.0.heading_path))
     }
 
     /// How the passage begins, as plain text; null if the post is not published any more.
@@ -63,9 +65,11 @@ impl Citation {
         Some(post.map(|_| self.0.excerpt.as_str()))
     }
 
-    /// Where it is to be read: the post's page, at the heading.
-    async fn url(&self, ctx: &Context<'_>) -> String {
-        self.0.url(&ctx.request().services.chats)
+    /// Where it is to be read: the post's page, at the heading unless the post is not published any more.
+    async fn url(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
+        let chats = &ctx.request().services.chats;
+        let post = ctx.loaders().post.load(self.0.post_id).await?;
+        Ok(post.map_or_else(|| self.0.page(chats), |_| self.0.url(chats)))
     }
 }
 

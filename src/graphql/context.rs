@@ -110,7 +110,8 @@ impl RequestContext {
         Ok(())
     }
 
-    /// Keeps the answer out of what is kept for everybody: it came of a secret in the operation.
+    /// Keeps the answer out of what is kept for everybody: it came of a secret in the operation, or is as it
+    /// is for this moment only.
     pub fn keep_for_one(&self) {
         self.own.store(true, Ordering::Relaxed);
     }

@@ -199,6 +199,10 @@ impl SearchQuery {
         let asked = Asked { query, mode: mode.into(), filter, rerank };
         let request = ctx.request();
         let found = Box::pin(searching::search(&request.services, &asked)).await?;
+        // The next one may hear from the model, or of other words.
+        if found.degraded || request.services.surveys.is_behind() {
+            request.keep_for_one();
+        }
         let all = found.hits.len();
         let part = part_of_ranking(&page, all, |id| found.hits.iter().position(|hit| hit.post_id == id));
         let Range { start, end } = part;
@@ -218,7 +222,11 @@ impl SearchQuery {
         let most = searching::MAX_SUGGESTIONS;
         let limit = usize::try_from(first).ok().filter(|first| (1..=most).contains(first));
         let limit = limit.ok_or_else(|| ApiError::bad_input(format!("`first` is {first}: expected 1 to {most}")))?;
-        let found = Box::pin(searching::suggest(&ctx.request().services, &prefix, limit)).await?;
+        let request = ctx.request();
+        let found = Box::pin(searching::suggest(&request.services, &prefix, limit)).await?;
+        if request.services.surveys.is_behind() {
+            request.keep_for_one();
+        }
         let loaders = ctx.loaders();
         let mut all = Vec::with_capacity(found.len());
         for suggestion in found {

@@ -1,5 +1,5 @@
-//! How many tokens of the models each API key may use on a day, each user without one, and in the
-//! chat each address of who has not signed in.
+//! How many tokens of the models each API key of the owner and editors may use on a day, each user without
+//! one, readers with all of their keys, and in the chat each address of who has not signed in.
 //!
 //! A request is let in while anything is left and counted when it is done, because nobody knows
 //! beforehand how much it takes: the last one of a day may go over the limit, and so may those that
@@ -39,6 +39,9 @@ impl UsedUp {
 #[derive(Clone, Debug)]
 pub struct Account {
     subject: String,
+    /// Who asks: one, whatever keys they have.
+    person: String,
+    is_staff: bool,
     /// 0 for as many as one likes.
     tokens_per_day: u64,
 }
@@ -47,17 +50,29 @@ impl Account {
     /// Of a key, or of a user without one; who has not signed in has that of an address, for the day
     /// of `now`.
     pub fn of(services: &Services, viewer: &Viewer, address: Option<IpAddr>, now: DateTime<Utc>) -> Self {
-        match viewer.account() {
-            Some(subject) => Self { subject, tokens_per_day: services.policy.tokens_per_day },
-            None => {
-                let tokens_per_day = services.policy.anonymous_tokens_per_day;
-                Self { subject: of_the_day(&network(address), now), tokens_per_day }
+        let (policy, is_staff) = (&services.policy, viewer.is_staff());
+        match (viewer.account(), viewer.person()) {
+            (Some(subject), Some(person)) => {
+                let of_readers = if is_staff { 0 } else { policy.reader_tokens_per_day };
+                let tokens_per_day = smaller(policy.tokens_per_day, of_readers);
+                Self { subject, person, is_staff, tokens_per_day }
+            }
+            _ => {
+                let subject = of_the_day(&network(address), now);
+                let tokens_per_day = policy.anonymous_tokens_per_day;
+                Self { person: subject.clone(), subject, is_staff, tokens_per_day }
             }
         }
     }
 
-    pub fn subject(&self) -> &str {
-        &self.subject
+    /// Who asks.
+    pub fn person(&self) -> &str {
+        &self.person
+    }
+
+    /// The owner or an editor.
+    pub fn is_staff(&self) -> bool {
+        self.is_staff
     }
 
     /// Asks whether there is nothing left for today.
@@ -111,9 +126,15 @@ pub async fn note(
     signed_in(services, subject).note(services, prompt_tokens, completion_tokens, now).await;
 }
 
-/// The account of a subject (`Viewer::account`).
+/// The account of a subject (`Viewer::account`) of the owner or an editor: only they ask models by themselves.
 pub(super) fn signed_in(services: &Services, subject: &str) -> Account {
-    Account { subject: subject.to_owned(), tokens_per_day: services.policy.tokens_per_day }
+    let tokens_per_day = services.policy.tokens_per_day;
+    Account { subject: subject.to_owned(), person: subject.to_owned(), is_staff: true, tokens_per_day }
+}
+
+/// Of two bounds; 0 is none.
+fn smaller(one: u64, other: u64) -> u64 {
+    if one == 0 || other == 0 { one.max(other) } else { one.min(other) }
 }
 
 /// What an address is counted by. Networks of one customer are one: with IPv6 each has as many

@@ -9,6 +9,9 @@ use super::{Actor, RefusalCode, ServiceError, Services, accounts};
 use crate::auth::{ApiKey, Scope};
 use crate::store::api_keys::{self, ApiKeyRow, NewApiKey};
 
+/// Most keys of a user.
+const MAX_KEYS: i64 = 100;
+
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct KeyWish {
@@ -55,6 +58,10 @@ pub async fn insert(
         expires_at: wish.expires_at,
     };
     let mut tx = services.db.begin().await?;
+    if api_keys::count_of(&mut tx, user_id).await? >= MAX_KEYS {
+        let message = format!("there are {MAX_KEYS} keys already: revoke one that is not used any more");
+        return Err(ServiceError::refuse(RefusalCode::WrongState, "name", message));
+    }
     let row = api_keys::insert(&mut tx, &row).await?;
     services.commit(tx, &[accounts::told(user_id, json!({ "apiKeyCreated": row.id }), actor)]).await?;
     Ok((row, key))

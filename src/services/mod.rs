@@ -109,6 +109,7 @@ pub struct Policy {
     /// For each API key; 0 for as many as it likes.
     pub tokens_per_day: u64,
     /// For each address of who has not signed in, in the chat; 0 for as many as it likes.
+    pub reader_tokens_per_day: u64,
     pub anonymous_tokens_per_day: u64,
     /// A model reads what posts name, beside the rules.
     pub graph_by_model: bool,
@@ -160,6 +161,7 @@ impl Services {
             Box::pin(indexing::ask_for(&mut tx, events)).await?;
         }
         tx.commit().await?;
+        events.iter().for_each(|event| self.surveys.hear(event.kind));
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();
         self.cache.invalidate(&keys).await;
         events.iter().for_each(|event| self.version.count(event.kind));

@@ -82,6 +82,12 @@ pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<ApiKeyRow>, DbE
         .await?)
 }
 
+/// How many keys a user has that were not revoked.
+pub async fn count_of(conn: &mut Conn, user_id: Uuid) -> Result<i64, DbError> {
+    let own = api_keys::table.filter(api_keys::user_id.eq(user_id).and(api_keys::revoked_at.is_null()));
+    Ok(own.count().get_result(conn).await?)
+}
+
 /// The newest keys of each user that were not revoked, in one lateral statement.
 pub async fn page_by_user(
     conn: &mut Conn,

@@ -167,6 +167,12 @@ pub async fn lock_open(conn: &mut Conn, kind: &str, subject: Uuid) -> Result<Opt
         .optional()?)
 }
 
+/// Changes what a job has to know.
+pub async fn set_payload(conn: &mut Conn, id: Uuid, payload: &Value) -> Result<(), DbError> {
+    diesel::update(jobs::table.find(id)).set(jobs::payload.eq(payload)).execute(conn).await?;
+    Ok(())
+}
+
 /// Up to what happens if there is an open one.
 fn insert(job: &NewJob<'_>, now: DateTime<Utc>) -> Sql<SqlUuid> {
     Sql::new(

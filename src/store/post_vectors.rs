@@ -12,6 +12,8 @@ use super::{Conn, DbError, Sight};
 
 /// Neighbours that are looked at for each post, by each way of being near.
 const CANDIDATES: u32 = 16;
+/// Of an index of vectors: among so many near ones the nearest are found.
+const LOOKED_AT: u32 = CANDIDATES + 4;
 
 /// A post that has something to do with another.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +75,7 @@ pub async fn best_model(conn: &mut Conn) -> Result<Option<(String, i32)>, DbErro
 }
 
 /// For each post those published ones of its language that are near it, share tags with it or are of
-/// its series, in no particular order and without its translations. `posts` are ids with their languages.
+/// its series, in no particular order, without its translations and pages such as "About". `posts` are ids with their languages.
 pub async fn related(
     conn: &mut Conn,
     model: Option<&(String, i32)>,
@@ -92,7 +94,7 @@ pub async fn related(
              bool_or(found.series) FROM unnest(CASE WHEN set_config('hnsw.ef_search', '",
         );
         // In force for the statement, before the first of them is looked for.
-        sql = sql.number(CANDIDATES + 4).push("', true) <> '' THEN ");
+        sql = sql.number(LOOKED_AT).push("', true) <> '' THEN ");
         sql = sql.bind::<Array<SqlUuid>, _>(ids).push("::uuid[] END) AS here (id) CROSS JOIN LATERAL (");
         if let Some((model, dimensions)) = model {
             sql = near(sql, model, u32::try_from(*dimensions).unwrap_or_default(), language).push(" UNION ALL ");
@@ -103,7 +105,7 @@ pub async fn related(
         );
         sql = sql.known(language).push(" AND ");
         sql = posts::visible(sql, Sight::Public).push(
-            " AND NOT EXISTS (SELECT 1 FROM post_translations AS own JOIN post_translations AS other \
+            " AND posts.kind <> 'PAGE' AND NOT EXISTS (SELECT 1 FROM post_translations AS own JOIN post_translations AS other \
              ON other.group_key = own.group_key WHERE own.post_id = here.id AND other.post_id = found.id) \
              GROUP BY here.id, found.id, posts.series_id)",
         );

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{TestApp, code, data};
 
+mod indexing;
 mod many;
 
 const SEARCH: &str = include_str!("queries/search.graphql");

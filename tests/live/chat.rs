@@ -176,7 +176,7 @@ async fn who_leaves_pays_for_what_was_read_and_written() {
     let begun = std::time::Instant::now();
     loop {
         let mut conn = app.services.db.conn().await.expect("a connection");
-        let used = inkstone::store::token_usage::total(&mut conn, now.date_naive(), account.subject()).await;
+        let used = inkstone::store::token_usage::total(&mut conn, now.date_naive(), account.person()).await;
         let used = used.expect("a number");
         // Two that were written, and a prompt of several hundred letters.
         if used > 50 {

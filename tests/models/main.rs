@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod ranking;
 mod roberta;
+mod searching;
 mod tiny;
 mod writing;
 

@@ -116,7 +116,14 @@ fn fakes() -> Engine {
     Engine::of(fake::all().into_iter().map(|model| Arc::new(model) as SharedBackend))
 }
 
-/// Gives up on a server that says nothing for longer than any test waits.
+/// The demo site without a server on it, as a command has it. Its jobs are done.
+pub async fn opened(engine: Engine) -> (App, database::Database) {
+    let database = template().database.copy().await;
+    let mut app = App::open(config(&database.settings(), &[])).await.expect("the database opens");
+    app.services.engine = engine;
+    (app, database)
+}
+
 /// A client; `https` needs to be told by whom it is done, and reqwest makes none without.
 pub fn client_builder() -> reqwest::ClientBuilder {
     // Another test of this binary may have been first.
@@ -124,6 +131,7 @@ pub fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
 }
 
+/// Gives up on a server that says nothing for longer than any test waits.
 fn client() -> reqwest::Client {
     client_builder().read_timeout(live::PATIENCE).build().expect("a client")
 }

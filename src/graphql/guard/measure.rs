@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
         let own = match shape {
             _ if place.introspection => 0,
             _ if looks_at_schema => INTROSPECTION,
-            Some(shape) => shape.weight,
+            Some(shape) => shape.weight + self.dearer(field, shape),
             None => 1,
         };
         sum.add(below);
@@ -193,6 +193,11 @@ impl<'a> Walk<'a> {
             }
             _ => 1,
         }
+    }
+
+    fn dearer(&self, field: &Field, shape: FieldShape) -> u64 {
+        let Some((argument, more)) = shape.dearer else { return 0 };
+        if self.argument(field, argument) == Some(Value::Boolean(true)) { more } else { 0 }
     }
 
     /// Entries of a list that takes `first` alone.

@@ -5,8 +5,11 @@
 
 use std::collections::HashMap;
 
+use async_graphql::Value;
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{BaseType, FieldDefinition, Type, TypeKind, TypeSystemDefinition};
+
+use crate::graphql::page;
 
 /// A place in [`Shape`]'s list of types.
 pub type TypeId = usize;
@@ -18,6 +21,8 @@ pub struct FieldShape {
     pub below: Option<TypeId>,
     /// What it costs itself, once for each object that it is asked of.
     pub weight: u64,
+    /// An argument that makes it so much dearer where it is true.
+    pub dearer: Option<(&'static str, u64)>,
     pub rows: Rows,
 }
 
@@ -104,13 +109,22 @@ fn field(parent: &str, definition: &FieldDefinition, names: &HashMap<String, Typ
         _ if base.ends_with("Connection") => Rows::Connection,
         ("Query", "graph") => Rows::Connection,
         ("EntityGraph", "nodes" | "edges") => Rows::OfConnection,
-        ("Post", "entities") | ("Entity", "related") => Rows::UpTo(10),
         (connection, "edges" | "nodes") if connection.ends_with("Connection") => Rows::OfConnection,
         ("Query", "nodes") => Rows::Listed("ids"),
-        _ if is_list => Rows::About(LIST_ROWS),
+        _ if is_list => first(definition).map_or(Rows::About(LIST_ROWS), Rows::UpTo),
         _ => Rows::One,
     };
-    FieldShape { below, weight: weight(parent, name, rows), rows }
+    let dearer = matches!((parent, name), ("Query", "search")).then_some(("rerank", MODEL));
+    FieldShape { below, weight: weight(parent, name, rows), dearer, rows }
+}
+
+/// What `first` is where nothing else is said, of a list that has such an argument.
+fn first(definition: &FieldDefinition) -> Option<u64> {
+    let argument = definition.arguments.iter().find(|argument| argument.node.name.node == "first")?;
+    match argument.node.default_value.as_ref().map(|value| &value.node) {
+        Some(Value::Number(number)) => number.as_u64(),
+        _ => Some(page::DEFAULT.unsigned_abs().into()),
+    }
 }
 
 fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
@@ -155,7 +169,7 @@ mod tests {
         assert_eq!(of("PostConnection", "edges").below, shape.type_named("PostEdge"));
         assert_eq!(of("Query", "nodes").rows, Rows::Listed("ids"));
         assert_eq!(of("Post", "tags").rows, Rows::About(LIST_ROWS));
-        assert_eq!(of("Post", "title"), FieldShape { below: None, weight: 1, rows: Rows::One });
+        assert_eq!(of("Post", "title"), FieldShape { below: None, weight: 1, dearer: None, rows: Rows::One });
         assert_eq!(of("Post", "html").weight, LONG_TEXT);
         assert_eq!(of("Mutation", "signIn").weight, PASSWORD);
     }

@@ -22,6 +22,25 @@ fn cost(query: &str) -> u64 {
 }
 
 #[test]
+fn a_list_counts_what_is_in_it_as_often_as_it_is_asked_for() {
+    for (field, most) in [
+        ("post(slug: \"a\") { related(first: N) { post { title } } }", 20),
+        ("post(slug: \"a\") { entities(first: N) { name } }", 50),
+        ("suggest(prefix: \"a\", first: N) { text }", 20),
+    ] {
+        let of = |n: u64| cost(&format!("{{ {} }}", field.replace('N', &n.to_string())));
+        let one = of(2) - of(1);
+        assert!(one >= 1 && of(most) - of(1) == (most - 1) * one, "{field}: {one}");
+    }
+    let nested = "related(first: 20) { post { ".repeat(4) + "id" + " } }".repeat(4);
+    let refused = admit(&format!("{{ post(slug: \"a\") {{ {nested} }} }}"), json!({}));
+    assert!(refused.is_err(), "160,000 posts are too many");
+    let search = |more: &str| cost(&format!("{{ search(query: \"ink\"{more}) {{ totalCount }} }}"));
+    assert_eq!(search(", rerank: true") - search(""), 500, "a model reads");
+    assert_eq!(search(", rerank: false"), search(""));
+}
+
+#[test]
 fn a_connection_counts_what_is_in_it_once_a_row() {
     let alone = cost("{ posts(first: 1) { nodes { title } } }");
     assert_eq!(

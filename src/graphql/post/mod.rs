@@ -230,8 +230,8 @@ impl Post {
         comment::under(ctx, CommentParent::Post, self.0.id, order_by, Args { first, after, last, before }).await
     }
 
-    /// What has to do with it, nearest first: published, in its language, without its translations.
-    /// At most 20.
+    /// What has to do with it, nearest first: published, in its language, without its translations and
+    /// pages such as "About". At most 20.
     async fn related(
         &self,
         ctx: &Context<'_>,

@@ -146,7 +146,9 @@ impl Asked {
         let asking = Asking { viewer, now, resume: None, request_id: id, address: self.address };
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
-            Ok((described, body)) => self.respond(version, described, body),
+            Ok((described, body)) => {
+                self.respond(self.key().filter(|_| !context.is_for_one()), version, described, body)
+            }
             Err(error) => self.refuse(&error),
         };
         spent.tell(answer.headers_mut());
@@ -204,8 +206,9 @@ impl Asked {
         HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", self.uri.path(), query.join("&"))).ok()
     }
 
-    fn respond(&self, version: u64, described: HeaderMap, body: Bytes) -> Response {
-        if let Some(key) = self.key() {
+    /// Without a key it is nobody else's.
+    fn respond(&self, key: Option<responses::Key>, version: u64, described: HeaderMap, body: Bytes) -> Response {
+        if let Some(key) = key {
             return self.state.responses.keep(key, version, &self.headers, described, body);
         }
         let mut answer = (described, body).into_response();

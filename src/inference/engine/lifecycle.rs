@@ -46,9 +46,12 @@ impl Engine {
         Ok((entry.name(), local.fetcher.remove(entry)?))
     }
 
-    /// Loads a model whose files are here, and lets it answer in this process alone.
+    /// Loads a model whose files are here, and lets it answer in this process alone. A name without a variant
+    /// means one that is here.
     pub async fn load(&self, name: &str) -> Result<Task, EngineError> {
-        let (local, entry) = self.known(name)?;
+        let (local, first) = self.known(name)?;
+        let is_meant = |entry: &&Entry| entry.id == name && local.fetcher.is_here(entry);
+        let entry = local.catalogue.entries().iter().find(is_meant).unwrap_or(first);
         if !local.fetcher.is_here(entry) {
             let name = entry.name();
             return Err(EngineError::Choice(format!("{name} is not here: `inkstone models pull {name}` brings it")));
@@ -116,7 +119,7 @@ impl Engine {
             for (n, entry) in wanted.iter().enumerate() {
                 if self.make_ready(&local, entry).await {
                     if n > 0 && !said {
-                        tracing::warn!(%task, wanted = %wanted[0].name(), instead = %entry.name(), "the model that was wanted cannot be had: another answers");
+                        tracing::info!(%task, first_choice = %wanted[0].name(), instead = %entry.name(), "the first choice of models cannot be had from here: another answers");
                     }
                     if let Err(error) = local.deployments.keep(task, &entry.name()) {
                         tracing::warn!(%error, "the choice of a model is not kept over a restart");

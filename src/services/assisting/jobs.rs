@@ -172,15 +172,33 @@ pub async fn run(
     let Some(viewer) = user.map(Viewer::trusted).filter(Viewer::may_be_helped) else { return Ok(Outcome::Done) };
     let actor = Actor { viewer, now };
     let account = allowance::signed_in(services, &asked.account);
-    for Asked { kind, language } in asked.tasks {
-        let wanted = Wanted { kind, post_id, language };
+    let mut failed = None;
+    for task in asked.tasks {
+        let wanted = Wanted { kind: task.kind, post_id, language: task.language.clone() };
         match Box::pin(propose(services, &actor, &account, &wanted, progress)).await {
-            Ok(()) => {}
+            Ok(()) => strike(services, post_id, &task).await?,
             Err(Stop::Left) => return Ok(Outcome::Done),
-            Err(Stop::Failure(failure)) => return later_or_never(failure),
+            // What has to wait keeps all that is left waiting; what cannot be done only itself.
+            Err(Stop::Failure(failure)) => match later_or_never(failure) {
+                Ok(later) => return Ok(later),
+                Err(error) => failed = failed.or(Some(error)),
+            },
         }
     }
-    Ok(Outcome::Done)
+    failed.map_or(Ok(Outcome::Done), Err)
+}
+
+/// Takes what is done out of the job, so that another attempt leaves it alone.
+async fn strike(services: &Services, post_id: Uuid, done: &Asked) -> Result<(), ServiceError> {
+    let mut tx = services.db.begin().await?;
+    if let Some((id, open)) = jobs::lock_open(&mut tx, ASSIST_JOB, post_id).await?
+        && let Ok(mut payload) = serde_json::from_value::<Payload>(open)
+    {
+        payload.tasks.retain(|task| task != done);
+        jobs::set_payload(&mut tx, id, &json!(payload)).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn propose(

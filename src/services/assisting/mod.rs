@@ -208,7 +208,7 @@ pub async fn assist(
         return Err(ServiceError::UsedUp(used_up));
     }
     let work = Box::pin(Work::begin(services, actor, account, &wanted)).await?;
-    let place = services.chats.place(work.account.subject())?;
+    let place = services.chats.place(&work.account)?;
     let (sender, told) = mpsc::channel(AHEAD);
     // A task of its own notices that the client has gone, or the time is up, whatever it waits for.
     tokio::spawn(Box::pin(streaming(work, wanted, sender, place)).in_current_span());

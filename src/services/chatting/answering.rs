@@ -23,6 +23,8 @@ use crate::store::messages::Finish;
 const SHRINKS: usize = 3;
 /// A little freedom, so that small models do not go round in circles.
 const TEMPERATURE: f32 = 0.2;
+/// How long a client that is behind may take to make room.
+const READS_WITHIN: Duration = Duration::from_secs(30);
 const REPETITION_PENALTY: f32 = 1.05;
 /// How long a client that is behind may take to make room for the last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -169,7 +171,7 @@ impl Answering {
         let language = Language::of(&self.question.text);
         let system = prompt::system(&self.services.chats.0.settings.prompts, &site, language).await;
         let before = prompt::remembered(before, budget);
-        Ok(Some(Parts { system, before, passages: shown, question: self.question.text.clone() }))
+        Ok(Some(Parts { system, before, passages: shown, question: prompt::asked(&self.question.text, budget) }))
     }
 
     /// Has a place in the model's queue when it returns.
@@ -224,5 +226,6 @@ impl Answering {
 }
 
 async fn say(out: &Sender<ChatEvent>, event: ChatEvent) -> Result<(), Stop> {
-    out.send(event).await.map_err(|_| Stop::Left)
+    // Who does not read for so long keeps a place from others.
+    out.send_timeout(event, READS_WITHIN).await.map_err(|_| Stop::Left)
 }

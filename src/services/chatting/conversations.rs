@@ -71,7 +71,7 @@ pub fn markdown(chats: &Chats, conversation: &ConversationRow, messages: &[Messa
                 }
                 for citation in cited {
                     let name = citation.title.replace(['[', ']'], " ");
-                    text.push_str(&format!("- \\[{}\\] [{name}]({})\n", citation.index, citation.url(chats)));
+                    text.push_str(&format!("- \\[{}\\] [{name}]({})\n", citation.index, citation.page(chats)));
                 }
             }
         }

@@ -26,6 +26,8 @@ const GOING_ON: &[&str] = &["and ", "or ", "but ", "so ", "also ", "then ", "wha
 const POINTING_HAN: &[&str] = &["它", "他", "她", "这", "那", "其", "此", "该", "上面", "刚才", "前者", "后者", "呢"];
 /// Of the question before, in characters: its subject stands in it, and it should not drown the new one.
 const BEFORE_CHARS: usize = 300;
+/// The same of the question itself.
+const QUESTION_CHARS: usize = 500;
 /// What a model may take to say a question in full. It is one line.
 const REWRITE_TOKENS: usize = 48;
 const REWRITE_TIME: Duration = Duration::from_secs(3);
@@ -79,7 +81,10 @@ async fn write(engine: &Engine, question: &str, before: &[Turn], usage: &mut Usa
     }
     let messages = vec![
         Message::new(Role::System, REWRITE),
-        Message::new(Role::User, format!("{said}Reader: {question}\n\nThe last question in full:")),
+        Message::new(
+            Role::User,
+            format!("{said}Reader: {}\n\nThe last question in full:", cut(question, QUESTION_CHARS)),
+        ),
     ];
     let options = GenerateOptions { max_tokens: Some(REWRITE_TOKENS), temperature: 0.0, ..GenerateOptions::default() };
     let request = GenerateRequest { prompt: Prompt::Messages(messages), tools: Vec::new(), options };

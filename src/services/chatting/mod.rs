@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use super::allowance::Account;
 use super::feeds::Addresses;
 use super::{Actor, ServiceError};
 use crate::inference::{GenerateOptions, InferenceError, Usage};
@@ -79,7 +80,7 @@ impl Chats {
     /// One of the places for those who wait for a text, be it of the chat.
     ///
     /// Errors: why there is none, for the one who asked.
-    pub(super) fn place(&self, account: &str) -> Result<Place, ServiceError> {
+    pub(super) fn place(&self, account: &Account) -> Result<Place, ServiceError> {
         self.0.places.take(account).map_err(ServiceError::Busy)
     }
 
@@ -177,11 +178,15 @@ pub struct Citation {
 impl Citation {
     /// Where it is to be read.
     pub fn url(&self, chats: &Chats) -> String {
-        let page = chats.0.settings.addresses.post(self.kind, &self.slug, &self.language);
         match &self.anchor {
-            Some(anchor) => format!("{page}#{anchor}"),
-            None => page,
+            Some(anchor) => format!("{}#{anchor}", self.page(chats)),
+            None => self.page(chats),
         }
+    }
+
+    /// The post's page, which tells no more of it than its title does.
+    pub fn page(&self, chats: &Chats) -> String {
+        chats.0.settings.addresses.post(self.kind, &self.slug, &self.language)
     }
 }
 

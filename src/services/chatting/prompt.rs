@@ -10,7 +10,7 @@ use super::Citation;
 use super::language::Language;
 use super::threads::Turn;
 use crate::inference::{Message, Prompt, Role};
-use crate::services::prompting::{about_tokens, cut, cut_tokens, fill, neutral, template};
+use crate::services::prompting::{about_tokens, cut, cut_middle, cut_tokens, fill, neutral, template};
 use crate::services::searching::passages::Passage;
 use crate::store::site::SiteRow;
 
@@ -21,6 +21,8 @@ pub const MAX_ANSWER_TOKENS: usize = 512;
 const MAX_PASSAGE_TOKENS: usize = 1200;
 /// Most tokens of what was said before, for the same reason.
 const MAX_BEFORE_TOKENS: usize = 400;
+/// Most tokens of a question, for the same reason.
+const MAX_QUESTION_TOKENS: usize = 400;
 /// Most passages: more would be read and not cited.
 pub const MAX_PASSAGES: usize = 6;
 /// A passage of which less would be left is left out.
@@ -37,6 +39,7 @@ const FILE: &str = "chat.txt";
 pub struct Budget {
     pub passages: usize,
     pub before: usize,
+    pub question: usize,
     pub answer: usize,
 }
 
@@ -47,6 +50,7 @@ impl Budget {
         Self {
             passages: (context * 2 / 5).min(MAX_PASSAGE_TOKENS),
             before: (context / 8).min(MAX_BEFORE_TOKENS),
+            question: (context / 8).min(MAX_QUESTION_TOKENS),
             answer: (context / 4).clamp(1, MAX_ANSWER_TOKENS),
         }
     }
@@ -94,13 +98,14 @@ impl Parts {
     }
 
     /// Makes a prompt of `tokens` fit where `limit` are taken: nothing of what was said before, and
-    /// less of each passage.
+    /// less of each passage and of the question.
     pub fn shrink(&mut self, tokens: usize, limit: usize) {
         self.before.clear();
-        for passage in &mut self.passages {
+        let passages = self.passages.iter_mut().map(|passage| &mut passage.text);
+        for text in passages.chain([&mut self.question]) {
             // Tokens were counted only about, so this is a share of characters, with some to spare.
-            let kept = passage.text.chars().count() * limit / tokens.max(1) * 3 / 4;
-            passage.text.truncate(cut(&passage.text, kept).len());
+            let kept = text.chars().count() * limit / tokens.max(1) * 3 / 4;
+            text.truncate(cut(text, kept).len());
         }
     }
 }
@@ -139,6 +144,11 @@ fn cited(index: usize, passage: &Passage) -> Citation {
         anchor: passage.anchor.clone(),
         excerpt: cut(&text, EXCERPT_CHARS).to_owned(),
     }
+}
+
+/// A question as long as there is room for: its beginning and its end.
+pub fn asked(question: &str, budget: Budget) -> String {
+    cut_middle(question, budget.question).into_owned()
 }
 
 /// The last turns that there is room for, in their order.

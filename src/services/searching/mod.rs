@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::words::Stems;
 use super::{RefusalCode, ServiceError, Services};
-use crate::inference::InferenceError;
+use crate::inference::{InferenceError, Task};
 use crate::store::chunk_vectors::Near;
 use crate::store::chunks::{self, ChunkRow};
 use crate::store::post_words;
@@ -156,6 +156,14 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
         Some(Err(error)) => return Err(error),
     };
     degraded |= near.degraded;
+    // What a model has not read yet stands last by its meaning, however well it fits.
+    let near = match asked.mode {
+        Mode::Hybrid if !is_read(services) => {
+            degraded = true;
+            if words.posts.is_empty() { near } else { Meant::default() }
+        }
+        _ => near,
+    };
     let mut hits = rank(words, &near);
     hits.truncate(MAX_HITS);
     if asked.rerank {
@@ -164,6 +172,11 @@ pub async fn search(services: &Services, asked: &Asked) -> Result<Found, SearchE
     metrics::search(asked.mode.as_str(), degraded);
     metrics::search_part("all", begun.elapsed());
     Ok(Found { hits, degraded, corrections: query.corrections.clone(), query })
+}
+
+/// Whether the model that answers has read nearly all.
+fn is_read(services: &Services) -> bool {
+    services.engine.deployed(Task::Embed).is_none_or(|card| services.surveys.is_read_by(&card.name()))
 }
 
 /// A query without the space around it.
@@ -224,6 +237,11 @@ async fn by_words(services: &Services, query: &Query, filter: &PostFilter) -> Re
     Ok(ByWords { posts: found.into_iter().map(|it| it.post_id).collect(), confidence })
 }
 
+/// Letters, digits, arrows and pictures, and no punctuation.
+fn says_something(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}')
+}
+
 /// What meaning alone finds, within the time that a model has for it.
 async fn by_meaning(
     services: &Services,
@@ -231,6 +249,10 @@ async fn by_meaning(
     survey: &Survey,
     filter: &PostFilter,
 ) -> Result<Meant, SearchError> {
+    // What says nothing means nothing either.
+    if !query.text.chars().any(says_something) {
+        return Ok(Meant::default());
+    }
     let languages = languages(survey, filter);
     let asking = meaning::nearest(services, &query.text, &languages, filter);
     let mut near = tokio::time::timeout(MODEL_WAIT, asking).await.unwrap_or_else(|_| {

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use super::query::Query;
 use super::{Hit, pieces};
 use crate::inference::{Overlong, RerankRequest, Task};
+use crate::services::prompting::cut;
 use crate::services::words::is_mostly_cjk;
 use crate::services::{ServiceError, Services};
 use crate::telemetry::metrics;
 
 /// Hits that are looked at again.
 const FIRST: usize = 20;
+/// So much of a question is held against each text: the model reads it as often as there are texts.
+const QUESTION_CHARS: usize = 200;
 /// How long that may take before the order stays as it was.
 const WAIT: Duration = Duration::from_secs(3);
 /// The architecture of rerankers for many languages; others here know English only.
@@ -51,7 +54,7 @@ pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [
 /// What the deployed reranker gives each text as an answer to a question, if it does so in time.
 pub(super) async fn logits(services: &Services, question: &str, texts: Vec<String>) -> Option<Vec<f32>> {
     let begun = Instant::now();
-    let request = RerankRequest { query: question.to_owned(), texts, overlong: Overlong::Cut };
+    let request = RerankRequest { query: cut(question, QUESTION_CHARS).to_owned(), texts, overlong: Overlong::Cut };
     match tokio::time::timeout(WAIT, services.engine.rerank(None, request)).await {
         Ok(Ok(done)) => {
             metrics::search_part("rerank", begun.elapsed());

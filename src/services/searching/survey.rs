@@ -4,6 +4,7 @@
 //! Counted out of the whole index now and then, and held by each process: a word that is some
 //! seconds old is found all the same, it only counts as a rare one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,11 @@ use chrono::{DateTime, Utc};
 use strsim::osa_distance;
 use tokio::sync::Mutex;
 
+use crate::events::EventKind;
+use crate::inference::Task;
 use crate::services::words::is_stem;
 use crate::services::{ServiceError, Services};
-use crate::store::{post_vectors, post_words};
+use crate::store::{DbError, chunk_vectors, post_vectors, post_words};
 
 /// Words that are held; a site of 10,000 posts has about 100,000.
 const MAX_WORDS: i64 = 300_000;
@@ -21,7 +24,9 @@ const MAX_WORDS: i64 = 300_000;
 const LOOK: Duration = Duration::from_secs(2);
 /// A count may take this share of the time.
 const SHARE: u32 = 20;
-/// How long a search waits for the first count.
+/// Where nobody has searched for so much longer than a count lasts, the next one waits for another.
+const OLD: Duration = Duration::from_secs(10);
+/// How long a search waits for a count.
 const FIRST: Duration = Duration::from_secs(2);
 /// Shortest word that is taken for misspelt.
 const MIN_MISSPELT: usize = 4;
@@ -44,6 +49,11 @@ impl Survey {
         words.sort_unstable();
         let words = words.into_iter().map(|(word, posts)| (word.into(), u32::try_from(posts).unwrap_or(0)));
         Self { words: words.collect(), ..Self::default() }
+    }
+
+    fn without_words(&self) -> Self {
+        let (languages, model) = (self.languages.clone(), self.model.clone());
+        Self { words: Vec::new(), posts: self.posts, languages, model, edition: None }
     }
 
     fn from(&self, word: &str) -> &[(Box<str>, u32)] {
@@ -94,6 +104,10 @@ struct Inner {
     last: RwLock<Option<Last>>,
     /// One at a time.
     counting: Mutex<()>,
+    /// How often something was taken away from readers.
+    taken: AtomicU64,
+    /// How often anything was changed that search has to know.
+    changed: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -102,16 +116,23 @@ struct Last {
     looked: Instant,
     /// How long a search goes on with it.
     lasts: Duration,
+    /// What had been taken away when it was counted: it has no words of that.
+    taken: u64,
+    /// What had been changed.
+    changed: u64,
+    /// Whether the model of this name has read nearly all.
+    read: Option<(String, bool)>,
 }
 
 impl Surveys {
-    /// The words as they were some seconds ago. Only the first search of a process waits for them,
-    /// and goes on without where that takes long.
+    /// The words as they were some seconds ago, and without those of posts that readers may not see any
+    /// more. The first search of a process waits for a count, and so does one after something was taken
+    /// away, or after a while; where that takes long it goes on without words.
     pub async fn now(&self, services: &Services) -> Arc<Survey> {
-        let last = self.last();
-        let is_fresh = last.as_ref().is_some_and(|last| last.looked.elapsed() < last.lasts);
-        if let Some(last) = last {
-            if !is_fresh && self.0.counting.try_lock().is_ok() {
+        let taken = self.0.taken.load(Ordering::SeqCst);
+        let is_good = |last: &Last| last.taken >= taken && last.looked.elapsed() < last.lasts + OLD;
+        if let Some(last) = self.last().filter(is_good) {
+            if last.looked.elapsed() >= last.lasts && self.0.counting.try_lock().is_ok() {
                 let (surveys, services) = (self.clone(), services.clone());
                 tokio::spawn(async move { surveys.renew(&services).await });
             }
@@ -120,7 +141,34 @@ impl Surveys {
         let (surveys, own) = (self.clone(), services.clone());
         let counting = tokio::spawn(async move { surveys.renew(&own).await });
         let _ = tokio::time::timeout(FIRST, counting).await;
-        self.last().map(|last| last.survey).unwrap_or_default()
+        match self.last() {
+            Some(last) if last.taken >= taken => last.survey,
+            // Rather none than some that are not for readers any more.
+            Some(last) => Arc::new(last.survey.without_words()),
+            None => Arc::default(),
+        }
+    }
+
+    /// Hears what happens.
+    pub fn hear(&self, kind: EventKind) {
+        if matches!(kind, EventKind::PostUnpublished | EventKind::PostDeleted) {
+            self.0.taken.fetch_add(1, Ordering::SeqCst);
+        }
+        if matches!(kind, EventKind::PostUnpublished | EventKind::PostDeleted | EventKind::SearchChanged) {
+            self.0.changed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether something has changed since the last count: what is answered with it is for now only.
+    pub fn is_behind(&self) -> bool {
+        self.last().is_none_or(|last| last.changed < self.0.changed.load(Ordering::SeqCst))
+    }
+
+    /// Whether the model of this name has read nearly all that is published, some seconds ago: before, what
+    /// it finds is no reason to put a post behind others.
+    pub fn is_read_by(&self, model: &str) -> bool {
+        let read = self.last().and_then(|last| last.read);
+        read.is_none_or(|(name, is_read)| name != model || is_read)
     }
 
     fn last(&self) -> Option<Last> {
@@ -129,23 +177,45 @@ impl Surveys {
 
     async fn renew(&self, services: &Services) {
         let _turn = self.0.counting.lock().await;
-        if self.last().is_some_and(|last| last.looked.elapsed() < last.lasts) {
+        let (taken, changed) = (self.0.taken.load(Ordering::SeqCst), self.0.changed.load(Ordering::SeqCst));
+        if self.last().is_some_and(|last| last.taken >= taken && last.looked.elapsed() < last.lasts) {
             return;
         }
         let begun = Instant::now();
         let last = self.last();
+        let read = match is_read(services, last.as_ref()).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(%error, "it is not known how much a model has read");
+                None
+            }
+        };
         let survey = match look(services, last.as_ref().map(|last| &*last.survey)).await {
             Ok(Some(survey)) => Arc::new(survey),
             Ok(None) => last.map(|last| last.survey).unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(%error, "the site's words could not be counted");
-                last.map(|last| last.survey).unwrap_or_default()
+                Arc::new(last.map(|last| last.survey.without_words()).unwrap_or_default())
             }
         };
         let lasts = LOOK.max(begun.elapsed() * SHARE);
-        let last = Last { survey, looked: Instant::now(), lasts };
+        let last = Last { survey, looked: Instant::now(), lasts, taken, changed, read };
         *self.0.last.write().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
+}
+
+/// Asked again until it is so, and when there is another model or another site.
+async fn is_read(services: &Services, last: Option<&Last>) -> Result<Option<(String, bool)>, DbError> {
+    let Some(model) = services.engine.deployed(Task::Embed).map(|card| card.name()) else { return Ok(None) };
+    let mut conn = services.db.conn().await?;
+    if let Some(last) = last
+        && last.read.as_ref().is_some_and(|(name, is_read)| *is_read && *name == model)
+        && last.survey.edition == Some(post_words::edition(&mut conn).await?)
+    {
+        return Ok(last.read.clone());
+    }
+    let (all, read) = chunk_vectors::coverage(&mut conn, &model).await?;
+    Ok(Some((model, read * 10 >= all * 9)))
 }
 
 /// `None` if nothing has changed.

@@ -14,7 +14,7 @@ const LIST: &str = "query($first: Int, $after: String) { conversations(first: $f
 } }";
 const ONE: &str = "query($id: ID!) {
     conversation(id: $id) { id title markdown messages(first: 10) { nodes {
-        id role text finishReason model promptTokens completionTokens citations { index title url excerpt post { slug } }
+        id role text finishReason model promptTokens completionTokens citations { index title headingPath url excerpt post { slug } }
     } } }
     node(id: $id) { __typename id }
 }";
@@ -152,6 +152,9 @@ async fn what_was_taken_back_is_not_quoted_any_more() {
     let citation = &found["conversation"]["messages"]["nodes"][1]["citations"][0];
     assert_eq!((&citation["post"], &citation["excerpt"]), (&Value::Null, &Value::Null));
     assert_eq!(citation["title"], "The zorbic kettle", "what the answer was written from is still named");
+    assert_eq!(citation["headingPath"], json!([]));
+    let url = citation["url"].as_str().expect("a URL");
+    assert!(url.ends_with("/posts/zorbic-kettle"), "without the heading: {url}");
 }
 
 #[tokio::test]

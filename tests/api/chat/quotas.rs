@@ -39,7 +39,7 @@ async fn stored_subjects(app: &TestApp) -> Vec<String> {
     let now = chrono::Utc::now();
     let of = |address: &str| {
         let address = Some(address.parse().expect("an address"));
-        Account::of(&app.services, &inkstone::auth::Viewer::anonymous(), address, now).subject().to_owned()
+        Account::of(&app.services, &inkstone::auth::Viewer::anonymous(), address, now).person().to_owned()
     };
     let mut used = Vec::new();
     for subject in ["198.51.100.7", "198.51.100.8", "2001:db8:1:2::1"].map(of) {
@@ -68,6 +68,33 @@ async fn members_have_their_tokens_of_the_day() {
     let wait: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
     assert!((1..=86_400).contains(&wait), "until midnight: {wait}");
     assert_eq!(refused.json::<Value>().await.expect("JSON")["code"], "RATE_LIMITED");
+}
+
+async fn key_of_the_reader(app: &TestApp) -> String {
+    let make = "mutation { createApiKey(input: { name: \"k\", scopes: [READ] }) { secret } }";
+    let made = data(app.ask_as(Some(&app.tokens.reader), make, json!({})).await);
+    made["createApiKey"]["secret"].as_str().expect("a key").to_owned()
+}
+
+#[tokio::test]
+async fn keys_make_no_second_reader_of_one() {
+    let (app, _) = site(&[("reader_tokens_per_day", "12")]).await;
+    let key = key_of_the_reader(&app).await;
+    ask(&app, Some(&key), json!({ "question": QUESTION })).await;
+    for token in [&app.tokens.reader, &key, &key_of_the_reader(&app).await] {
+        let refused = app.ask_as(Some(token), ASK, json!({ "input": { "question": QUESTION } })).await;
+        assert_eq!(code(&refused), "RATE_LIMITED", "12 tokens were used");
+    }
+    ask(&app, Some(&app.tokens.editor), json!({ "question": QUESTION })).await;
+    let model = Scripted { stays: true, ..Scripted::new(vec![Ok(said("It "))]) };
+    let (app, _) = site_on(model, &[("max_chats", "2")]).await;
+    let mut socket = Socket::connect(&app, Some(&app.tokens.reader)).await;
+    socket.subscribe("1", CHAT, json!({ "input": { "question": QUESTION } })).await;
+    while socket.event().await["chat"]["__typename"] != "ChatToken" {}
+    let key = key_of_the_reader(&app).await;
+    let refused = app.ask_as(Some(&key), ASK, json!({ "input": { "question": QUESTION } })).await;
+    let message = refused["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("1 of your questions"), "{message}");
 }
 
 #[tokio::test]

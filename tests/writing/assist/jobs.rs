@@ -161,6 +161,30 @@ async fn what_is_accepted_goes_into_the_post() {
 }
 
 #[tokio::test]
+async fn a_kind_that_fails_takes_no_other_along() {
+    let says = |prompt: &str| if prompt.contains("Write the summary") { String::new() } else { obedient(prompt) };
+    let (app, heard) = site(Scripted::writing(says)).await;
+    let id = ink(&app).await;
+    for kind in ["SUMMARY", "TITLE"] {
+        ask_for(&app, kind, &[&id], None).await;
+    }
+    let job_id = ask_for(&app, "PROOFREADING", &[&id], None).await.remove(0);
+    work(&app).await;
+    let title = waiting(&app, &id, "TITLE").await;
+    waiting(&app, &id, "PROOFREADING").await;
+    let failed = job(&app, &job_id).await;
+    assert!(failed["lastError"].as_str().is_some_and(|error| error.contains("cannot be used")), "{failed:#}");
+    assert_eq!(heard.count(), 3);
+    let again = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { state } } }";
+    app.own(again, json!({ "id": job_id })).await;
+    let again = "mutation($id: ID!) { retryJob(input: { id: $id }) { job { state } } }";
+    app.own(again, json!({ "id": job_id })).await;
+    work(&app).await;
+    assert_eq!(heard.count(), 4, "what is done is not done again");
+    assert_eq!(waiting(&app, &id, "TITLE").await["id"], title["id"]);
+}
+
+#[tokio::test]
 async fn new_tags_are_made_where_they_are_named() {
     let (app, _) = site(Scripted::writing(obedient)).await;
     let id = written(&app, "en", "Tagged", "Text on nothing much.").await;

@@ -50,7 +50,7 @@ fn what_nobody_sees_is_not_shown_to_the_model() {
 fn passages_share_the_room_that_there_is() {
     let long = "word ".repeat(2000);
     let budget = Budget::of(4096);
-    assert_eq!(budget, Budget { passages: 1200, before: 400, answer: 512 });
+    assert_eq!(budget, Budget { passages: 1200, before: 400, question: 400, answer: 512 });
     let (citations, shown) =
         choose(&[passage("One", "short"), passage("Two", &long), passage("Three", "late")], budget);
     assert_eq!(citations.iter().map(|citation| citation.index).collect::<Vec<_>>(), [1, 2]);
@@ -59,6 +59,18 @@ fn passages_share_the_room_that_there_is() {
     let many = vec![passage("One", "short"); 20];
     assert_eq!(choose(&many, budget).0.len(), MAX_PASSAGES);
     assert!(choose(&many, Budget::of(10)).0.is_empty(), "a model for nothing cites nothing");
+}
+
+#[test]
+fn a_long_question_keeps_its_beginning_and_its_end() {
+    let budget = Budget::of(4096);
+    assert_eq!(asked("How is ink ground?", budget), "How is ink ground?");
+    let long = asked(&format!("How {} ground?", "研墨".repeat(900)), budget);
+    assert!(about_tokens(&long) <= budget.question + 8, "{} tokens", about_tokens(&long));
+    assert!(long.starts_with("How 研墨") && long.ends_with("ground?"), "{long}");
+    let mut parts = Parts { system: String::new(), before: Vec::new(), passages: Vec::new(), question: long.clone() };
+    parts.shrink(2000, 1000);
+    assert!(parts.question.chars().count() <= long.chars().count() / 2);
 }
 
 #[test]
