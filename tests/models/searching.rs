@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use diesel_async::RunQueryDsl;
+use inkstone::app::App;
 use inkstone::inference::{Engine, EngineSettings, Task};
 
 use super::{EMBED, EMBED_ENGLISH, RERANK, settings, support, weights};
@@ -34,26 +35,25 @@ fn ndcg(table: &str, way: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_ways_together_find_more_than_each() {
+async fn both_ways_together_find_more_than_each_and_another_model_reads_beside() {
     let own = tempfile::tempdir().expect("a folder");
-    let (app, database) =
-        support::opened(engine(own.path(), &[(Task::Embed, EMBED), (Task::Rerank, RERANK)]).await).await;
-    for file in ["demo-site.toml", "held-out.toml"] {
-        let table = Box::pin(app.evaluate_retrieval(&judged(file), false)).await.expect("search is measured");
-        let (words, meaning, hybrid) = (ndcg(&table, "words"), ndcg(&table, "meaning"), ndcg(&table, "hybrid"));
-        assert!(hybrid > words && hybrid > meaning && hybrid > 0.8, "{file}:\n{table}");
-    }
-    let wrong = Box::pin(app.evaluate_retrieval("[[query]]\ntext = \"ink\"\nposts = { nowhere = 2 }\n", false)).await;
-    assert!(wrong.is_err(), "a post that the site does not have");
+    let engine = engine(own.path(), &[(Task::Embed, EMBED), (Task::Rerank, RERANK)]).await;
+    let (app, database) = support::opened(engine).await;
+    measured(&app).await;
+    read_beside(&app, own.path()).await;
     app.close().await.expect("it closes");
     drop(database);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_model_reads_the_site_beside_the_one_that_answers() {
-    let own = tempfile::tempdir().expect("a folder");
-    let (app, database) = support::opened(engine(own.path(), &[(Task::Embed, EMBED)]).await).await;
-    app.reindex(EMBED, |_, _| {}).await.expect("the first model reads the site");
+async fn measured(app: &App) {
+    let table = Box::pin(app.evaluate_retrieval(&judged("demo-site.toml"), false)).await.expect("search is measured");
+    let (words, meaning, hybrid) = (ndcg(&table, "words"), ndcg(&table, "meaning"), ndcg(&table, "hybrid"));
+    assert!(hybrid > words && hybrid > meaning && hybrid > 0.8, "{table}");
+    let wrong = "[[query]]\ntext = \"ink\"\nposts = { nowhere = 2 }\n";
+    assert!(Box::pin(app.evaluate_retrieval(wrong, false)).await.is_err(), "a post that the site does not have");
+}
+
+async fn read_beside(app: &App, own: &Path) {
     let told = Mutex::new(Vec::new());
     let progress = |done, all| told.lock().expect("no test panics with it").push((done, all));
     let name = app.reindex(EMBED_ENGLISH, progress).await.expect("the second reads it too");
@@ -68,12 +68,10 @@ async fn another_model_reads_the_site_beside_the_one_that_answers() {
     let all = i64::try_from(all).expect("a number");
     let kept: Vec<_> = kept.into_iter().map(|it| (it.model, it.pieces)).collect();
     assert_eq!(kept, [(EMBED_ENGLISH.to_owned(), all), (EMBED.to_owned(), all)], "beside each other");
-    let chosen = std::fs::read_to_string(own.path().join("deployed-models.toml")).expect("the choice is kept");
+    let chosen = std::fs::read_to_string(own.join("deployed-models.toml")).expect("the choice is kept");
     assert!(chosen.contains(EMBED_ENGLISH), "{chosen}");
     let refused = app.reindex(RERANK, |_, _| {}).await.expect_err("it makes no vectors");
     assert!(refused.to_string().contains("makes no vectors"), "{refused}");
-    app.close().await.expect("it closes");
-    drop(database);
 }
 
 #[derive(diesel::QueryableByName)]

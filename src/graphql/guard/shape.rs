@@ -59,6 +59,8 @@ const COUNT: u64 = 50;
 const LONG_TEXT: u64 = 50;
 /// A transaction.
 const WRITE: u64 = 100;
+/// A row that anybody may have made, and that stays for a month.
+const STRANGER: u64 = 1_000;
 /// Some statements over the words and vectors of the site, and a small model's work.
 const SEARCH: u64 = 50;
 /// A model's work: tens of milliseconds of all processors, or seconds.
@@ -132,6 +134,7 @@ fn weight(parent: &str, name: &str, rows: Rows) -> u64 {
         ("Mutation", "signIn" | "signUp" | "changePassword") => PASSWORD,
         ("Mutation", "askSite") | ("Query", "embed" | "rerank") | ("Subscription", "generate" | "chat") => MODEL,
         ("Subscription", "summarize" | "suggestTags" | "suggestTitle" | "translate" | "proofread" | "altText") => MODEL,
+        ("Mutation", "startReading") => STRANGER,
         ("Mutation", _) => WRITE,
         ("Query", "search" | "suggest" | "recommendations" | "popular" | "graph") | ("Post" | "Entity", "related") => {
             SEARCH
