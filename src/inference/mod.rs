@@ -31,7 +31,7 @@ mod request;
 
 pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
 pub use error::InferenceError;
-pub use provider::ProviderSettings;
+pub use provider::{PROVIDED, ProviderSettings};
 pub use request::{
     Constraint, EmbedRequest, Embeddings, FinishReason, GenerateOptions, GenerateRequest, Generation, Message,
     Overlong, Piece, Priority, Prompt, Ranking, RerankRequest, Role, Task, TextKind, TokenLogprob, Usage,

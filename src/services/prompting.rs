@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::io::AsyncReadExt;
 
-use crate::inference::{Engine, Task};
+use crate::inference::{Engine, PROVIDED, Task};
 
 /// What every mark begins with.
 pub(super) const MARK: &str = "<<<";
@@ -22,6 +22,13 @@ pub(super) fn context(engine: &Engine) -> usize {
     let models = engine.models();
     let writes = models.iter().find(|model| model.deployed && model.card.task == Task::Generate);
     writes.map_or(CONTEXT, |model| model.card.context)
+}
+
+/// What a word that was said counts less the next time, for the small models that run here: they like to say
+/// things again. A provider's do not, and OpenAI's API has no word for it.
+pub(super) fn repetition_penalty(engine: &Engine) -> f32 {
+    let is_here = engine.deployed(Task::Generate).is_none_or(|card| card.architecture != PROVIDED);
+    if is_here { 1.05 } else { 1.0 }
 }
 
 /// What a model is told: the owner's file of this name in `folder`, else what is built in.

@@ -32,8 +32,8 @@ fn a_list_counts_what_is_in_it_as_often_as_it_is_asked_for() {
         let one = of(2) - of(1);
         assert!(one >= 1 && of(most) - of(1) == (most - 1) * one, "{field}: {one}");
     }
-    let nested = "related(first: 20) { post { ".repeat(4) + "id" + " } }".repeat(4);
-    let refused = admit(&format!("{{ post(slug: \"a\") {{ {nested} }} }}"), json!({}));
+    let nested = format!("{}id{}", "related(first: 20) { post { ".repeat(4), " } }".repeat(4));
+    let refused = admit(format!("{{ post(slug: \"a\") {{ {nested} }} }}"), json!({}));
     assert!(refused.is_err(), "160,000 posts are too many");
     let search = |more: &str| cost(&format!("{{ search(query: \"ink\"{more}) {{ totalCount }} }}"));
     assert_eq!(search(", rerank: true") - search(""), 500, "a model reads");

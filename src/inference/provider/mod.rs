@@ -26,6 +26,8 @@ mod reading;
 
 use connection::{Connection, Fault};
 
+/// The architecture that is told of a provider's models.
+pub const PROVIDED: &str = "openai";
 /// Most texts of one request to a provider; more are sent one request after the other.
 const TEXTS: usize = 96;
 /// What is told of a provider's models, about which nothing is known.
@@ -66,7 +68,7 @@ fn card(task: Task, name: &str) -> ModelCard {
         id: name.to_owned(),
         variant: "provider".to_owned(),
         task,
-        architecture: "openai".to_owned(),
+        architecture: PROVIDED.to_owned(),
         licence: "see the provider".to_owned(),
         context: CONTEXT,
         dimensions: None,

@@ -20,7 +20,7 @@ use crate::inference::{
 use crate::services::allowance::Account;
 use crate::services::chatting::Place;
 use crate::services::jobs::Progress;
-use crate::services::prompting::{MARK, context, cut_middle, fill, neutral, template};
+use crate::services::prompting::{MARK, context, cut_middle, fill, neutral, repetition_penalty, template};
 use crate::services::{Actor, RefusalCode, ServiceError, Services, caching};
 use crate::store::DbError;
 use crate::store::proposals::ProposalKind;
@@ -34,7 +34,6 @@ const MAX_READ_TOKENS: usize = 2000;
 pub const MAX_PARTS: usize = 200;
 /// A model that writes more than this for one part is stopped.
 const MAX_WRITTEN_BYTES: usize = 64 * 1024;
-const REPETITION_PENALTY: f32 = 1.05;
 /// How long a client that is behind may take to make room for the last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
@@ -255,7 +254,10 @@ impl Work {
         let options = GenerateOptions {
             max_tokens: Some(task.max_tokens.min(self.context() / 2).max(1)),
             temperature: 0.0,
-            repetition_penalty: if task.schema.is_some() { 1.0 } else { REPETITION_PENALTY },
+            repetition_penalty: match (&task.schema, &task.picture) {
+                (None, None) => repetition_penalty(&self.services.engine),
+                _ => 1.0,
+            },
             // Small models like to go on with more of the text.
             stop: vec![MARK.to_owned()],
             constraint: task.schema.clone().map(Constraint::JsonSchema),

@@ -15,7 +15,7 @@ use super::threads::{Answer, Threaded};
 use super::{ChatEvent, ChatFailure, Citation, Done, Question};
 use crate::inference::{FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, Piece, Usage};
 use crate::services::allowance::Account;
-use crate::services::prompting::{MARK, context};
+use crate::services::prompting::{MARK, context, repetition_penalty};
 use crate::services::{ServiceError, Services, caching};
 use crate::store::messages::Finish;
 
@@ -25,7 +25,6 @@ const SHRINKS: usize = 3;
 const TEMPERATURE: f32 = 0.2;
 /// How long a client that is behind may take to make room.
 const READS_WITHIN: Duration = Duration::from_secs(30);
-const REPETITION_PENALTY: f32 = 1.05;
 /// How long a client that is behind may take to make room for the last word.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
@@ -178,7 +177,7 @@ impl Answering {
     async fn begin(&mut self, mut parts: Parts, budget: Budget) -> Result<Generation, InferenceError> {
         let mut options = self.question.options.clone().unwrap_or_else(|| GenerateOptions {
             temperature: TEMPERATURE,
-            repetition_penalty: REPETITION_PENALTY,
+            repetition_penalty: repetition_penalty(&self.services.engine),
             // Small models like to go on with more passages.
             stop: vec![MARK.to_owned()],
             ..GenerateOptions::default()

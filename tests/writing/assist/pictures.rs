@@ -39,7 +39,8 @@ async fn provider(said: &'static str) -> (ProviderSettings, Asked) {
     let router = axum::Router::new().route("/v1/chat/completions", route(answer));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let timeout = std::time::Duration::from_secs(20);
-    (ProviderSettings { url, key: None, timeout, models: [(Task::Describe, "sees".to_owned())].into() }, asked)
+    let models = [(Task::Describe, "sees".to_owned()), (Task::Generate, "writes".to_owned())].into();
+    (ProviderSettings { url, key: None, timeout, models }, asked)
 }
 
 async fn site(said: &'static str, own: &[(&'static str, &str)]) -> (TestApp, Asked) {
@@ -61,7 +62,8 @@ async fn each_picture_is_shown_to_the_model() {
     ] });
     assert_eq!(end["result"], expected, "{end:#}");
     assert_eq!((&end["model"], &end["promptTokens"]), (&json!("sees/provider"), &json!(14)));
-    let asked = asked.lock().expect("no test panics with it").clone();
+    let kept = asked;
+    let asked = kept.lock().expect("no test panics with it").clone();
     let parts = |n: usize| asked[n]["messages"][1]["content"].clone();
     let urls: Vec<_> = (0..asked.len()).map(|n| parts(n)[1]["image_url"]["url"].clone()).collect();
     let places = ["media/stone.png", "x.png", "broken.png"].map(|end| end.to_owned());
@@ -73,6 +75,12 @@ async fn each_picture_is_shown_to_the_model() {
         shown(&words).contains("THE PICTURE: ](/media/stone.png) Water.") && shown(&words).starts_with("Title: On")
     );
     assert_eq!(picture_of(&app, &id).await["markdown"], TEXT, "nothing comes of it by itself");
+    result(&app, "summarize", &id).await;
+    let asked = kept.lock().expect("no test panics with it").clone();
+    assert_eq!(asked.last().expect("a request")["model"], "writes");
+    let foreign =
+        ["repetition_penalty", "top_k", "min_p"].map(|word| asked.iter().any(|body| body.get(word).is_some()));
+    assert_eq!(foreign, [false; 3], "OpenAI's API refuses what it has no word for");
 }
 
 #[tokio::test]
