@@ -190,7 +190,9 @@ impl Surveys {
                 None
             }
         };
-        let survey = match look(services, last.as_ref().map(|last| &*last.survey)).await {
+        // After something was taken away the index may look as it did before that was there.
+        let known = last.as_ref().filter(|last| last.taken >= taken).map(|last| &*last.survey);
+        let survey = match look(services, known).await {
             Ok(Some(survey)) => Arc::new(survey),
             Ok(None) => last.map(|last| last.survey).unwrap_or_default(),
             Err(error) => {
@@ -220,14 +222,16 @@ async fn is_read(services: &Services, last: Option<&Last>) -> Result<Option<(Str
 
 /// `None` if nothing has changed.
 async fn look(services: &Services, last: Option<&Survey>) -> Result<Option<Survey>, ServiceError> {
-    let mut conn = services.db.conn().await?;
-    let edition = post_words::edition(&mut conn).await?;
-    let model = post_vectors::best_model(&mut conn).await?;
+    // One view of the index: the words must be those of the edition.
+    let mut tx = services.db.snapshot().await?;
+    let edition = post_words::edition(&mut tx).await?;
+    let model = post_vectors::best_model(&mut tx).await?;
     if last.is_some_and(|last| last.edition == Some(edition) && last.model == model) {
         return Ok(None);
     }
-    let words = post_words::statistics(&mut conn, MAX_WORDS).await?;
-    let languages = post_words::languages(&mut conn).await?;
+    let words = post_words::statistics(&mut tx, MAX_WORDS).await?;
+    let languages = post_words::languages(&mut tx).await?;
+    tx.commit().await?;
     let posts = u32::try_from(edition.1).unwrap_or(u32::MAX);
     Ok(Some(Survey { posts, languages, model, edition: Some(edition), ..Survey::new(words) }))
 }
