@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::services::ServiceError;
 use crate::services::chatting::{self, Asker, Question, Thread};
 use crate::store::messages;
-use crate::store::posts::PostFilter;
+use crate::store::posts::{PostFilter, PostRow};
 
 /// How an answer ended.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub enum ChatFinishReason {
 /// A passage of a post that the answer may refer to by its number, such as `[1]`.
 pub struct Citation(pub chatting::Citation);
 
+impl Citation {
+    /// The post that it is of; none if that is not published any more.
+    async fn public(&self, ctx: &Context<'_>) -> Result<Option<Arc<PostRow>>, ApiError> {
+        ctx.loaders().post.load(self.0.post_id).await
+    }
+}
+
 /// A passage of a post that the answer may refer to by its number, such as `[1]`.
 #[Object]
 impl Citation {
@@ -44,7 +51,7 @@ impl Citation {
 
     /// Where it stands; null if the post is not published any more.
     async fn post(&self, ctx: &Context<'_>) -> Option<Result<Post, ApiError>> {
-        Some(ctx.loaders().post.load(self.0.post_id).await.transpose()?.map(Post))
+        Some(self.public(ctx).await.transpose()?.map(Post))
     }
 
     /// The post's title when the question was answered.
@@ -55,21 +62,18 @@ impl Citation {
     /// The headings that it stands under, from the outermost in; none if the post is not published any
     /// more.
     async fn heading_path(&self, ctx: &Context<'_>) -> Result<&[String], ApiError> {
-        let post = ctx.loaders().post.load(self.0.post_id).await?;
-        Ok(post.map_or(&[], |_| &self.0.heading_path))
+        Ok(self.public(ctx).await?.map_or(&[], |_| &self.0.heading_path))
     }
 
     /// How the passage begins, as plain text; null if the post is not published any more.
     async fn excerpt(&self, ctx: &Context<'_>) -> Option<Result<&str, ApiError>> {
-        let post = ctx.loaders().post.load(self.0.post_id).await.transpose()?;
-        Some(post.map(|_| self.0.excerpt.as_str()))
+        Some(self.public(ctx).await.transpose()?.map(|_| self.0.excerpt.as_str()))
     }
 
     /// Where it is to be read: the post's page, at the heading unless the post is not published any more.
     async fn url(&self, ctx: &Context<'_>) -> Result<String, ApiError> {
         let chats = &ctx.request().services.chats;
-        let post = ctx.loaders().post.load(self.0.post_id).await?;
-        Ok(post.map_or_else(|| self.0.page(chats), |_| self.0.url(chats)))
+        Ok(self.public(ctx).await?.map_or_else(|| self.0.page(chats), |_| self.0.url(chats)))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub struct Periodic {
 
 impl Periodic {
     pub fn new(kind: &'static str, schedule: Schedule) -> Self {
-        Self { kind, schedule, payload: |_| Value::Object(serde_json::Map::new()) }
+        Self { kind, schedule, payload: |_| json!({}) }
     }
 }
 

@@ -6,7 +6,8 @@
 //! Imports `services`, `store`, `events`; imported by `app`.
 //!
 //! To add one: a line in `KINDS` and an arm in `run_one` whose handler can be run twice without
-//! harm, and stopped wherever it waits. If it comes again and again, a setting and a line in `cron::periodic`.
+//! harm, and stopped wherever it waits. If it comes again and again, a setting and a line in
+//! `cron::periodic`.
 
 use std::time::Duration;
 

@@ -75,7 +75,8 @@ pub async fn best_model(conn: &mut Conn) -> Result<Option<(String, i32)>, DbErro
 }
 
 /// For each post those published ones of its language that are near it, share tags with it or are of
-/// its series, in no particular order, without its translations and pages such as "About". `posts` are ids with their languages.
+/// its series, in no particular order, without its translations and pages such as "About". `posts` are
+/// ids with their languages.
 pub async fn related(
     conn: &mut Conn,
     model: Option<&(String, i32)>,
@@ -105,8 +106,8 @@ pub async fn related(
         );
         sql = sql.known(language).push(" AND ");
         sql = posts::visible(sql, Sight::Public).push(
-            " AND posts.kind <> 'PAGE' AND NOT EXISTS (SELECT 1 FROM post_translations AS own JOIN post_translations AS other \
-             ON other.group_key = own.group_key WHERE own.post_id = here.id AND other.post_id = found.id) \
+            " AND posts.kind <> 'PAGE' AND NOT EXISTS (SELECT 1 FROM post_translations AS own \
+             JOIN post_translations AS other ON other.group_key = own.group_key WHERE own.post_id = here.id AND other.post_id = found.id) \
              GROUP BY here.id, found.id, posts.series_id)",
         );
     }

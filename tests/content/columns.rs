@@ -1,7 +1,7 @@
 //! Every column of every table that holds content, and none of the ids: what an export is there
 //! to keep. A table or a column that is added later is compared too, unless it is named here.
 
-use diesel::sql_types::{Jsonb, Text};
+use diesel::sql_types::Jsonb;
 use diesel_async::RunQueryDsl;
 use inkstone::services::Services;
 use serde_json::{Map, Value};
@@ -137,10 +137,4 @@ pub async fn all(services: &Services) -> Value {
 
 async fn one(conn: &mut inkstone::store::Conn, sql: &str) -> Value {
     diesel::select(diesel::dsl::sql::<Jsonb>(&format!("({sql})"))).get_result(conn).await.expect("an answer")
-}
-
-/// One value out of the database as text.
-pub async fn text(services: &Services, sql: &str) -> String {
-    let mut conn = services.db.conn().await.expect("a connection");
-    diesel::select(diesel::dsl::sql::<Text>(&format!("({sql})::text"))).get_result(&mut *conn).await.expect("an answer")
 }

@@ -94,7 +94,7 @@ async fn a_new_date_alone_is_a_change_too() {
     folder.write("a.md", &text);
     assert_eq!(counts(&import(&app.services, folder.path()).await), (0, 1, 0), "`created` changed");
     let created =
-        crate::columns::text(&app.services, "SELECT created_at AT TIME ZONE 'UTC' FROM posts WHERE slug = 's'");
+        crate::support::stored_text(&app.services, "SELECT created_at AT TIME ZONE 'UTC' FROM posts WHERE slug = 's'");
     assert_eq!(created.await, "2018-01-01 00:00:00");
     assert_eq!(counts(&import(&app.services, folder.path()).await), (0, 0, 1), "and then it is equal");
     folder.write("a.md", &text.replace("date: 2020-01-01", "date: 2020-01-01T10:00:00.123456789Z"));

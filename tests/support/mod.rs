@@ -124,6 +124,14 @@ pub async fn opened(engine: Engine) -> (App, database::Database) {
     (app, database)
 }
 
+/// What an SQL expression comes to, as text.
+pub async fn stored_text(services: &Services, expression: &str) -> String {
+    use diesel_async::RunQueryDsl;
+    let select = diesel::dsl::sql::<diesel::sql_types::Text>(&format!("({expression})::text"));
+    let mut conn = services.db.conn().await.expect("a connection");
+    diesel::select(select).get_result(&mut *conn).await.expect("the expression is evaluated")
+}
+
 /// A client; `https` needs to be told by whom it is done, and reqwest makes none without.
 pub fn client_builder() -> reqwest::ClientBuilder {
     // Another test of this binary may have been first.

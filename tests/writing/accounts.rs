@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::deeds::{attempt, picture, refused, stored_text, text};
+use crate::deeds::{attempt, picture, refused, text};
+use crate::support::stored_text;
 use crate::support::{PASSWORD, TestApp, code, data};
 
 mod keys;
@@ -136,7 +137,7 @@ async fn no_secret_is_stored_in_clear() {
     let key = crate::deeds::key(&app, "rita", &inkstone::auth::Scope::ALL, None).await;
     let tables = ["sessions", "api_keys", "identities", "users", "events"];
     let rows = tables.map(|table| format!("coalesce((SELECT string_agg(t::text, ' ') FROM {table} t), '')"));
-    let stored = stored_text(&app, &rows.join(" || ")).await;
+    let stored = stored_text(&app.services, &rows.join(" || ")).await;
     assert!(stored.contains("$argon2id$"), "passwords are hashed with argon2id");
     assert!(stored.contains(&key[key.len() - 6..]), "a key can be told from others by its end");
     let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();

@@ -105,7 +105,7 @@ async fn a_deleted_comment_leaves_its_place_to_the_replies() {
         "replies": { "totalCount": 1, "nodes": [{ "id": reply["id"], "markdown": "Careful." }] },
     }] });
     assert_eq!(public(&app, &post).await, expected, "the place stays, uncounted, and the text is gone");
-    let stored = crate::deeds::stored_text(&app, "(SELECT string_agg(c::text, '') FROM comments c)").await;
+    let stored = crate::support::stored_text(&app.services, "(SELECT string_agg(c::text, '') FROM comments c)").await;
     assert!(!stored.contains("slipped"), "the text is not kept in secret");
 
     let wrong_state = json!([["WRONG_STATE", "id"]]);

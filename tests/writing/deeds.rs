@@ -6,7 +6,7 @@ use inkstone::services::{Actor, accounts};
 use inkstone::store::users;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, data};
+use crate::support::{TestApp, data, stored_text};
 
 /// The fields that tests select of what a mutation answers.
 pub const POST: &str = "post { id slug title version status publishedAt }";
@@ -114,16 +114,11 @@ pub async fn picture(app: &TestApp) -> String {
             "'{table} ' || (SELECT count(*) || md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} t WHERE {rows})"
         )
     };
-    stored_text(app, &tables.map(|table| format!("coalesce({}, '{table} none')", digest(table))).join(" || ' ' || "))
-        .await
-}
-
-/// What an SQL expression of the type text says.
-pub async fn stored_text(app: &TestApp, expression: &str) -> String {
-    use diesel_async::RunQueryDsl;
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let select = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(expression));
-    select.get_result(&mut *conn).await.expect("the expression is evaluated")
+    stored_text(
+        &app.services,
+        &tables.map(|table| format!("coalesce({}, '{table} none')", digest(table))).join(" || ' ' || "),
+    )
+    .await
 }
 
 /// Makes a draft as the owner; its id.

@@ -8,8 +8,9 @@ use inkstone::store::events::LogPosition;
 use inkstone::store::jobs;
 use serde_json::{Value, json};
 
-use crate::deeds::{POST, attempt, done, draft, post, published, refused, stored_text, text};
+use crate::deeds::{POST, attempt, done, draft, post, published, refused, text};
 use crate::support::live::Socket;
+use crate::support::stored_text;
 use crate::support::{TestApp, on_real_servers};
 
 const WATCH: &str = "subscription($after: String) { postPublished(after: $after) { cursor post { id publishedAt } } }";
@@ -28,7 +29,7 @@ async fn gone_live(socket: &mut Socket) -> Value {
 /// The cursor of the newest event, to resume from: a subscription that begins now may begin too late.
 async fn newest(app: &TestApp) -> String {
     let newest = "(SELECT xid::text || ' ' || id::text FROM events ORDER BY xid DESC, id DESC LIMIT 1)";
-    let position = stored_text(app, newest).await;
+    let position = stored_text(&app.services, newest).await;
     let (xid, id) = position.split_once(' ').expect("two numbers");
     let number = |text: &str| text.parse().expect("a number");
     Cursor::at(LogPosition { xid: number(xid), id: number(id) }).encode()

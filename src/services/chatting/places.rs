@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::services::allowance::Account;
 
 /// One place of so many is kept for the owner and editors.
@@ -15,7 +13,6 @@ const RETRY_SECONDS: u64 = 5;
 /// The places there are. Clones share them.
 #[derive(Clone)]
 pub struct Places {
-    free: Arc<Semaphore>,
     all: usize,
     /// How many each person holds; none are not listed, so there are at most as many as places.
     held: Arc<Mutex<HashMap<String, usize>>>,
@@ -25,12 +22,11 @@ pub struct Places {
 pub struct Place {
     places: Places,
     person: String,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Places {
     pub fn new(all: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(all)), all, held: Arc::default() }
+        Self { all, held: Arc::default() }
     }
 
     /// A place for this account, at once.
@@ -42,19 +38,21 @@ impl Places {
 
     fn take_for(&self, person: &str, is_staff: bool) -> Result<Place, String> {
         let full = |what: String| format!("{what}: try again in {RETRY_SECONDS} s");
-        let taken = || full(format!("all {} places of the chat are taken", self.all));
-        let permit = self.free.clone().try_acquire_owned().map_err(|_| taken())?;
+        let all_taken = || Err(full(format!("all {} places of the chat are taken", self.all)));
         let most = self.most_of_one();
         let mut held = self.lock();
+        let taken: usize = held.values().sum();
+        if taken >= self.all {
+            return all_taken();
+        }
         if held.get(person).copied().unwrap_or(0) >= most {
             return Err(full(format!("{most} of your questions are being answered")));
         }
-        if !is_staff && held.values().sum::<usize>() >= self.all - self.all / STAFF {
-            return Err(taken());
+        if !is_staff && taken >= self.all - self.all / STAFF {
+            return all_taken();
         }
         *held.entry(person.to_owned()).or_default() += 1;
-        drop(held);
-        Ok(Place { places: self.clone(), person: person.to_owned(), _permit: permit })
+        Ok(Place { places: self.clone(), person: person.to_owned() })
     }
 
     /// Half of all, so that nobody keeps others out alone.

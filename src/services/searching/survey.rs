@@ -5,7 +5,7 @@
 //! seconds old is found all the same, it only counts as a rare one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -161,18 +161,24 @@ impl Surveys {
 
     /// Whether something has changed since the last count: what is answered with it is for now only.
     pub fn is_behind(&self) -> bool {
-        self.last().is_none_or(|last| last.changed < self.0.changed.load(Ordering::SeqCst))
+        let changed = self.0.changed.load(Ordering::SeqCst);
+        self.read_last().as_ref().is_none_or(|last| last.changed < changed)
     }
 
     /// Whether the model of this name has read nearly all that is published, some seconds ago: before, what
     /// it finds is no reason to put a post behind others.
     pub fn is_read_by(&self, model: &str) -> bool {
-        let read = self.last().and_then(|last| last.read);
-        read.is_none_or(|(name, is_read)| name != model || is_read)
+        let last = self.read_last();
+        let read = last.as_ref().and_then(|last| last.read.as_ref());
+        read.is_none_or(|(name, is_read)| name != model || *is_read)
     }
 
     fn last(&self) -> Option<Last> {
-        self.0.last.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read_last().clone()
+    }
+
+    fn read_last(&self) -> RwLockReadGuard<'_, Option<Last>> {
+        self.0.last.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn renew(&self, services: &Services) {
@@ -183,21 +189,21 @@ impl Surveys {
         }
         let begun = Instant::now();
         let last = self.last();
-        let read = match is_read(services, last.as_ref()).await {
-            Ok(read) => read,
-            Err(error) => {
-                tracing::debug!(%error, "it is not known how much a model has read");
-                None
-            }
-        };
         // After something was taken away the index may look as it did before that was there.
         let known = last.as_ref().filter(|last| last.taken >= taken).map(|last| &*last.survey);
         let survey = match look(services, known).await {
             Ok(Some(survey)) => Arc::new(survey),
-            Ok(None) => last.map(|last| last.survey).unwrap_or_default(),
+            Ok(None) => last.as_ref().map(|last| last.survey.clone()).unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(%error, "the site's words could not be counted");
-                Arc::new(last.map(|last| last.survey.without_words()).unwrap_or_default())
+                Arc::new(last.as_ref().map(|last| last.survey.without_words()).unwrap_or_default())
+            }
+        };
+        let read = match is_read(services, last.as_ref(), &survey).await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(%error, "it is not known how much a model has read");
+                None
             }
         };
         let lasts = LOOK.max(begun.elapsed() * SHARE);
@@ -206,17 +212,17 @@ impl Surveys {
     }
 }
 
-/// Asked again until it is so, and when there is another model or another site.
-async fn is_read(services: &Services, last: Option<&Last>) -> Result<Option<(String, bool)>, DbError> {
+/// Asked again until it is so, and when there is another model or another site than with `last`.
+async fn is_read(services: &Services, last: Option<&Last>, survey: &Survey) -> Result<Option<(String, bool)>, DbError> {
     let Some(model) = services.engine.deployed(Task::Embed).map(|card| card.name()) else { return Ok(None) };
-    let mut conn = services.db.conn().await?;
     if let Some(last) = last
         && last.read.as_ref().is_some_and(|(name, is_read)| *is_read && *name == model)
-        && last.survey.edition == Some(post_words::edition(&mut conn).await?)
+        && survey.edition.is_some()
+        && last.survey.edition == survey.edition
     {
         return Ok(last.read.clone());
     }
-    let (all, read) = chunk_vectors::coverage(&mut conn, &model).await?;
+    let (all, read) = chunk_vectors::coverage(&mut *services.db.conn().await?, &model).await?;
     Ok(Some((model, read * 10 >= all * 9)))
 }
 

@@ -10,6 +10,13 @@ use inkstone::store::chunk_vectors;
 use tokio::sync::watch;
 
 use super::*;
+use crate::support::live::PATIENCE;
+use crate::support::stored_text;
+
+/// What has to happen while anybody waits.
+async fn soon(waiting: impl Future<Output = ()>, what: &str) {
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
 
 const UPDATE: &str =
     "mutation($input: UpdatePostInput!) { updatePost(input: $input) { post { version } userErrors { code } } }";
@@ -94,7 +101,7 @@ impl Watched {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(crate::support::live::PATIENCE, reading).await.expect("all is read");
+        soon(reading, "all is read").await;
     }
 
     async fn is_given(&self, words: &str) {
@@ -103,7 +110,7 @@ impl Watched {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(crate::support::live::PATIENCE, given).await.unwrap_or_else(|_| panic!("{words} is read"));
+        soon(given, &format!("{words} is read")).await;
     }
 
     async fn edit(&self, id: &str, version: i32, markdown: &str) -> Value {
@@ -154,7 +161,7 @@ async fn an_edit_while_a_model_reads_is_what_is_found() {
         until(app, "rapeseed", "WORDS", "lamps", false).await;
         watched.has_read_all().await;
         let sql = "(SELECT string_agg(text, ' ' ORDER BY ordinal) FROM chunks JOIN posts ON posts.id = post_id WHERE slug = 'lamps')";
-        let text = stored(app, sql).await;
+        let text = stored_text(&app.services, sql).await;
         assert!(text.contains("Tung") && !text.contains("Rapeseed"), "waits: {waits}: {text}");
         until(app, "Tung oil floats", "MEANING", "lamps", true).await;
         watched.app.stop().await;
@@ -173,12 +180,12 @@ async fn what_is_taken_back_while_a_model_reads_is_not_found() {
     watched.open.send_replace(true);
     let jobs = "{ jobs(state: [QUEUED, RUNNING], kind: \"index_post\") { nodes { id } } }";
     let idle = async { while app.own(jobs, json!({})).await["jobs"]["nodes"] != json!([]) {} };
-    tokio::time::timeout(crate::support::live::PATIENCE, idle).await.expect("the jobs are done");
+    soon(idle, "the jobs are done").await;
     for mode in ["WORDS", "MEANING", "HYBRID"] {
         assert!(!found(app, "zephyrine rapeseed", mode).await.contains(&"lamps".to_owned()), "{mode}");
     }
     let left = "(SELECT count(*)::text FROM chunks JOIN posts ON posts.id = post_id WHERE slug = 'lamps')";
-    assert_eq!(stored(app, left).await, "0");
+    assert_eq!(stored_text(&app.services, left).await, "0");
     watched.app.stop().await;
 }
 
@@ -227,7 +234,7 @@ async fn while_a_model_has_much_to_read_words_decide() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(crate::support::live::PATIENCE, whole).await.expect("both answer soon");
+    soon(whole, "both answer soon").await;
     watched.app.stop().await;
 }
 
@@ -249,7 +256,7 @@ async fn the_words_of_what_was_taken_back_are_not_told() {
         }
     };
     // On a busy machine words are counted rarely.
-    tokio::time::timeout(4 * crate::support::live::PATIENCE, known).await.expect("its words are suggested");
+    tokio::time::timeout(4 * PATIENCE, known).await.expect("its words are suggested");
     assert_eq!(corrected().await[0]["meant"], "zephyrine");
     let unpublish = "mutation($id: ID!) { unpublishPost(input: { id: $id }) { post { status } } }";
     app.own(unpublish, json!({ "id": id })).await;
@@ -257,12 +264,4 @@ async fn the_words_of_what_was_taken_back_are_not_told() {
     assert!(!told.contains("zephyrine"), "{told}");
     assert_eq!(corrected().await, json!([]));
     watched.app.stop().await;
-}
-
-/// A text that an expression of the database is.
-async fn stored(app: &TestApp, sql: &str) -> String {
-    use diesel_async::RunQueryDsl;
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let text = diesel::select(diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Text>>(sql));
-    text.get_result::<Option<String>>(&mut conn).await.expect("it is read").unwrap_or_default()
 }

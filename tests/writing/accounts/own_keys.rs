@@ -5,8 +5,9 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use super::viewer;
-use crate::deeds::{attempt, done, key, picture, refused, stored_text, text};
+use crate::deeds::{attempt, done, key, picture, refused, text};
 use crate::support::live::{Socket, Sse};
+use crate::support::stored_text;
 use crate::support::{TestApp, code, data, on_real_servers};
 
 const MADE: &str = "apiKey { id name hint scopes createdAt expiresAt lastUsedAt user { handle } } secret";
@@ -42,7 +43,7 @@ async fn a_key_is_made_listed_used_and_taken_back() {
     assert_eq!(made["apiKey"]["user"]["handle"], "rita");
     let told: DateTime<Utc> = text(&made["apiKey"]["expiresAt"]).parse().expect("a time");
     assert!((told - expires_at).abs() < Duration::milliseconds(1), "it ends when it was asked to");
-    let stored = stored_text(&app, "(SELECT string_agg(k::text, ' ') FROM api_keys k)").await;
+    let stored = stored_text(&app.services, "(SELECT string_agg(k::text, ' ') FROM api_keys k)").await;
     assert!(!stored.contains(&secret) && !stored.contains(&secret["ink_key_".len()..]), "only a hash is kept");
 
     let second = make(&app, rita, "second").await;

@@ -7,7 +7,8 @@ use inkstone::jobs::{HOUSEKEEPING_JOB, run_due};
 use inkstone::store::jobs as store;
 
 use super::*;
-use crate::deeds::{attempt, post, refused, stored_text};
+use crate::deeds::{attempt, post, refused};
+use crate::support::stored_text;
 
 const PROPOSALS: &str = "proposals { nodes { id kind status model postVersion decidedAt result { RESULT } } }";
 
@@ -109,7 +110,7 @@ async fn several_posts_get_proposals_and_nothing_else() {
         attempt(&app, Some(&app.tokens.reader), "acceptProposal", "post { id }", json!({ "id": summary["id"] }));
     assert_eq!(crate::support::code(&denied.await), "FORBIDDEN");
     let events = "(SELECT count(*) FROM events WHERE kind = 'proposal.changed')::text";
-    assert_eq!(stored_text(&app, events).await, "3", "each proposal is told of");
+    assert_eq!(stored_text(&app.services, events).await, "3", "each proposal is told of");
 }
 
 async fn ink_again(app: &TestApp) -> String {
@@ -225,7 +226,11 @@ async fn a_post_that_has_changed_takes_no_old_proposal() {
         assert_eq!(again, json!([["WRONG_STATE", "id"]]), "{mutation}");
     }
     done(&app, &app.tokens.owner, "deletePost", "deletedId", json!({ "id": id })).await;
-    assert_eq!(stored_text(&app, "(SELECT count(*) FROM proposals)::text").await, "0", "they go with the post");
+    assert_eq!(
+        stored_text(&app.services, "(SELECT count(*) FROM proposals)::text").await,
+        "0",
+        "they go with the post"
+    );
 }
 
 #[tokio::test]

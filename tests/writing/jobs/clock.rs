@@ -7,8 +7,8 @@ use inkstone::jobs::cron::{Periodic, periodic, tick};
 use inkstone::jobs::run_due;
 
 use super::*;
-use crate::deeds::stored_text;
 use crate::support::on_real_servers;
+use crate::support::stored_text;
 
 fn hourly() -> [Periodic; 1] {
     [Periodic::new("test_hourly", Schedule::parse("@hourly").expect("a schedule"))]
@@ -93,7 +93,7 @@ async fn the_owner_says_when() {
     let (app, periodic) = (TestApp::start_with(&own).await, periodic(&config(&own)));
     run_due(&app.services).await.expect("what the demo site asks for is done");
     let known = "(SELECT count(*) FROM cron_runs)::text";
-    let begun = async { while stored_text(&app, known).await != "2" {} };
+    let begun = async { while stored_text(&app.services, known).await != "2" {} };
     tokio::time::timeout(PATIENCE, begun).await.expect("the server begins with nothing to do");
     // As if none had run for a long time.
     run(&app, "UPDATE cron_runs SET ticked_at = '2001-01-01'").await;
