@@ -26,8 +26,8 @@ pub use mask::{Key, Secret};
 pub use schedule::Schedule;
 pub use sources::{Flags, Loaded, load};
 pub use types::{
-    Bounded, CommentModeration, Demo, DeviceChoice, Introspection, LogFormat, Networks, Origins, Parse, SignUp,
-    Untrusted, Url,
+    Bounded, ChatAnswers, CommentModeration, Demo, DeviceChoice, Introspection, LogFormat, Networks, Origins, Parse,
+    SignUp, Untrusted, Url,
 };
 
 /// One setting, as it is declared.
@@ -226,6 +226,9 @@ settings! {
     /// How many questions to the site are answered at the same time; of four or more one in four is kept
     /// for the owner and editors.
     max_chats: Bounded<1, 10_000> = "8", "a number";
+    /// Who answers questions to the site: `written` by the model that writes, `quoted` from the posts
+    /// without one; `auto` is written where there is a model that can, and quoted otherwise.
+    chat_answers: ChatAnswers = "auto", "auto, written or quoted";
     /// A folder with prompts of your own, such as `chat.txt` and `summary.txt`; empty: `prompts` in `data_dir`.
     prompts_dir: Option<PathBuf> = "", "a path";
     /// Have the model that writes read what posts name, beside the rules: slow with a small model.

@@ -200,6 +200,7 @@ pub(super) fn chats(config: &Config) -> ChatSettings {
     ChatSettings {
         addresses: addresses(config),
         prompts: config.prompts_dir.clone().unwrap_or_else(|| config.data_dir.join("prompts")),
+        answers: config.chat_answers,
         max_chats: config.max_chats.as_usize(),
         timeout: config.inference_timeout_ms.millis(),
     }

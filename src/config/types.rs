@@ -229,6 +229,20 @@ macro_rules! words {
     };
 }
 
+/// Who answers questions to the site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ChatAnswers {
+    /// A model where one can, else the site itself.
+    #[default]
+    Auto,
+    /// The model that writes, however small.
+    Written,
+    /// The site itself.
+    Quoted,
+}
+
+words!(ChatAnswers { Auto = "auto", Written = "written", Quoted = "quoted" });
+
 /// When the demo site is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demo {

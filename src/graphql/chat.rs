@@ -23,6 +23,8 @@ pub enum ChatFinishReason {
     Stop,
     /// It is as long as an answer may be.
     Length,
+    /// It is whole and in the site's own words: no model wrote it.
+    Quoted,
     /// The site says nothing of it: no model was asked, and the text says so.
     NotCovered,
     /// Who asked did not wait for the end.
@@ -113,17 +115,18 @@ struct ChatDone {
     completion_tokens: usize,
     /// From the question to here.
     duration_ms: u64,
-    /// The model that wrote it; null where the site says nothing of it and none was asked.
+    /// The model that wrote it; null where the site says nothing of it, or is quoted.
     model: Option<String>,
-    /// Passages were found by words alone, or another model answered than the one that should have.
+    /// Passages were found by words alone, or another model answered than the one that should have, or
+    /// none could and the site is quoted.
     degraded: bool,
 }
 
 /// There is no answer, or only the part that came before.
 #[derive(SimpleObject, Clone)]
 struct ChatFailed {
-    /// One of the codes that errors have in `extensions.code`, such as `MODEL_LOADING`, `OVERLOADED` or
-    /// `NOT_FOUND` where no model writes.
+    /// One of the codes that errors have in `extensions.code`, such as `REQUEST_TIMEOUT` or
+    /// `INTERNAL_SERVER_ERROR`.
     code: String,
     /// A sentence for the user.
     message: String,

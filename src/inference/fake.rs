@@ -34,6 +34,7 @@ impl Fake {
                 licence: "MIT OR Apache-2.0".to_owned(),
                 context: 512,
                 dimensions: (task == Task::Embed).then_some(DIMENSIONS),
+                parameters: None,
                 bytes: 0,
             },
         }

@@ -52,6 +52,8 @@ pub struct ModelCard {
     pub context: usize,
     /// Of an embedding model: the length of its vectors.
     pub dimensions: Option<usize>,
+    /// How many weights it has, where that is known.
+    pub parameters: Option<u64>,
     /// Of its files, all together; 0 where that is not known.
     pub bytes: u64,
 }

@@ -26,6 +26,8 @@ text_enum! {
         Stop = "STOP",
         /// As long as an answer may be.
         Length = "LENGTH",
+        /// In the site's own words: no model wrote it.
+        Quoted = "QUOTED",
         /// The site says nothing of it, and no model was asked.
         NotCovered = "NOT_COVERED",
         /// Who asked did not wait for the end.

@@ -81,9 +81,10 @@ suite("The AI SDK", () => {
     assert.equal(answer.role, "assistant");
     const sources = answer.parts.filter((part) => part.type === "source-url");
     assert.ok(sources.some((source) => source.url.includes("tea-in-sqlite")), JSON.stringify(sources));
-    // Without a model that is ready there are sources, and why there is no text.
+    // Without a model that writes the site is quoted.
     const text = answer.parts.filter((part) => part.type === "text").map((part) => part.text).join("");
-    assert.ok(text ? failures.length === 0 : failures.length === 1, `${text} ${failures}`);
+    assert.ok(text.includes("[1]") || text.length > 20, `an answer: ${text}`);
+    assert.deepEqual(failures, []);
     const refused = transport.sendMessages({ trigger: "submit-message", chatId: "tea", messages: [] });
     await assert.rejects(refused, /BAD_USER_INPUT/);
   });

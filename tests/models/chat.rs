@@ -8,7 +8,7 @@ use super::{WRITE, engine};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_model_answers_from_the_site() {
-    let app = TestApp::start_on(engine().await, &[]).await;
+    let app = TestApp::start_on(engine().await, &[("chat_answers", "written")]).await;
     kettle(&app).await;
     let answer = ask(&app, Some(&app.tokens.reader), json!({ "question": QUESTION })).await;
     assert_eq!(answer["failed"], Value::Null, "{answer:#}");
@@ -25,5 +25,16 @@ async fn a_small_model_answers_from_the_site() {
     let input = json!({ "question": "And who measured it?", "conversationId": answer["conversationId"] });
     let second = ask(&app, Some(&app.tokens.reader), input).await;
     assert_eq!(second["failed"], Value::Null, "{second:#}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_model_is_too_small_the_site_answers_in_its_own_words() {
+    let app = TestApp::start_on(engine().await, &[]).await;
+    kettle(&app).await;
+    let answer = ask(&app, None, json!({ "question": QUESTION })).await;
+    let done = &answer["done"];
+    assert_eq!((&done["finishReason"], &done["model"]), (&json!("QUOTED"), &Value::Null), "{answer:#}");
+    assert!(answer["text"].as_str().is_some_and(|text| text.contains("93 degrees")), "{answer:#}");
     app.stop().await;
 }

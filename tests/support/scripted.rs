@@ -40,6 +40,7 @@ impl Scripted {
             licence: "none".into(),
             context: 512,
             dimensions: None,
+            parameters: None,
             bytes: 0,
         };
         let (asked, dropped) = Default::default();

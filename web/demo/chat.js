@@ -90,8 +90,9 @@ function newTurn(question) {
       reveal();
     },
     ChatToken: (event) => { said += event.text; show(); },
-    ChatDone: ({ model, durationMs, degraded }) => finish(
-      dotted(model && t("took", model, (durationMs / 1000).toFixed(1)), degraded && t("askDegraded"))),
+    ChatDone: ({ finishReason, model, durationMs, degraded }) => finish(
+      finishReason === "QUOTED" ? [t("quoted")]
+        : dotted(model && t("took", model, (durationMs / 1000).toFixed(1)), degraded && t("askDegraded"))),
     ChatFailed: ({ message }) => finish([`${t("failed")} ${message}`], "failed"),
   };
   function finish(words, state) {

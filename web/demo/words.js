@@ -31,6 +31,7 @@ const WORDS = {
     ask: "Ask the site", askHint: "It answers from what is published here, and says from where.", askAnew: "Begin anew",
     question: "Your question", questionHint: "What would you like to know?", stop: "Stop", thinking: "Reading …",
     stopped: "Stopped.", sources: "From", askDegraded: "Passages found by words alone, or by a smaller model.",
+    quoted: "Quoted from the site: no model wrote this.",
     took: (model, s) => `${model} · ${s} s`, failed: "It did not work:", offline: "The server cannot be reached. Try again.", again: "Try again",
   },
   zh: {
@@ -61,6 +62,7 @@ const WORDS = {
     ask: "问这个站", askHint: "只根据这里发表的文字回答，并注明出处。", askAnew: "重新开始",
     question: "你的问题", questionHint: "想知道什么？", stop: "停止", thinking: "正在翻阅……",
     stopped: "已停止。", sources: "出处", askDegraded: "段落只按字词找到，或由较小的模型回答。",
+    quoted: "引自本站原文，并非模型所写。",
     took: (model, s) => `${model} · ${s} 秒`, failed: "没有成功：", offline: "连不上服务器，请再试一次。", again: "再试一次",
   },
 };

@@ -83,6 +83,7 @@ fn finished(done: &Done) -> Value {
             "model": done.model,
             "degraded": done.degraded,
             "covered": done.finish != Finish::NotCovered,
+            "quoted": done.finish == Finish::Quoted,
         },
     })
 }
@@ -90,7 +91,7 @@ fn finished(done: &Done) -> Value {
 /// As the AI SDK calls it.
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop | Finish::NotCovered => "stop",
+        Finish::Stop | Finish::Quoted | Finish::NotCovered => "stop",
         Finish::Length => "length",
         Finish::Left | Finish::Failed => "error",
     }

@@ -225,7 +225,7 @@ impl Reply {
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Length => "length",
-        Finish::Stop | Finish::NotCovered | Finish::Left | Finish::Failed => "stop",
+        Finish::Stop | Finish::Quoted | Finish::NotCovered | Finish::Left | Finish::Failed => "stop",
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Entry {
     /// Most tokens.
     pub context: usize,
     pub dimensions: Option<usize>,
+    /// How many weights it has.
+    pub parameters: Option<u64>,
     /// Of a model that was trained for its vectors to be cut (Kusupati et al. 2022): the shortest.
     pub min_dimensions: Option<usize>,
     /// Attention heads, where the files do not tell (ONNX).
@@ -155,6 +157,7 @@ impl Entry {
             licence: self.licence.clone(),
             context: self.context,
             dimensions: self.dimensions,
+            parameters: self.parameters,
             bytes: self.files.iter().filter_map(|file| file.bytes).sum(),
         }
     }

@@ -60,6 +60,7 @@ fn entry(body: &[u8], sources: Vec<Source>) -> Entry {
         context: 8,
         dimensions: Some(4),
         min_dimensions: None,
+        parameters: None,
         heads: None,
         pooling: Pooling::Mean,
         query_prefix: String::new(),

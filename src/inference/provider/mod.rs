@@ -72,6 +72,7 @@ fn card(task: Task, name: &str) -> ModelCard {
         licence: "see the provider".to_owned(),
         context: CONTEXT,
         dimensions: None,
+        parameters: None,
         bytes: 0,
     }
 }

@@ -9,11 +9,15 @@ use uuid::Uuid;
 
 use super::language::Language;
 use super::places::Place;
-use super::prompt::{self, Budget, Parts};
+use super::prompt::{self, Budget, Parts, Shown};
+use super::quoting::quote;
 use super::retrieving::{self, Found};
 use super::threads::{Answer, Threaded};
 use super::{ChatEvent, ChatFailure, Citation, Done, Question};
-use crate::inference::{FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, Piece, Usage};
+use crate::config::ChatAnswers;
+use crate::inference::{
+    Engine, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, ModelCard, Piece, Task, Usage,
+};
 use crate::services::allowance::Account;
 use crate::services::prompting::{MARK, context, repetition_penalty};
 use crate::services::{ServiceError, Services, caching};
@@ -23,6 +27,9 @@ use crate::store::messages::Finish;
 const SHRINKS: usize = 3;
 /// A little freedom, so that small models do not go round in circles.
 const TEMPERATURE: f32 = 0.2;
+/// A model with fewer weights does not answer from passages: SmolLM2-135M answered none of fifteen
+/// questions to the demo site, whatever it was told (docs/CHAT.md).
+const LEAST_PARAMETERS: u64 = 300_000_000;
 /// How long a client that is behind may take to make room.
 const READS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client that is behind may take to make room for the last word.
@@ -123,7 +130,26 @@ impl Answering {
             self.write(out, language.not_covered().to_owned()).await?;
             return Ok(Finish::NotCovered);
         };
-        let mut writing = self.begin(parts, Budget::of(context)).await?;
+        let answers = self.services.chats.settings().answers;
+        if !are_written(answers, &self.services.engine) {
+            self.degraded |= answers != ChatAnswers::Quoted;
+            return self.quote(out, &parts.passages, language).await;
+        }
+        let passages = parts.passages.clone();
+        match self.have_written(out, parts, Budget::of(context)).await {
+            Ok(finish) if !self.text.trim().is_empty() => Ok(finish),
+            // The model had no words, or is not there: the site still has some.
+            Ok(_) => self.quote_instead(out, &passages, language).await,
+            Err(Stop::Failure(ChatFailure::Inference(error))) if self.text.is_empty() && is_absent(&error) => {
+                tracing::debug!(%error, "the site is quoted");
+                self.quote_instead(out, &passages, language).await
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    async fn have_written(&mut self, out: &Sender<ChatEvent>, parts: Parts, budget: Budget) -> Result<Finish, Stop> {
+        let mut writing = self.begin(parts, budget).await?;
         while let Some(piece) = writing.next().await {
             match piece? {
                 Piece::Text { text, logprobs } => {
@@ -135,9 +161,6 @@ impl Answering {
                 Piece::Done { finish, usage } => {
                     self.running = Usage::default();
                     self.used += usage;
-                    if self.text.trim().is_empty() {
-                        self.write(out, language.wordless().to_owned()).await?;
-                    }
                     return Ok(match finish {
                         FinishReason::Stop => Finish::Stop,
                         FinishReason::Length => Finish::Length,
@@ -147,6 +170,26 @@ impl Answering {
         }
         let model = self.model.clone().unwrap_or_default();
         Err(InferenceError::Failed { model }.into())
+    }
+
+    /// Where a model should have written.
+    async fn quote_instead(
+        &mut self,
+        out: &Sender<ChatEvent>,
+        passages: &[Shown],
+        language: Language,
+    ) -> Result<Finish, Stop> {
+        self.degraded = true;
+        self.model = None;
+        self.text.clear();
+        self.quote(out, passages, language).await
+    }
+
+    async fn quote(&mut self, out: &Sender<ChatEvent>, passages: &[Shown], language: Language) -> Result<Finish, Stop> {
+        for part in quote(&self.services.engine, &self.question.text, passages, language).await {
+            self.write(out, part).await?;
+        }
+        Ok(Finish::Quoted)
     }
 
     async fn write(&mut self, out: &Sender<ChatEvent>, text: String) -> Result<(), Stop> {
@@ -222,6 +265,21 @@ impl Answering {
         let (duration, usage) = (self.begun.elapsed(), self.used);
         Done { finish, usage, duration, model: self.model, degraded: self.degraded }
     }
+}
+
+/// Whether a model is asked for answers.
+pub(super) fn are_written(answers: ChatAnswers, engine: &Engine) -> bool {
+    let is_able = |card: ModelCard| card.parameters.is_none_or(|parameters| parameters >= LEAST_PARAMETERS);
+    match answers {
+        ChatAnswers::Written => true,
+        ChatAnswers::Quoted => false,
+        ChatAnswers::Auto => engine.deployed(Task::Generate).is_none_or(is_able),
+    }
+}
+
+/// Whether the model cannot write now, whatever it is asked.
+fn is_absent(error: &InferenceError) -> bool {
+    !matches!(error.kind(), "bad_input") && !matches!(error, InferenceError::UnknownModel { .. })
 }
 
 async fn say(out: &Sender<ChatEvent>, event: ChatEvent) -> Result<(), Stop> {

@@ -33,11 +33,11 @@ impl Language {
         }
     }
 
-    /// The answer where a model had nothing to say.
-    pub fn wordless(self) -> &'static str {
+    /// Before an answer that is quoted.
+    pub fn quoting(self) -> &'static str {
         match self {
-            Self::English => "The model found no words for it: please read the passages that are cited.",
-            Self::Chinese => "模型没能给出回答，请直接阅读所引用的内容。",
+            Self::English => "In the site's own words:",
+            Self::Chinese => "站内原文：",
         }
     }
 }

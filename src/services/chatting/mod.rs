@@ -3,7 +3,8 @@
 //! [`ask`] lets a question in and gives what becomes of it as [`ChatEvent`]s. `entering.rs` checks
 //! it, `threads.rs` knows what was said before and keeps what is said, `retrieving.rs` finds
 //! passages (`follow_up.rs` makes a question that can be looked for), `prompt.rs` lays them before
-//! the model, `answering.rs` has the answer written. `conversations.rs` is for those who look at
+//! the model, `answering.rs` has the answer written, or `quoting.rs` finds one in the passages.
+//! `conversations.rs` is for those who look at
 //! what they asked. Whoever asks, only what everybody may read is ever looked at here. Imported by
 //! `graphql`, `http` and `app`; `docs/CHAT.md` goes on from there.
 //!
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::allowance::Account;
 use super::feeds::Addresses;
 use super::{Actor, ServiceError};
+use crate::config::ChatAnswers;
 use crate::inference::{GenerateOptions, InferenceError, Usage};
 use crate::store::messages::Finish;
 use crate::store::posts::{PostFilter, PostKind};
@@ -33,6 +35,7 @@ mod language;
 mod memory;
 mod places;
 pub(super) mod prompt;
+mod quoting;
 mod retrieving;
 mod threads;
 
@@ -53,6 +56,7 @@ pub struct ChatSettings {
     pub addresses: Addresses,
     /// The folder of the owner's own prompts, which need not be there.
     pub prompts: PathBuf,
+    pub answers: ChatAnswers,
     /// Questions that are answered at the same time.
     pub max_chats: usize,
     /// For one question.
@@ -196,9 +200,9 @@ pub struct Done {
     pub finish: Finish,
     pub usage: Usage,
     pub duration: Duration,
-    /// The one that wrote it; none was asked where the site says nothing of it.
+    /// The one that wrote it; none where the site says nothing of it, or is quoted.
     pub model: Option<String>,
-    /// Passages were found by words alone, or another model answered than the one that should have.
+    /// Passages were found by words alone, or another model answered than the one that should have, or none.
     pub degraded: bool,
 }
 

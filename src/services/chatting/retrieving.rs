@@ -1,6 +1,7 @@
 //! The passages that an answer is written from, or that there are none.
 
 use super::Question;
+use super::answering::are_written;
 use super::follow_up;
 use super::prompt::MAX_PASSAGES;
 use super::threads::Turn;
@@ -52,7 +53,8 @@ pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> 
     let least = Least { similarity: least_similarity(&services.engine.models()), words };
     let query = follow_up::query(&question.text, before.last());
     let mut found = look(services, question, &query, least).await?;
-    if leans && found.passages.is_empty() && can_say_in_full(&services.engine) {
+    let is_able = are_written(services.chats.settings().answers, &services.engine);
+    if leans && is_able && found.passages.is_empty() && can_say_in_full(&services.engine) {
         let (line, usage) = follow_up::in_full(&services.engine, &question.text, before).await;
         if let Some(line) = line {
             found = look(services, question, &line, Least { words: SHARED_WORDS, ..least }).await?;

@@ -63,7 +63,7 @@ pub async fn passages(
     let pieces = Box::pin(candidates(services, &query, &survey, filter)).await?;
     let ids: Vec<Uuid> = pieces.rows.values().map(|row| row.post_id).collect();
     let posts = caching::posts(services, &ids).await?;
-    let terms = terms(question);
+    let terms = Terms::of(question);
     let passage = |id: &Uuid| {
         let row = pieces.rows.get(id)?;
         let post = posts.get(&row.post_id).filter(|post| post.visible_to(sight))?;
@@ -140,22 +140,34 @@ async fn near(
 }
 
 /// The words of a question that say something, each with its stem.
-fn terms(question: &str) -> Vec<(String, String)> {
-    let stems = Stems::of("en");
-    let said = tokens(question).into_iter().map(|token| token.form.text().to_owned());
-    let mut terms: Vec<_> =
-        said.filter(|word| query::says_something(word)).map(|word| (stems.stem(&word), word)).collect();
-    terms.sort();
-    terms.dedup();
-    terms
+pub struct Terms(Vec<(String, String)>);
+
+impl Terms {
+    pub fn of(question: &str) -> Self {
+        let stems = Stems::of("en");
+        let said = tokens(question).into_iter().map(|token| token.form.text().to_owned());
+        let mut terms: Vec<_> =
+            said.filter(|word| query::says_something(word)).map(|word| (stems.stem(&word), word)).collect();
+        terms.sort();
+        terms.dedup();
+        Self(terms)
+    }
+
+    /// How many of them are in a text of this language, 0 to 1.
+    pub fn share_in(&self, text: &str, language: &str) -> f32 {
+        if self.0.is_empty() {
+            return 0.0;
+        }
+        let stems = Stems::of(language);
+        let has: Vec<String> = tokens(text).into_iter().map(|token| token.form.text().to_owned()).collect();
+        let stemmed: Vec<String> = has.iter().map(|word| stems.stem(word)).collect();
+        let met = self.0.iter().filter(|(stem, word)| has.contains(word) || stemmed.contains(stem)).count();
+        met as f32 / self.0.len() as f32
+    }
 }
 
-fn passage(row: &ChunkRow, post: &PostRow, similarity: Option<f32>, terms: &[(String, String)]) -> Passage {
-    let stems = Stems::of(&row.language);
+fn passage(row: &ChunkRow, post: &PostRow, similarity: Option<f32>, terms: &Terms) -> Passage {
     let all = format!("{}\n{}\n{}", post.title, row.heading_path.join("\n"), row.text);
-    let has: Vec<String> = tokens(&all).into_iter().map(|token| token.form.text().to_owned()).collect();
-    let stemmed: Vec<String> = has.iter().map(|word| stems.stem(word)).collect();
-    let met = terms.iter().filter(|(stem, word)| has.contains(word) || stemmed.contains(stem)).count();
     Passage {
         post_id: post.id,
         slug: post.slug.clone(),
@@ -167,7 +179,7 @@ fn passage(row: &ChunkRow, post: &PostRow, similarity: Option<f32>, terms: &[(St
         text: row.text.clone(),
         similarity,
         relevance: None,
-        words: if terms.is_empty() { 0.0 } else { met as f32 / terms.len() as f32 },
+        words: terms.share_in(&all, &row.language),
     }
 }
 
@@ -177,7 +189,7 @@ async fn judge(services: &Services, question: &str, found: &mut [Passage]) {
     let count = found.len().min(JUDGED);
     let first = &mut found[..count];
     // One for English alone takes away as much as it gives, and refuses what answers: docs/SEARCH.md.
-    if first.is_empty() || card.architecture != rerank::MULTILINGUAL {
+    if first.is_empty() || !rerank::is_multilingual(&card) {
         return;
     }
     let texts = first.iter().map(|it| format!("{} › {}\n{}", it.title, it.heading_path.join(" › "), it.text)).collect();

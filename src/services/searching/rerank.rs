@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::query::Query;
 use super::{Hit, pieces};
-use crate::inference::{Overlong, RerankRequest, Task};
+use crate::inference::{ModelCard, Overlong, PROVIDED, RerankRequest, Task};
 use crate::services::prompting::cut;
 use crate::services::words::is_mostly_cjk;
 use crate::services::{ServiceError, Services};
@@ -17,14 +17,14 @@ const FIRST: usize = 20;
 const QUESTION_CHARS: usize = 200;
 /// How long that may take before the order stays as it was.
 const WAIT: Duration = Duration::from_secs(3);
-/// The architecture of rerankers for many languages; others here know English only.
-pub(super) const MULTILINGUAL: &str = "xlm-roberta";
+/// What the architecture of rerankers for many languages begins with; others here know English only.
+const MULTILINGUAL: &str = "xlm-roberta";
 
 /// Puts those of the first hits that the reranker can read into its order; the others keep their
 /// places. Where none answers, the order stays.
 pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [Hit]) -> Result<(), ServiceError> {
     let Some(card) = services.engine.deployed(Task::Rerank) else { return Ok(()) };
-    let reads_all = card.architecture == MULTILINGUAL;
+    let reads_all = is_multilingual(&card);
     if !reads_all && is_mostly_cjk(text) {
         return Ok(());
     }
@@ -51,6 +51,11 @@ pub async fn rerank(services: &Services, text: &str, query: &Query, hits: &mut [
     Ok(())
 }
 
+/// Whether a reranker reads more than English. What providers have does.
+pub(super) fn is_multilingual(card: &ModelCard) -> bool {
+    card.architecture.starts_with(MULTILINGUAL) || card.architecture == PROVIDED
+}
+
 /// What the deployed reranker gives each text as an answer to a question, if it does so in time.
 pub(super) async fn logits(services: &Services, question: &str, texts: Vec<String>) -> Option<Vec<f32>> {
     let begun = Instant::now();
@@ -74,4 +79,19 @@ pub(super) async fn logits(services: &Services, question: &str, texts: Vec<Strin
 /// The order of what a reranker has looked at; what it has not comes last.
 pub(super) fn best_first(a: Option<f32>, b: Option<f32>) -> Ordering {
     b.unwrap_or(f32::MIN).total_cmp(&a.unwrap_or(f32::MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inference::catalogue::Catalogue;
+
+    #[test]
+    fn the_catalogue_says_which_rerankers_read_more_than_english() {
+        let catalogue = Catalogue::built_in().expect("valid");
+        for (name, reads_all) in [("bge-reranker-base", true), ("ms-marco-MiniLM-L-12-v2", false)] {
+            let card = catalogue.find(name).expect("known").card();
+            assert_eq!(is_multilingual(&card), reads_all, "{name} is {}", card.architecture);
+        }
+    }
 }

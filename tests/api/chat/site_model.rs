@@ -98,11 +98,22 @@ async fn what_the_site_cannot_is_refused() {
         assert_eq!((status.as_u16(), &refused["error"]["param"]), (400, &json!(param)), "{more:.200} {refused}");
     }
     assert_eq!(heard.count(), 0, "no model was asked");
-    let (app, _) = site_on(Scripted::refusing(InferenceError::Stopping), &[]).await;
+    let (app, _) = site_on(Scripted::refusing(InferenceError::BadInput("not to its taste".into())), &[]).await;
     let response = post(&app, Some(&app.tokens.owner), asking(json!({}))).await;
-    assert_eq!(response.status(), 503);
-    assert_eq!(response.json::<Value>().await.expect("JSON")["error"]["code"], "overloaded");
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.json::<Value>().await.expect("JSON")["error"]["message"], "not to its taste");
     let response = post(&app, Some(&app.tokens.owner), asking(json!({ "stream": true }))).await;
     let text = response.text().await.expect("a stream that ends");
-    assert!(text.contains("\"citations\":[{") && text.contains("\"code\":\"overloaded\""), "{text}");
+    assert!(text.contains("\"citations\":[{") && text.contains("not to its taste"), "{text}");
+}
+
+#[tokio::test]
+async fn where_no_model_can_write_the_site_is_quoted() {
+    let (app, _) = site_on(Scripted::refusing(InferenceError::Stopping), &[]).await;
+    let response = post(&app, Some(&app.tokens.owner), asking(json!({}))).await;
+    assert_eq!(response.status(), 200);
+    let told = response.json::<Value>().await.expect("JSON");
+    let (choice, degraded) = (&told["choices"][0], &told["degraded"]);
+    assert_eq!((&choice["finish_reason"], degraded), (&json!("stop"), &json!(true)), "{told:#}");
+    assert!(choice["message"]["content"].as_str().is_some_and(|text| text.contains("93 degrees")), "{told:#}");
 }

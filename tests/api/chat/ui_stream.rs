@@ -97,13 +97,18 @@ async fn what_is_not_covered_and_what_fails_is_told_in_parts() {
     assert_eq!(kinds(&told), ["start", "text-start", "text-delta", "text-end", "finish"]);
     assert_eq!(told[4]["messageMetadata"]["covered"], false);
     assert_eq!(told[4]["messageMetadata"]["model"], Value::Null);
-    let none = InferenceError::Loading { model: "scripted/test".into(), bytes: 1, of_bytes: 2 };
-    let (app, _) = site_on(Scripted::refusing(none), &[]).await;
+    let refusal = InferenceError::BadInput("no".into());
+    let (app, _) = site_on(Scripted::refusing(refusal), &[]).await;
     let told = parts(send(&app, None, json!({ "messages": [user(QUESTION)] })).await).await;
     let kinds = kinds(&told);
     assert_eq!((kinds[0], kinds[1]), ("start", "source-url"));
     assert_eq!(kinds[kinds.len() - 2..], ["data-failure", "error"]);
-    assert_eq!(told[kinds.len() - 2]["data"]["code"], "MODEL_LOADING");
+    assert_eq!(told[kinds.len() - 2]["data"]["code"], "BAD_USER_INPUT");
+    let (app, _) = site_on(Scripted::saying(&[]), &[]).await;
+    let told = parts(send(&app, None, json!({ "messages": [user(QUESTION)] })).await).await;
+    let end = &told[told.len() - 1]["messageMetadata"];
+    let quoted = (&end["quoted"], &end["covered"], &end["finishReason"]);
+    assert_eq!(quoted, (&json!(true), &json!(true), &json!("stop")), "{told:#?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,204 @@
+//! An answer in the site's own words, for when no model writes one: the sentences that are nearest
+//! to the question, each with what follows it.
+//!
+//! Sentences are weighed by the model that reads for search, and by the words that they share with
+//! the question; where it does not answer in time, by the words alone.
+
+use std::time::Duration;
+
+use super::language::{Language, is_han};
+use super::prompt::Shown;
+use crate::inference::{EmbedRequest, Engine, InferenceError, Overlong, TextKind};
+use crate::services::indexing::sentences;
+use crate::services::prompting::cut;
+use crate::services::searching::passages::Terms;
+
+/// Passages that are quoted from: those behind them hardly answer.
+const PASSAGES: usize = 3;
+/// Sentences that are weighed. Each is read by a model.
+const SENTENCES: usize = 32;
+/// Quotes of an answer, each of another passage.
+const QUOTES: usize = 2;
+/// A quote goes on to the next sentence while it has no more columns; a Chinese character takes two.
+const QUOTE_COLUMNS: usize = 280;
+/// A longer sentence is cut.
+const SENTENCE_CHARS: usize = 500;
+/// A shorter sentence is a heading, an item of a list or an exclamation.
+const LEAST_COLUMNS: usize = 16;
+/// What all of the question's words in a sentence are worth, in cosines of the model that reads.
+const WORDS: f32 = 0.06;
+/// What each passage before it takes from a sentence.
+const LATER: f32 = 0.01;
+/// A second quote says so much of what the first one does, or it is left out.
+const NEXT_BEST: f32 = 0.96;
+/// How long the model that reads may take.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// A sentence of a passage, and what it weighs.
+struct Weighed<'a> {
+    /// Which passage it is of, from 0.
+    passage: usize,
+    /// With all that follows it in the passage.
+    from: &'a str,
+    text: &'a str,
+    weight: f32,
+}
+
+/// The answer, part by part: the first says whose words these are. `passages` are those that are
+/// cited, in the order of their numbers.
+pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language: Language) -> Vec<String> {
+    let mut weighed: Vec<Weighed<'_>> = passages
+        .iter()
+        .enumerate()
+        .take(PASSAGES)
+        .flat_map(|(n, shown)| prose(&shown.text).map(move |(from, text)| (n, from, text)))
+        .take(SENTENCES)
+        .map(|(passage, from, text)| Weighed { passage, from, text, weight: 0.0 })
+        .collect();
+    weigh(engine, question, passages, &mut weighed).await;
+    weighed.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    let mut parts = vec![language.quoting().to_owned()];
+    let mut quoted: Vec<(usize, String)> = Vec::new();
+    let least = weighed.first().map_or(0.0, |best| best.weight * NEXT_BEST);
+    for Weighed { passage, from, text, .. } in weighed.iter().take_while(|it| it.weight >= least) {
+        let again = quoted.iter().any(|(other, said)| other == passage || said.contains(text));
+        if !again && quoted.len() < QUOTES {
+            quoted.push((*passage, going_on(from)));
+        }
+    }
+    if let (true, Some(first)) = (quoted.is_empty(), passages.first()) {
+        // A table, or code.
+        quoted.push((0, in_one_line(cut(&first.text, QUOTE_COLUMNS))));
+    }
+    parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{text}” [{}]", passage + 1)));
+    parts
+}
+
+async fn weigh(engine: &Engine, question: &str, passages: &[Shown], weighed: &mut [Weighed<'_>]) {
+    let terms = Terms::of(question);
+    let texts: Vec<&str> = weighed.iter().map(|it| it.text).collect();
+    let near = match tokio::time::timeout(WAIT, similarities(engine, question, &texts)).await {
+        Ok(Ok(near)) => near,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "words alone choose what is quoted");
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    };
+    let words = if near.is_empty() { 1.0 } else { WORDS };
+    for (n, it) in weighed.iter_mut().enumerate() {
+        let shared = terms.share_in(it.text, &passages[it.passage].language);
+        it.weight = near.get(n).copied().unwrap_or(0.0) + words * shared - LATER * it.passage as f32;
+    }
+}
+
+/// Cosines of the question with each text.
+async fn similarities(engine: &Engine, question: &str, texts: &[&str]) -> Result<Vec<f32>, InferenceError> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request =
+        |texts: Vec<String>, kind| EmbedRequest { texts, kind, overlong: Overlong::Cut, ..EmbedRequest::default() };
+    let asked = engine.embed(None, request(vec![question.to_owned()], TextKind::Query)).await?;
+    let read = engine.embed(None, request(texts.iter().map(|&text| text.to_owned()).collect(), TextKind::Passage));
+    let (read, asked) = (read.await?, asked.vectors.into_iter().next().unwrap_or_default());
+    let cosine = |vector: Vec<f32>| vector.iter().zip(&asked).map(|(a, b)| a * b).sum();
+    Ok(read.vectors.into_iter().map(cosine).collect())
+}
+
+/// The sentences that are prose, each with the text from there on. A line of code or of a table does
+/// not end as a sentence does.
+fn prose(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut at = 0;
+    sentences(text).into_iter().filter_map(move |sentence| {
+        let from = &text[at..];
+        at += sentence.len();
+        let sentence = sentence.trim();
+        is_prose(sentence).then_some((from.trim_start(), sentence))
+    })
+}
+
+fn is_prose(sentence: &str) -> bool {
+    let bare = sentence.trim_end_matches(['"', '\'', '”', '’', '」', '』', ')', '）', '*', '_']);
+    bare.ends_with(['.', '!', '?', '。', '！', '？', '；', '…']) && columns(sentence) >= LEAST_COLUMNS
+}
+
+/// The sentence that a text begins with, and those behind it that belong to it and for which there is room.
+fn going_on(text: &str) -> String {
+    let mut quote = String::new();
+    for sentence in sentences(text) {
+        let (bare, is_first) = (sentence.trim(), quote.is_empty());
+        if !is_first && (!is_prose(bare) || columns(&quote) + columns(bare) > QUOTE_COLUMNS) {
+            break;
+        }
+        quote.push_str(cut(sentence, SENTENCE_CHARS));
+        // The paragraph is at its end.
+        if sentence.ends_with('\n') {
+            break;
+        }
+    }
+    in_one_line(&quote)
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().map(|c| if is_han(c) { 2 } else { 1 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::inference::fake::Fake;
+    use crate::inference::{SharedBackend, Task};
+
+    fn shown(text: &str) -> Shown {
+        Shown { heading: "A post".into(), text: text.into(), language: "en".into() }
+    }
+
+    async fn quoted(engine: &Engine, question: &str, texts: &[&str]) -> String {
+        let passages: Vec<Shown> = texts.iter().copied().map(shown).collect();
+        quote(engine, question, &passages, Language::of(question)).await.concat()
+    }
+
+    #[tokio::test]
+    async fn the_sentence_that_answers_is_quoted_with_its_number_and_what_follows() {
+        let texts = [
+            "Nothing here is about the question at all, really.",
+            "Tea is brewed in the morning. Green tea wants water of eighty degrees. Black tea takes it boiling.\nfn brew() {}",
+        ];
+        let reads = Engine::of([Arc::new(Fake::new(Task::Embed)) as SharedBackend]);
+        for (engine, question) in [
+            (Engine::default(), "How many degrees does water for green tea have?"),
+            (reads, "Of eighty degrees, green tea wants water."),
+        ] {
+            assert_eq!(
+                quoted(&engine, question, &texts).await,
+                "In the site's own words:\n\n“Green tea wants water of eighty degrees. Black tea takes it boiling.” [2]"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_sentences_is_quoted_from_its_beginning() {
+        let answer = quoted(&Engine::default(), "表", &["a | b\n1 | 2"]).await;
+        assert_eq!(answer, "站内原文：\n\n“a | b 1 | 2” [1]");
+        assert_eq!(quoted(&Engine::default(), "nothing?", &[]).await, "In the site's own words:");
+    }
+
+    #[tokio::test]
+    async fn a_quote_has_a_bound_and_two_do_not_say_the_same() {
+        let long = "A word about ink and water and stone that goes on. ".repeat(40);
+        let same = "A word about ink and water and stone that goes on.";
+        let answer = quoted(&Engine::default(), "ink water stone", &[&long, same]).await;
+        assert!(answer.len() < 2 * QUOTE_COLUMNS, "{answer}");
+        assert_eq!(answer.matches('“').count(), 1, "{answer}");
+        let endless = format!("Ink {}.", "x".repeat(5_000));
+        let answer = quoted(&Engine::default(), "ink", &[&endless]).await;
+        assert!(answer.len() < SENTENCE_CHARS + 100, "{answer}");
+    }
+}
