@@ -14,7 +14,7 @@ use inkstone::config::{self, LogFormat};
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
 use inkstone::services::{Actor, demo, exporting, profiles};
-use inkstone::store::{migrations, users};
+use inkstone::store::migrations;
 use inkstone::{graphql, http, telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -197,7 +197,7 @@ async fn import(app: &App, what: &cli::Import) -> Result<()> {
     let verb = if what.dry_run { "would be " } else { "" };
     println!(
         "{} posts {verb}created, {} {verb}updated, {} unchanged; {} new comments, {} reactions, {} users, {} tags, {} \
-         series{}; {} problems",
+         series, {} entities{}; {} problems",
         report.created,
         report.updated,
         report.unchanged,
@@ -206,6 +206,7 @@ async fn import(app: &App, what: &cli::Import) -> Result<()> {
         report.users,
         report.tags,
         report.series,
+        report.entities,
         if report.site { ", the site's description" } else { "" },
         report.problems.len()
     );
@@ -304,7 +305,13 @@ async fn reindex(app: &App, model: &str) -> Result<()> {
 
 async fn evaluate(app: &App, file: &Path, all: bool) -> Result<()> {
     let judgements = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let table = app.evaluate_retrieval(&judgements, all).await;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} queries {elapsed}")?);
+    let progress = |asked, of| {
+        bar.set_length(of);
+        bar.set_position(asked);
+    };
+    let table = app.evaluate_retrieval(&judgements, all, progress).await;
+    bar.finish_and_clear();
     print!("{}", table.with_context(|| format!("search could not be measured with {}", file.display()))?);
     Ok(())
 }
@@ -312,12 +319,17 @@ async fn evaluate(app: &App, file: &Path, all: bool) -> Result<()> {
 async fn remove_demo(app: &App) -> Result<()> {
     let removed = demo::remove(&app.services, Utc::now()).await?;
     println!("{} demo posts and {} demo users are gone.", removed.posts, removed.users);
-    if let Some(owner) = users::owner(&mut *app.services.db.conn().await?).await?.filter(|owner| owner.demo) {
-        println!(
-            "{} ({}) stays, because a site has an owner: make yourself one with `inkstone user create --role owner \
-             --handle NAME`, then run this again.",
-            owner.handle, owner.name
-        );
+    for (user, why) in &removed.stay {
+        let why = match why {
+            demo::Stays::OnlyOwner => {
+                "because a site has an owner: make yourself one with `inkstone user create --role owner --handle NAME`, \
+                 then run this again"
+            }
+            demo::Stays::HasWritten => {
+                "because a post or a comment of theirs is not of the demo: delete it, then run this again"
+            }
+        };
+        println!("{} ({}) stays, {why}.", user.handle, user.name);
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Search as the command line measures it and has it learn.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
@@ -57,10 +59,18 @@ impl App {
     }
 
     /// Measures search on judged queries: a table, and what was missed.
-    pub async fn evaluate_retrieval(&self, judgements: &str, all: bool) -> Result<String> {
+    pub async fn evaluate_retrieval(
+        &self,
+        judgements: &str,
+        all: bool,
+        progress: impl Fn(u64, u64) + Send + Sync,
+    ) -> Result<String> {
         let judgements = evaluating::read(judgements)?;
         self.prepare_search().await?;
-        let measured = Box::pin(evaluating::retrieval(&self.services, &judgements)).await?;
+        let (count, of) = (AtomicU64::new(0), (judgements.query.len() * evaluating::WAYS.len()) as u64);
+        let asked = || progress(count.fetch_add(1, Ordering::Relaxed) + 1, of);
+        progress(0, of);
+        let measured = Box::pin(evaluating::retrieval(&self.services, &judgements, &asked)).await?;
         let mut lines = super::people::table(
             ["WAY", "RECALL@1", "RECALL@5", "RECALL@10", "MRR", "NDCG@10", "MEDIAN"],
             measured.iter().map(row),

@@ -1,5 +1,6 @@
 //! Work in the background: what waits, what runs, what failed. For the owner only.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_graphql::connection::EmptyFields;
@@ -18,6 +19,9 @@ use crate::error::{ApiError, Code};
 use crate::events::EventKind;
 use crate::services::jobs as verbs;
 use crate::store::jobs::{self as store, JobFilter, JobRow};
+
+/// Jobs of which a subscription to all of them remembers what it told.
+const REMEMBERED: usize = 64;
 
 /// How far a job is.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -241,22 +245,77 @@ fn missing(id: Option<ID>) -> ApiError {
     ApiError::new(Code::NotFound, format!("there is no job with the id {:?}", id.unwrap_or_default().0))
 }
 
-/// Leaves out what repeats the last; if it is all of one job, up to where that has ended.
+/// Leaves out what repeats the last of the same job; if it is all of one job, up to where that has ended.
 fn until_it_ends(
     jobs: impl Stream<Item = Result<Job, ApiError>> + Send + 'static,
     of_one: bool,
 ) -> impl Stream<Item = Result<Job, ApiError>> {
-    stream::unfold(Some((jobs.boxed(), None)), move |state| async move {
-        let (mut jobs, mut last) = state?;
+    stream::unfold(Some((jobs.boxed(), VecDeque::new())), move |state| async move {
+        let (mut jobs, mut told) = state?;
         loop {
             let job = jobs.next().await?;
-            let seen = job.as_ref().ok().cloned();
-            if seen.is_some() && seen == last {
+            if job.as_ref().is_ok_and(|job| !is_news(job, &mut told)) {
                 continue;
             }
-            let ended = of_one && seen.as_ref().is_some_and(|job: &Job| job.0.finished_at.is_some());
-            last = seen;
-            return Some((job, (!ended).then_some((jobs, last))));
+            let ended = of_one && job.as_ref().is_ok_and(|job| job.0.finished_at.is_some());
+            return Some((job, (!ended).then_some((jobs, told))));
         }
     })
+}
+
+/// Whether a job is not as it was told; `told` remembers it.
+fn is_news(job: &Job, told: &mut VecDeque<Job>) -> bool {
+    if let Some(at) = told.iter().position(|other| other.0.id == job.0.id) {
+        if told[at] == *job {
+            return false;
+        }
+        told.remove(at);
+    } else if told.len() == REMEMBERED {
+        told.pop_front();
+    }
+    told.push_back(job.clone());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(id: u128, progress_done: i64) -> Result<Job, ApiError> {
+        let at = DateTime::UNIX_EPOCH;
+        Ok(Job(JobRow {
+            id: Uuid::from_u128(id),
+            kind: "index_post".into(),
+            subject: Uuid::nil(),
+            state: store::JobState::Running,
+            priority: 0,
+            run_at: at,
+            attempts: 1,
+            max_attempts: 5,
+            last_error: None,
+            progress_done: Some(progress_done),
+            progress_total: Some(9),
+            created_at: at,
+            finished_at: None,
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_is_as_it_was_told_is_not_told_again_whatever_comes_in_between() {
+        let jobs = [job(1, 0), job(2, 0), job(1, 0), job(1, 1), job(2, 0), job(1, 0), job(2, 5)];
+        let told: Vec<_> = until_it_ends(stream::iter(jobs), false)
+            .map(|job| job.map(|Job(row)| (row.id.as_u128(), row.progress_done)).ok())
+            .collect()
+            .await;
+        assert_eq!(told, [(1, 0), (2, 0), (1, 1), (1, 0), (2, 5)].map(|(id, done)| Some((id, Some(done)))));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_was_told_long_ago_is_forgotten() {
+        let mut told = VecDeque::new();
+        for id in 0..2 * REMEMBERED as u128 {
+            assert!(is_news(&job(id, 0).expect("a job"), &mut told));
+        }
+        assert_eq!(told.len(), REMEMBERED);
+    }
 }

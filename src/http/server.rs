@@ -71,6 +71,10 @@ pub enum TlsError {
 #[cfg(unix)]
 const OTHER_FILES: u64 = 512;
 
+/// With fewer connections a site that is read by many turns readers away.
+#[cfg(unix)]
+const FEW_CONNECTIONS: usize = 1_000;
+
 /// Listens on an address.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
@@ -94,13 +98,14 @@ fn allow_files(connections: usize) -> usize {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum });
     let open_files = if raised.is_ok() { allowed } else { current };
     let connections = connections.min(connections_within(open_files));
-    if open_files < wanted {
-        tracing::warn!(
-            open_files,
-            wanted,
-            connections,
-            "the system allows fewer open files than max_connections needs: raise `ulimit -n`"
-        );
+    let advice = "the system allows fewer open files than max_connections needs: raise `ulimit -n`";
+    if open_files >= wanted {
+        return connections;
+    }
+    if connections < FEW_CONNECTIONS {
+        tracing::warn!(open_files, wanted, connections, "{advice}");
+    } else {
+        tracing::info!(open_files, wanted, connections, "{advice}");
     }
     connections
 }

@@ -58,11 +58,22 @@ pub async fn make_owner(
     Ok(owner)
 }
 
-/// What [`remove`] took out.
+/// What [`remove`] took out, and who stays.
 #[derive(Debug)]
 pub struct Removed {
     pub posts: usize,
     pub users: usize,
+    /// Demo users who could not go, with why.
+    pub stay: Vec<(UserRow, Stays)>,
+}
+
+/// Why a demo user stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// A site has an owner, and this is the only one.
+    OnlyOwner,
+    /// A post or a comment of theirs stays.
+    HasWritten,
 }
 
 /// Takes the demo site out: its posts with all that hangs on them, and its users, tags and series
@@ -82,8 +93,15 @@ pub async fn remove(services: &Services, now: DateTime<Utc>) -> Result<Removed, 
     events.extend(users.iter().map(|id| told(EventKind::UserChanged, *id, now)));
     events.extend(tags.iter().map(|id| told(EventKind::TagChanged, *id, now)));
     events.extend(series.iter().map(|id| told(EventKind::SeriesChanged, *id, now)));
+    let left = users::of_demo(&mut tx).await?;
+    let has_owner = users::has_own_owner(&mut tx).await?;
     services.commit(tx, &events).await?;
-    Ok(Removed { posts: gone.len(), users: users.len() })
+    let why = |user: &UserRow| match user.role {
+        Role::Owner if !has_owner => Stays::OnlyOwner,
+        _ => Stays::HasWritten,
+    };
+    let stay = left.into_iter().map(|user| (user.clone(), why(&user))).collect();
+    Ok(Removed { posts: gone.len(), users: users.len(), stay })
 }
 
 fn told(kind: EventKind, subject: Uuid, now: DateTime<Utc>) -> NewEvent {

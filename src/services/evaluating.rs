@@ -78,8 +78,20 @@ pub fn read(text: &str) -> Result<Judgements, EvaluationError> {
     if judgements.query.is_empty() { Err(EvaluationError::Empty) } else { Ok(judgements) }
 }
 
-/// Measures each way of searching on the same queries.
-pub async fn retrieval(services: &Services, judgements: &Judgements) -> Result<Vec<Measured>, EvaluationError> {
+/// The ways of searching that are measured: what it is called, how it looks, and whether a reranker takes part.
+pub const WAYS: [(&str, Mode, bool); 4] = [
+    ("words", Mode::Words, false),
+    ("meaning", Mode::Meaning, false),
+    ("hybrid", Mode::Hybrid, false),
+    ("hybrid, reranked", Mode::Hybrid, true),
+];
+
+/// Measures each way of searching on the same queries; `progress` is told of each that was asked.
+pub async fn retrieval(
+    services: &Services,
+    judgements: &Judgements,
+    progress: &(dyn Fn() + Send + Sync),
+) -> Result<Vec<Measured>, EvaluationError> {
     let slugs: Vec<String> = judgements.query.iter().flat_map(|judged| judged.posts.keys().cloned()).collect();
     let mut conn = services.db.conn().await.map_err(ServiceError::from)?;
     let ids: HashMap<String, Uuid> =
@@ -89,13 +101,8 @@ pub async fn retrieval(services: &Services, judgements: &Judgements) -> Result<V
         return Err(EvaluationError::UnknownPost(unknown.clone()));
     }
     let mut measured = Vec::new();
-    for (way, mode, rerank) in [
-        ("words", Mode::Words, false),
-        ("meaning", Mode::Meaning, false),
-        ("hybrid", Mode::Hybrid, false),
-        ("hybrid, reranked", Mode::Hybrid, true),
-    ] {
-        measured.push(measure(services, judgements, &ids, way, mode, rerank).await?);
+    for way in WAYS {
+        measured.push(measure(services, judgements, &ids, way, progress).await?);
     }
     Ok(measured)
 }
@@ -104,9 +111,8 @@ async fn measure(
     services: &Services,
     judgements: &Judgements,
     ids: &HashMap<String, Uuid>,
-    way: &'static str,
-    mode: Mode,
-    rerank: bool,
+    (way, mode, rerank): (&'static str, Mode, bool),
+    progress: &(dyn Fn() + Send + Sync),
 ) -> Result<Measured, EvaluationError> {
     let slugs: HashMap<Uuid, &str> = ids.iter().map(|(slug, id)| (*id, slug.as_str())).collect();
     let (mut all, mut groups) = (Vec::new(), BTreeMap::<String, Vec<Measures>>::new());
@@ -118,6 +124,7 @@ async fn measure(
         let found =
             Box::pin(searching::search(services, &asked)).await.map_err(|error| unanswered(&judged.text, error))?;
         times.push(begun.elapsed());
+        progress();
         degraded |= found.degraded;
         let grades: HashMap<Uuid, u32> = judged.posts.iter().map(|(slug, grade)| (ids[slug], *grade)).collect();
         let hits: Vec<Uuid> = found.hits.iter().map(|hit| hit.post_id).take(DEPTH).collect();

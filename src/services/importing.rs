@@ -18,6 +18,7 @@ use super::{ServiceError, Services};
 use crate::store::users::UserRow;
 
 mod discussion;
+mod graph;
 mod post;
 mod problems;
 mod run;
@@ -47,6 +48,8 @@ pub struct ImportReport {
     pub users: usize,
     pub tags: usize,
     pub series: usize,
+    /// Of the knowledge graph, as somebody edited them.
+    pub entities: usize,
     /// True if the site describes itself in another way than before.
     pub site: bool,
     /// Files and entries that were left out, each with its place.
@@ -74,6 +77,7 @@ pub async fn import(
     let mut entries = Entries::new(dir, &surroundings.lines);
     let mut run = Run::begin(services, options).await?;
     let authors = surroundings::import(&mut run, &surroundings.files, &mut entries, &mut report).await?;
+    graph::import(&mut run, &surroundings.files.entities, &mut entries, &mut report).await?;
     import_posts(&mut run, dir, posts, &authors, &mut report, progress).await?;
     discussion::import(&mut run, &surroundings.files, &mut entries, &mut report).await?;
     run.finish().await?;

@@ -143,6 +143,17 @@ pub async fn owner(conn: &mut Conn) -> Result<Option<UserRow>, DbError> {
         .optional()?)
 }
 
+/// The demo site's users, by handle.
+pub async fn of_demo(conn: &mut Conn) -> Result<Vec<UserRow>, DbError> {
+    Ok(users::table.filter(users::demo).order(users::handle).select(UserRow::as_select()).load(conn).await?)
+}
+
+/// Whether there is an owner who did not come with the demo site.
+pub async fn has_own_owner(conn: &mut Conn) -> Result<bool, DbError> {
+    let own = users::table.filter(users::role.eq(Role::Owner)).filter(diesel::dsl::not(users::demo));
+    Ok(diesel::select(diesel::dsl::exists(own)).get_result(conn).await?)
+}
+
 /// Removes the demo site's users; returns their ids.
 ///
 /// Who has a post or a comment that stays, stays too, and so does the owner of a site that has no

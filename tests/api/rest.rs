@@ -202,7 +202,7 @@ async fn what_cannot_be_answered_is_a_problem() {
         ("/api/v1/posts?html=maybe", "html"),
         ("/api/v1/posts?kind=ESSAY", "ESSAY"),
         ("/api/v1/posts?orderBy=sideways", "SIDEWAYS"),
-        ("/api/v1/posts?publishedFrom=yesterday", "DateTime"),
+        ("/api/v1/posts?publishedFrom=yesterday", "a time such as 2026-"),
         ("/api/v1/posts?after=nowhere", "after"),
         ("/api/v1/posts/a%00b", "NUL"),
         ("/api/v1/tags/%FF", "UTF-8"),

@@ -2,6 +2,7 @@
 
 use chrono::Utc;
 use inkstone::auth::Viewer;
+use inkstone::services::demo::Stays;
 use inkstone::services::publishing::{self, PostDraft};
 use inkstone::services::{Actor, commenting, demo};
 use serde_json::json;
@@ -72,11 +73,18 @@ async fn a_site_whose_owner_came_with_the_demo_keeps_the_owner() {
     let site = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
     let report = demo::load(&app.services, &site, Utc::now()).await.expect("loaded");
     assert!(report.problems.is_empty() && report.created >= 24, "{report:?}");
-    demo::remove(&app.services, Utc::now()).await.expect("removed");
+    let removed = demo::remove(&app.services, Utc::now()).await.expect("removed");
+    assert!(matches!(&removed.stay[..], [(mo, Stays::OnlyOwner)] if mo.handle == "mo"), "{removed:?}");
     let left = picture::content(&app.services).await;
     assert_eq!(left["users"].as_object().expect("users").keys().collect::<Vec<_>>(), ["mo"]);
     assert_eq!(left["posts"], json!({}));
     assert!(!demo::is_wanted(&app.services).await.expect("an answer"), "the demo does not come back by itself");
+    let mo = Actor { viewer: Viewer::trusted(user(&app.services, "mo").await), now: Utc::now() };
+    let draft = PostDraft { title: "Mine".into(), markdown: "Text.".into(), ..PostDraft::default() };
+    publishing::create(&app.services, &mo, draft).await.expect("a draft");
+    demo::make_owner(&app.services, "ann", "Ann", false, Utc::now()).await.expect("another owner");
+    let removed = demo::remove(&app.services, Utc::now()).await.expect("removed");
+    assert!(matches!(&removed.stay[..], [(mo, Stays::HasWritten)] if mo.handle == "mo"), "{removed:?}");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ fn everything() -> Folder {
     folder
         .write("tags.toml", "[[tags]]\nslug = \"ink\"\nname = \"Ink\"\n[[tags]]\nslug = \"other\"\nname = \"Other\"\n");
     folder.write("series.toml", "[[series]]\nslug = \"told\"\ntitle = \"Told\"\n");
+    folder.write("entities.toml", "[[entities]]\nname = \"Zorbium\"\nkind = \"CONCEPT\"\ntag = \"other\"\n");
     folder.write(
         "comments.toml",
         "[[comments]]\nkey = \"1\"\npost = \"a\"\nauthor = \"new\"\nat = 2024-01-02\nbody = \"On a new post.\"\n\
@@ -34,10 +35,21 @@ fn everything() -> Folder {
 }
 
 /// Everything but the problems.
-fn numbers(report: &ImportReport) -> [usize; 9] {
-    let ImportReport { created, updated, unchanged, comments, reactions, users, tags, series, site, problems: _ } =
-        report;
-    [*created, *updated, *unchanged, *comments, *reactions, *users, *tags, *series, usize::from(*site)]
+fn numbers(report: &ImportReport) -> [usize; 10] {
+    let ImportReport {
+        created,
+        updated,
+        unchanged,
+        comments,
+        reactions,
+        users,
+        tags,
+        series,
+        entities,
+        site,
+        problems: _,
+    } = report;
+    [*created, *updated, *unchanged, *comments, *reactions, *users, *tags, *series, *entities, usize::from(*site)]
 }
 
 #[tokio::test]
@@ -47,7 +59,7 @@ async fn a_dry_run_says_what_happens_of_every_kind_and_changes_nothing() {
     let rows_before = rows(&app.services).await;
     let (said, done) = rehearsed(&app.services, folder.path()).await;
     assert_eq!(numbers(&said), numbers(&done), "a dry run should say what happens then");
-    assert_eq!((done.comments, done.reactions, done.users, done.site), (2, 2, 1, true));
+    assert_eq!((done.comments, done.reactions, done.users, done.entities, done.site), (2, 2, 1, 1, true));
     let rows = rows(&app.services).await;
     let more = |table: &str| (rows[table] - rows_before[table]) as usize;
     let stored = ["posts", "comments", "reactions", "users", "tags", "series"].map(more);
@@ -66,6 +78,6 @@ async fn a_dry_run_says_what_happens_of_every_kind_and_changes_nothing() {
 
     let dry = ImportOptions { dry_run: true, ..options(&app.services).await };
     let again = import_with(&app.services, folder.path(), &dry).await;
-    assert_eq!(numbers(&again)[3..], [0; 6], "the second time there is nothing left to do");
+    assert_eq!(numbers(&again)[3..], [0; 7], "the second time there is nothing left to do");
     assert_eq!((again.created, again.updated, again.unchanged), (0, 0, done.created));
 }

@@ -8,6 +8,7 @@ mod demo_site;
 mod dry_run;
 mod exporting;
 mod folders;
+mod graph;
 mod importing;
 mod other_generators;
 mod picture;

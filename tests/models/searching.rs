@@ -46,11 +46,16 @@ async fn both_ways_together_find_more_than_each_and_another_model_reads_beside()
 }
 
 async fn measured(app: &App) {
-    let table = Box::pin(app.evaluate_retrieval(&judged("demo-site.toml"), false)).await.expect("search is measured");
+    let table = Box::pin(app.evaluate_retrieval(&judged("demo-site.toml"), false, |_, _| {}))
+        .await
+        .expect("search is measured");
     let (words, meaning, hybrid) = (ndcg(&table, "words"), ndcg(&table, "meaning"), ndcg(&table, "hybrid"));
     assert!(hybrid > words && hybrid > meaning && hybrid > 0.8, "{table}");
     let wrong = "[[query]]\ntext = \"ink\"\nposts = { nowhere = 2 }\n";
-    assert!(Box::pin(app.evaluate_retrieval(wrong, false)).await.is_err(), "a post that the site does not have");
+    assert!(
+        Box::pin(app.evaluate_retrieval(wrong, false, |_, _| {})).await.is_err(),
+        "a post that the site does not have"
+    );
 }
 
 async fn read_beside(app: &App, own: &Path) {

@@ -8,6 +8,7 @@ use async_graphql::parser::types::{
     BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, Type, VariableDefinition,
 };
 use async_graphql::{Name, Value, Variables};
+use chrono::{DateTime, NaiveDate};
 
 use crate::error::ApiError;
 use crate::services::searching;
@@ -147,6 +148,14 @@ fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
+/// A time as GraphQL takes it; of a date, when it begins in UTC.
+fn time(text: &str) -> Option<String> {
+    let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| format!("{day}T00:00:00Z"));
+    // In an address a plus is a space.
+    let text = text.replace(' ', "+");
+    if DateTime::parse_from_rfc3339(&text).is_ok() { Some(text) } else { day() }
+}
+
 /// A value of a variable's type. Names of enums are left to validation, in capitals.
 ///
 /// Errors: what was expected.
@@ -159,7 +168,8 @@ fn value(ty: &Type, text: &str) -> Result<Value, &'static str> {
         BaseType::Named(name) => match name.as_str() {
             "Int" => text.parse::<i32>().map(Value::from).map_err(|_| "a whole number"),
             "Boolean" => text.parse::<bool>().map(Value::from).map_err(|_| "true or false"),
-            "String" | "ID" | "DateTime" => Ok(Value::String(text.to_owned())),
+            "DateTime" => time(text).map(Value::String).ok_or("a time such as 2026-11-29T08:00:00Z, or a date"),
+            "String" | "ID" => Ok(Value::String(text.to_owned())),
             _ => Ok(Value::String(text.to_ascii_uppercase())),
         },
     }

@@ -158,7 +158,7 @@ impl Entry {
             context: self.context,
             dimensions: self.dimensions,
             parameters: self.parameters,
-            bytes: self.files.iter().filter_map(|file| file.bytes).sum(),
+            bytes: self.files.iter().map(|file| file.bytes).sum::<Option<u64>>().unwrap_or(0),
         }
     }
 

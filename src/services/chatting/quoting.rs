@@ -27,10 +27,10 @@ const SENTENCE_CHARS: usize = 500;
 const LEAST_COLUMNS: usize = 16;
 /// What all of the question's words in a sentence are worth, in cosines of the model that reads.
 const WORDS: f32 = 0.06;
-/// What each passage before it takes from a sentence.
-const LATER: f32 = 0.01;
+/// What each passage before it takes from a sentence: whole passages are weighed better than sentences.
+const LATER: f32 = 0.015;
 /// A second quote says so much of what the first one does, or it is left out.
-const NEXT_BEST: f32 = 0.96;
+const NEXT_BEST: f32 = 0.985;
 /// How long the model that reads may take.
 const WAIT: Duration = Duration::from_secs(2);
 

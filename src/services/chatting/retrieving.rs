@@ -3,6 +3,7 @@
 use super::Question;
 use super::answering::are_written;
 use super::follow_up;
+use super::language::Language;
 use super::prompt::MAX_PASSAGES;
 use super::threads::Turn;
 use crate::inference::{Engine, ModelState, ModelStatus, Task, Usage};
@@ -19,8 +20,12 @@ const ANSWERS: f32 = 0.0;
 /// -11 to what has nothing to do with a question, and -5 is where a human begins to see why it was found.
 const NO_ANSWER: f32 = -5.0;
 /// The e5 models were trained with a temperature of 0.01, which draws all their cosines together:
-/// unrelated texts have about 0.75, and what answers a question 0.83 and more.
-const SIMILAR_E5: f32 = 0.82;
+/// unrelated texts have about 0.75, and what answers a question 0.83 and more (docs/CHAT.md).
+const SIMILAR_E5: f32 = 0.83;
+/// Two Chinese texts are nearer to each other, whatever they are about: unrelated ones have up to 0.87.
+const SIMILAR_E5_HAN: f32 = 0.875;
+/// What all of the question's words in a passage are worth, in cosines.
+const WORDS: f32 = 0.05;
 /// Other models use the whole scale: unrelated texts have about 0.1, what answers a question 0.4 and more.
 const SIMILAR: f32 = 0.35;
 /// Half of the question's words: with fewer the passage is about something else that shares a word.
@@ -44,13 +49,17 @@ pub struct Found {
 struct Least {
     similarity: f32,
     words: f32,
+    /// Of a Chinese passage, if the question is Chinese too.
+    similarity_han: f32,
 }
 
 /// Looks for what answers a question. Only what is published is found, whoever asks.
 pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> Result<Found, ServiceError> {
     let leans = !before.is_empty() && follow_up::is_follow_up(&question.text);
     let words = if leans { SHARED_WORDS_OF_TWO } else { SHARED_WORDS };
-    let least = Least { similarity: least_similarity(&services.engine.models()), words };
+    let similarity = least_similarity(&services.engine.models());
+    let is_han = similarity == SIMILAR_E5 && Language::of(&question.text) == Language::Chinese;
+    let least = Least { similarity, words, similarity_han: if is_han { SIMILAR_E5_HAN } else { similarity } };
     let query = follow_up::query(&question.text, before.last());
     let mut found = look(services, question, &query, least).await?;
     let is_able = are_written(services.chats.settings().answers, &services.engine);
@@ -74,7 +83,9 @@ async fn look(services: &Services, question: &Question, query: &str, least: Leas
 /// Whether a passage may answer the question. A reranker has read both; where it is not sure, or there
 /// is none, meaning and words decide.
 fn answers(passage: &Passage, least: Least) -> bool {
-    let near = passage.similarity.is_some_and(|similarity| similarity >= least.similarity);
+    let is_han = passage.language.starts_with("zh");
+    let least_similarity = if is_han { least.similarity_han } else { least.similarity };
+    let near = passage.similarity.is_some_and(|similarity| similarity + WORDS * passage.words >= least_similarity);
     let likely = near || passage.words >= least.words;
     match passage.relevance {
         Some(logit) => logit > ANSWERS || (logit > NO_ANSWER && likely),
@@ -122,19 +133,24 @@ mod tests {
 
     #[test]
     fn what_says_too_little_is_no_answer() {
-        let least = Least { similarity: SIMILAR_E5, words: SHARED_WORDS };
+        let least = |similarity_han| Least { similarity: SIMILAR_E5, words: SHARED_WORDS, similarity_han };
         for (similarity, relevance, words, expected) in [
             (None, None, 0.6, true),
             (None, None, 0.4, false),
             (Some(0.9), None, 0.0, true),
+            (Some(0.82), None, 0.0, false),
+            (Some(0.82), None, 0.3, true),
             (Some(0.78), None, 0.2, false),
             (Some(0.7), Some(3.0), 0.0, true),
             (Some(0.9), Some(-9.0), 1.0, false),
             (Some(0.9), Some(-2.0), 0.0, true),
             (Some(0.7), Some(-2.0), 0.1, false),
         ] {
-            let found = answers(&passage(similarity, relevance, words), least);
+            let found = answers(&passage(similarity, relevance, words), least(SIMILAR_E5_HAN));
             assert_eq!(found, expected, "similarity {similarity:?}, relevance {relevance:?}, words {words}");
         }
+        let chinese = Passage { language: "zh".into(), ..passage(Some(0.86), None, 0.0) };
+        assert!(!answers(&chinese, least(SIMILAR_E5_HAN)), "a Chinese question on something else");
+        assert!(answers(&chinese, least(SIMILAR_E5)), "an English question");
     }
 }

@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::names::{MAX_NAME_CHARS, key, tidy};
 use super::{ask_for_all, changed};
+use crate::events::NewEvent;
 use crate::services::validate::Check;
 use crate::services::{Actor, RefusalCode, ServiceError, Services};
-use crate::store::entities::{self, EntityChanges, EntityKind, EntityRow, NewEntity, NewName};
+use crate::store::entities::{self, EntityChanges, EntityKind, EntityRow, Held, NewEntity, NewName};
 use crate::store::jobs::{self, JobRow};
 use crate::store::{Conn, Sight, Tx};
 
@@ -28,6 +29,77 @@ pub struct NewThing {
 pub struct Renaming {
     pub name: String,
     pub kind: Option<EntityKind>,
+}
+
+/// An entity as it was edited on another site, or on this one before.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    pub thing: NewThing,
+    pub tag_id: Option<Uuid>,
+    pub deleted: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Refuses names that are none.
+pub fn check(thing: &NewThing) -> Result<(), ServiceError> {
+    let mut check = Check::default();
+    check_name(&mut check, "name", &tidy(&thing.name));
+    thing.aliases.iter().for_each(|alias| check_name(&mut check, "aliases", &tidy(alias)));
+    check.done()
+}
+
+/// Brings in what was edited elsewhere, in a transaction that nobody else writes to the graph in. What
+/// somebody has edited here stays as it is; what was read out of posts becomes a part of it.
+///
+/// Gives what changed, if something did. All posts are to be read again.
+pub async fn bring_in(tx: &mut Tx, things: &[Imported], now: DateTime<Utc>) -> Result<Vec<NewEvent>, ServiceError> {
+    let mut events = Vec::new();
+    if things.is_empty() {
+        return Ok(events);
+    }
+    entities::lock(tx).await?;
+    for it in things {
+        if let Some(id) = bring_one_in(tx, it).await? {
+            events.push(changed(id, None, now));
+        }
+    }
+    if !events.is_empty() {
+        ask_for_all(tx, now).await?;
+    }
+    Ok(events)
+}
+
+async fn bring_one_in(tx: &mut Tx, it: &Imported) -> Result<Option<Uuid>, ServiceError> {
+    let names: Vec<String> = std::iter::once(&it.thing.name).chain(&it.thing.aliases).map(|name| tidy(name)).collect();
+    let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
+    let mut held: Vec<Held> = entities::named(tx, &keys).await?.into_iter().map(|(_, held)| held).collect();
+    if let Some(tag_id) = it.tag_id {
+        held.extend(entities::of_tags(tx, &[tag_id]).await?);
+    }
+    if held.iter().any(|held| held.edited) {
+        return Ok(None);
+    }
+    let mut others: Vec<Uuid> = held.iter().map(|held| held.id).collect();
+    others.sort_unstable();
+    others.dedup();
+    let row = NewEntity {
+        id: Uuid::now_v7(),
+        kind: it.thing.kind,
+        key: key(&names[0]),
+        name: names[0].clone(),
+        tag_id: None,
+        edited: true,
+        created_at: it.created_at,
+    };
+    entities::insert(tx, std::slice::from_ref(&row)).await?;
+    entities::absorb(tx, &others, row.id).await?;
+    add_names(tx, row.id, &names).await?;
+    let changes = EntityChanges { tag_id: it.tag_id, deleted: Some(it.deleted), ..EntityChanges::default() };
+    entities::change(tx, row.id, &changes).await?;
+    if it.deleted {
+        entities::forget_mentions(tx, row.id).await?;
+    }
+    Ok(Some(row.id))
 }
 
 /// Adds an entity; every post is read again for its names.

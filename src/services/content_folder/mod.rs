@@ -37,10 +37,12 @@ pub use document::parse;
 pub use names::{language_tag, translation_group};
 pub use places::Places;
 pub use site_files::{
-    CommentStatus, CommentToml, LinkToml, Moment, ReactionKind, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml,
-    UserRole, UserToml,
+    CommentStatus, CommentToml, EntityKind, EntityToml, LinkToml, Moment, ReactionKind, ReactionToml, SeriesToml,
+    SiteFiles, SiteToml, TagToml, UserRole, UserToml,
 };
-pub use site_folder::{COMMENTS, REACTIONS, SERIES, SITE, SiteFolder, TAGS, USERS, read_site_files, write_site_files};
+pub use site_folder::{
+    COMMENTS, ENTITIES, REACTIONS, SERIES, SITE, SiteFolder, TAGS, USERS, read_site_files, write_site_files,
+};
 pub use write::{export_path, to_markdown};
 
 /// Folders below the one given that are still looked into.

@@ -14,6 +14,7 @@ pub struct SiteFiles {
     pub users: Vec<UserToml>,
     pub tags: Vec<TagToml>,
     pub series: Vec<SeriesToml>,
+    pub entities: Vec<EntityToml>,
     pub comments: Vec<CommentToml>,
     pub reactions: Vec<ReactionToml>,
 }
@@ -103,6 +104,26 @@ pub struct SeriesToml {
     pub created: Option<Moment>,
 }
 
+/// What somebody has said about an entity of the knowledge graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntityToml {
+    /// The one that is shown; unique in the file.
+    pub name: String,
+    pub kind: EntityKind,
+    /// What else means it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// The slug of the tag that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// It was taken out of the graph, and is not to come back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Moment>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommentToml {
@@ -176,6 +197,14 @@ words!(
     #[derive(Default)]
     CommentStatus { #[default] Approved = "APPROVED", Pending = "PENDING", Spam = "SPAM", Deleted = "DELETED" }
 );
+words!(EntityKind {
+    Person = "PERSON",
+    Project = "PROJECT",
+    Place = "PLACE",
+    Technology = "TECHNOLOGY",
+    Tag = "TAG",
+    Concept = "CONCEPT",
+});
 words!(ReactionKind {
     Like = "LIKE",
     Love = "LOVE",

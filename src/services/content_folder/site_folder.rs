@@ -14,7 +14,7 @@ use super::{
     discover::read_bounded,
     entries::{self, Entry},
     line_of,
-    site_files::{CommentToml, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserToml},
+    site_files::{CommentToml, EntityToml, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserToml},
 };
 
 /// Bytes of one of these files; far above what a personal site's comments take.
@@ -24,6 +24,7 @@ pub const SITE: &str = "site.toml";
 pub const USERS: &str = "users.toml";
 pub const TAGS: &str = "tags.toml";
 pub const SERIES: &str = "series.toml";
+pub const ENTITIES: &str = "entities.toml";
 pub const COMMENTS: &str = "comments.toml";
 pub const REACTIONS: &str = "reactions.toml";
 
@@ -48,6 +49,7 @@ pub fn read_site_files(dir: &Path) -> SiteFolder {
         users: reader.list(USERS, "users", |user: &UserToml| user.handle.clone()),
         tags: reader.list(TAGS, "tags", |tag: &TagToml| tag.slug.clone()),
         series: reader.list(SERIES, "series", |series: &SeriesToml| series.slug.clone()),
+        entities: reader.list(ENTITIES, "entities", |entity: &EntityToml| entity.name.clone()),
         comments: reader.comments(),
         reactions: reader.list(REACTIONS, "reactions", ReactionToml::id),
     };
@@ -64,6 +66,7 @@ pub fn write_site_files(dir: &Path, files: &SiteFiles) -> io::Result<()> {
     write_list(dir, USERS, "users", &files.users)?;
     write_list(dir, TAGS, "tags", &files.tags)?;
     write_list(dir, SERIES, "series", &files.series)?;
+    write_list(dir, ENTITIES, "entities", &files.entities)?;
     write_list(dir, COMMENTS, "comments", &files.comments)?;
     write_list(dir, REACTIONS, "reactions", &files.reactions)
 }

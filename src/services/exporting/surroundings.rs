@@ -1,4 +1,5 @@
-//! What posts stand in, as files: the site's description, users, tags, series, comments, reactions.
+//! What posts stand in, as files: the site's description, users, tags, series, what was edited of the
+//! knowledge graph, comments, reactions.
 //!
 //! Sorted here, not by the database, so that two exports of equal content are equal to the byte
 //! whatever the collation.
@@ -10,10 +11,11 @@ use uuid::Uuid;
 use super::BATCH;
 use crate::services::ServiceError;
 use crate::services::content_folder::{
-    CommentStatus as FileStatus, CommentToml, LinkToml, Moment, ReactionKind as FileReaction, ReactionToml, SeriesToml,
-    SiteFiles, SiteToml, TagToml, UserRole, UserToml,
+    CommentStatus as FileStatus, CommentToml, EntityKind as FileEntityKind, EntityToml, LinkToml, Moment,
+    ReactionKind as FileReaction, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserRole, UserToml,
 };
 use crate::store::comments::{self, CommentRow, CommentStatus};
+use crate::store::entities::{self, Edited, EntityKind};
 use crate::store::posts::PostRow;
 use crate::store::reactions::{self, ReactionKind};
 use crate::store::series::{self, SeriesRow};
@@ -32,6 +34,7 @@ pub async fn gather(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Re
         users: users.iter().map(user_toml).collect(),
         tags: tags::all(conn).await?.into_iter().map(tag_toml).collect(),
         series: series::all(conn).await?.into_iter().map(series_toml).collect(),
+        entities: entity_tomls(conn).await?,
         ..SiteFiles::default()
     };
     let ids: Vec<Uuid> = posts.iter().map(|post| post.id).collect();
@@ -42,6 +45,7 @@ pub async fn gather(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Re
     files.users.sort_by(|a, b| a.handle.cmp(&b.handle));
     files.tags.sort_by(|a, b| a.slug.cmp(&b.slug));
     files.series.sort_by(|a, b| a.slug.cmp(&b.slug));
+    files.entities.sort_by(|a, b| a.name.cmp(&b.name));
     files.comments.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     files.reactions.sort_by_key(ReactionToml::id);
     Ok(files)
@@ -92,6 +96,27 @@ async fn reaction_tomls(conn: &mut Conn, posts: &[Uuid], slugs: &Names<'_>) -> R
     Ok(entries)
 }
 
+/// What was edited of the knowledge graph; the rest is made of the posts again.
+async fn entity_tomls(conn: &mut Conn) -> Result<Vec<EntityToml>, DbError> {
+    let rows = entities::edited(conn).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut aliases = entities::aliases(conn, &ids).await?;
+    let tags: HashMap<Uuid, String> = tags::all(conn).await?.into_iter().map(|tag| (tag.id, tag.slug)).collect();
+    let toml = |row: Edited| {
+        let mut aliases = aliases.remove(&row.id).unwrap_or_default();
+        aliases.sort_unstable();
+        EntityToml {
+            name: row.name,
+            kind: file_entity_kind(row.kind),
+            aliases,
+            tag: row.tag_id.and_then(|id| tags.get(&id).cloned()),
+            deleted: row.deleted,
+            created: Some(Moment(row.created_at)),
+        }
+    };
+    Ok(rows.into_iter().map(toml).collect())
+}
+
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
@@ -139,6 +164,17 @@ fn series_toml(row: SeriesRow) -> SeriesToml {
         description: some(row.description),
         language: Some(row.language),
         created: Some(Moment(row.created_at)),
+    }
+}
+
+fn file_entity_kind(kind: EntityKind) -> FileEntityKind {
+    match kind {
+        EntityKind::Person => FileEntityKind::Person,
+        EntityKind::Project => FileEntityKind::Project,
+        EntityKind::Place => FileEntityKind::Place,
+        EntityKind::Technology => FileEntityKind::Technology,
+        EntityKind::Tag => FileEntityKind::Tag,
+        EntityKind::Concept => FileEntityKind::Concept,
     }
 }
 

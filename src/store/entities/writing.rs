@@ -25,6 +25,18 @@ pub struct Held {
     pub deleted: bool,
 }
 
+/// An entity that somebody has edited.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = entities, check_for_backend(Pg))]
+pub struct Edited {
+    pub id: Uuid,
+    pub kind: EntityKind,
+    pub name: String,
+    pub tag_id: Option<Uuid>,
+    pub deleted: bool,
+    pub created_at: DateTime<Utc>,
+}
+
 /// A new entity. Its names come with [`add_names`].
 #[derive(Clone, Debug, Insertable)]
 #[diesel(table_name = entities)]
@@ -77,6 +89,11 @@ pub async fn named(conn: &mut Conn, keys: &[String]) -> Result<Vec<(String, Held
         .select((entity_names::key, Held::as_select()))
         .load(conn)
         .await?)
+}
+
+/// All that somebody has edited, be it deleted.
+pub async fn edited(conn: &mut Conn) -> Result<Vec<Edited>, DbError> {
+    Ok(entities::table.filter(entities::edited).select(Edited::as_select()).load(conn).await?)
 }
 
 /// The entities of tags.

@@ -1,6 +1,6 @@
 //! The TOML files of a site, written and read back, and what is wrong with them.
 
-use super::super::site_files::{CommentStatus, LinkToml, Moment, ReactionKind, UserRole};
+use super::super::site_files::{CommentStatus, EntityKind, LinkToml, Moment, ReactionKind, UserRole};
 use super::*;
 use chrono::DateTime;
 
@@ -54,6 +54,14 @@ fn full() -> SiteFiles {
             language: Some("en".into()),
             created: None,
         }],
+        entities: vec![EntityToml {
+            name: "Rust".into(),
+            kind: EntityKind::Technology,
+            aliases: vec!["rustlang".into()],
+            tag: Some("rust".into()),
+            deleted: true,
+            created: None,
+        }],
         comments: vec![comment("1", None), comment("2", Some("1"))],
         reactions: vec![ReactionToml {
             post: "p".into(),
@@ -74,7 +82,7 @@ fn what_is_written_is_read_back() {
         assert_eq!((read.files, read.problems), (files, Vec::new()));
     }
     let names = fs::read_dir(&inner).unwrap().count();
-    assert_eq!(names, 6, "no half-written file stays behind");
+    assert_eq!(names, 7, "no half-written file stays behind");
 }
 
 #[test]
