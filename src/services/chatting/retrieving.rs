@@ -57,8 +57,9 @@ struct Least {
 pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> Result<Found, ServiceError> {
     let leans = !before.is_empty() && follow_up::is_follow_up(&question.text);
     let words = if leans { SHARED_WORDS_OF_TWO } else { SHARED_WORDS };
-    let similarity = least_similarity(&services.engine.models());
-    let is_han = similarity == SIMILAR_E5 && Language::of(&question.text) == Language::Chinese;
+    let models = services.engine.models();
+    let similarity = least_similarity(&models);
+    let is_han = is_e5(&models) && Language::of(&question.text) == Language::Chinese;
     let least = Least { similarity, words, similarity_han: if is_han { SIMILAR_E5_HAN } else { similarity } };
     let query = follow_up::query(&question.text, before.last());
     let mut found = look(services, question, &query, least).await?;
@@ -95,9 +96,13 @@ fn answers(passage: &Passage, least: Least) -> bool {
 
 /// From which cosine on two texts have to do with each other, for the model that reads here.
 pub fn least_similarity(models: &[ModelStatus]) -> f32 {
+    if is_e5(models) { SIMILAR_E5 } else { SIMILAR }
+}
+
+/// Whether the model that reads is one of the e5 family.
+fn is_e5(models: &[ModelStatus]) -> bool {
     let embed = models.iter().find(|model| model.deployed && model.card.task == Task::Embed);
-    let is_e5 = embed.is_some_and(|model| model.card.id.to_lowercase().contains("e5"));
-    if is_e5 { SIMILAR_E5 } else { SIMILAR }
+    embed.is_some_and(|model| model.card.id.to_lowercase().contains("e5"))
 }
 
 fn can_say_in_full(engine: &Engine) -> bool {
