@@ -26,7 +26,7 @@ const SENTENCE_CHARS: usize = 500;
 /// A shorter sentence is a heading, an item of a list or an exclamation.
 const LEAST_COLUMNS: usize = 16;
 /// What all of the question's words in a sentence are worth, in cosines of the model that reads.
-const WORDS: f32 = 0.06;
+const WORDS: f32 = 0.03;
 /// What each passage before it takes from a sentence: whole passages are weighed better than sentences.
 const LATER: f32 = 0.015;
 /// A second quote says so much of what the first one does, or it is left out.
