@@ -177,8 +177,9 @@ impl Cache {
         if let Some(held) = inner.look(key) {
             return Ok(held);
         }
-        let work = inner.load_through(key, generation, load);
-        let outcome = timeout(inner.patience, inner.flights.run(key, generation, work)).await;
+        // Whoever awaits this carries room for it, also where it was held: it is on the heap.
+        let work = Box::pin(inner.load_through(key, generation, load));
+        let outcome = Box::pin(timeout(inner.patience, inner.flights.run(key, generation, work))).await;
         outcome.unwrap_or_else(|_| Err(inner.too_slow(key.kind()).into()))
     }
 
@@ -208,7 +209,7 @@ impl Cache {
         F: FnMut(Vec<K>) -> Fut,
         Fut: Future<Output = Result<HashMap<K, T>, E>>,
     {
-        self.inner.through_many(kind, ids, load).await
+        Box::pin(self.inner.through_many(kind, ids, load)).await
     }
 
     /// Drops these keys in both tiers. Call it after the change is committed.

@@ -45,6 +45,8 @@ mod search;
 mod series;
 mod session;
 mod site;
+#[cfg(test)]
+mod sizes;
 mod tag;
 mod user;
 

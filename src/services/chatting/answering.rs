@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
+use super::follow_up;
 use super::language::Language;
 use super::places::Place;
 use super::prompt::{self, Budget, Parts, Shown};
@@ -140,7 +141,7 @@ impl Answering {
             Ok(finish) if !self.text.trim().is_empty() => Ok(finish),
             // The model had no words, or is not there: the site still has some.
             Ok(_) => self.quote_instead(out, &passages, language).await,
-            Err(Stop::Failure(ChatFailure::Inference(error))) if self.text.is_empty() && is_absent(&error) => {
+            Err(Stop::Failure(ChatFailure::Inference(error))) if self.text.trim().is_empty() && is_absent(&error) => {
                 tracing::debug!(%error, "the site is quoted");
                 self.quote_instead(out, &passages, language).await
             }
@@ -186,7 +187,8 @@ impl Answering {
     }
 
     async fn quote(&mut self, out: &Sender<ChatEvent>, passages: &[Shown], language: Language) -> Result<Finish, Stop> {
-        for part in quote(&self.services.engine, &self.question.text, passages, language).await {
+        let question = follow_up::query(&self.question.text, self.thread.before.last());
+        for part in quote(&self.services.engine, &question, passages, language).await {
             self.write(out, part).await?;
         }
         Ok(Finish::Quoted)
