@@ -63,7 +63,7 @@ impl Limiter {
     /// Takes points of `quota` for `client`. More points than there are count as all of them.
     pub async fn take(&self, client: &str, quota: Quota, points: u64) -> Taken {
         let cost = quota.span(points.min(quota.points));
-        let (allowed, ahead) = match self.take_shared(client, quota, cost).await {
+        let (allowed, ahead) = match Box::pin(self.take_shared(client, quota, cost)).await {
             Some(answer) => answer,
             None => self.take_here(client, quota, cost),
         };

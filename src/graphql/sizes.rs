@@ -54,9 +54,6 @@ fn fields_are_small() {
         ("User", fields_of::<user::User>()),
         ("Tag", fields_of::<tag::Tag>()),
     ];
-    for (name, bytes) in sizes {
-        println!("{name} {bytes}");
-    }
     let large: Vec<_> = sizes.into_iter().filter(|(_, bytes)| *bytes > 16 * 1024).collect();
     assert!(large.is_empty(), "box what these await: {large:?}");
 }

@@ -88,7 +88,7 @@ impl Documents {
             return Ok(Found { trusted: true, keep_as: None });
         }
         if request.query.is_empty() {
-            request.query = self.kept(&id).await?.to_string();
+            request.query = Box::pin(self.kept(&id)).await?.to_string();
             return Ok(Found { trusted: self.trusted.holds(&request.query), keep_as: None });
         }
         if !id.eq_ignore_ascii_case(&hash(&request.query)) {

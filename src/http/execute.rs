@@ -112,7 +112,7 @@ pub async fn permit(
         permit_introspection(state, viewer).map_err(Refused::Forbidden)?;
     }
     if let Some(id) = admission.keep_as.take() {
-        state.documents.keep(id, &request.query).await;
+        Box::pin(state.documents.keep(id, &request.query)).await;
     }
     Ok(spent)
 }
