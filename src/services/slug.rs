@@ -3,10 +3,13 @@
 //!
 //! Pure. Imported by the rest of this room only.
 
+use std::borrow::Cow;
+
 /// Characters of a slug; a longer text is cut here.
 pub const MAX_SLUG_CHARS: usize = 100;
 
-/// Lower case: letters and digits of any script and `_`, one hyphen for each run of anything else.
+/// Lower case: letters and digits of any script and `_`, one hyphen for each run of anything else. A
+/// `+` or `#` at the end of a word belongs to its name, as in C++ and C#, and is spelled.
 ///
 /// Empty only for a text without a letter or digit (in its first [`MAX_SLUG_CHARS`] characters).
 /// A slug is its own slug, which is what [`is_slug`] asks.
@@ -14,7 +17,7 @@ pub fn slugify(text: &str) -> String {
     let mut slug = String::new();
     let mut chars = 0;
     let mut gap = false;
-    for c in text.to_lowercase().chars() {
+    for c in spelled(&text.to_lowercase()).chars() {
         let part = c.is_alphanumeric() || c == '_' || (is_combining(c) && !slug.is_empty() && !gap);
         if part {
             let hyphen = gap && !slug.is_empty();
@@ -34,6 +37,32 @@ pub fn slugify(text: &str) -> String {
         }
     }
     if slug.chars().any(char::is_alphanumeric) { slug } else { String::new() }
+}
+
+/// `c++` as `c-plus-plus`, `c#` as `c-sharp`; elsewhere the two signs are no part of a word.
+fn spelled(text: &str) -> Cow<'_, str> {
+    if !text.contains(['+', '#']) {
+        return Cow::Borrowed(text);
+    }
+    let mut spelled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['+', '#']) {
+        let (before, signs) = rest.split_at(at);
+        let end = signs.find(|c| !matches!(c, '+' | '#')).unwrap_or(signs.len());
+        let (signs, behind) = signs.split_at(end);
+        spelled.push_str(before);
+        let ends_word = before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric);
+        for sign in signs.chars() {
+            spelled.push_str(match (ends_word, sign) {
+                (false, _) => " ",
+                (true, '+') => "-plus",
+                (true, _) => "-sharp",
+            });
+        }
+        rest = behind;
+    }
+    spelled.push_str(rest);
+    Cow::Owned(spelled)
 }
 
 /// True for what [`slugify`] gives and leaves as it is.
@@ -73,6 +102,10 @@ mod tests {
             ("../../etc/passwd", "etc-passwd"),
             ("a\u{0}b\nc", "a-b-c"),
             ("snake_case", "snake_case"),
+            ("C++", "c-plus-plus"),
+            ("C# in depth", "c-sharp-in-depth"),
+            ("Notepad++, C#", "notepad-plus-plus-c-sharp"),
+            ("1 + 1, a+b, issue#3, # x", "1-1-a-b-issue-3-x"),
             ("  --a -- b--  ", "a-b"),
             ("Don't", "dont"),
             ("Ünïcode É", "ünïcode-é"),

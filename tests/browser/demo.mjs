@@ -265,7 +265,7 @@ await test(async () => {
       // Without a model that writes, as where models are not fetched, the site is quoted.
       const answer = await turn.locator(".answer").textContent();
       if (/Quoted from the site/.test(await turn.innerText())) {
-        assert.match(answer, /In the site's own words:.*“.{20,}” \d/s);
+        assert.match(answer, /The nearest to that on this site:.*“.{20,}” \d/s);
         assert.ok(await turn.locator(".cite").count() > 0, "the quote says from where");
       } else assert.ok(answer.trim(), "there is an answer");
       assert.equal(await page.locator(".turn.failed").count(), 0);

@@ -120,3 +120,32 @@ async fn a_name_that_is_none_and_a_tag_that_is_not_there_are_told_by_their_lines
     assert_eq!((problems.len(), report.entities), (3, 1));
     assert!(edited(&app.services).await.iter().any(|(name, ..)| name == "Zorbia"));
 }
+
+#[tokio::test]
+async fn what_two_entities_of_a_file_both_want_goes_to_the_first_and_is_told() {
+    let app = TestApp::start().await;
+    let many: Vec<String> = (0..1_001).map(|n| format!("\"alias {n}\"")).collect();
+    let text = format!(
+        "[[entities]]\nname = \"Alpha\"\nkind = \"CONCEPT\"\naliases = [\"Café\"]\ntag = \"zinc\"\n\n\
+         [[entities]]\nname = \"Beta\"\nkind = \"CONCEPT\"\naliases = [\"cafe\", \"Bistro\"]\ntag = \"zinc\"\n\n\
+         [[entities]]\nname = \"ALPHA\"\nkind = \"PLACE\"\n\n\
+         [[entities]]\nname = \"Many\"\nkind = \"PLACE\"\naliases = [{}]\n",
+        many.join(", ")
+    );
+    let tags = "[[tags]]\nslug = \"zinc\"\nname = \"Zinc\"\n";
+    let folder = Folder::new(&[("entities.toml", &text), ("tags.toml", tags)]);
+    let report = import(&app.services, folder.path()).await;
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    for told in [
+        "entities.toml:7: the alias \"cafe\" is left out: it is a name of \"Alpha\"",
+        "entities.toml:7: `tag` is left out: it is the tag of \"Alpha\"",
+        "entities.toml:13: \"ALPHA\" is left out: it is a name of \"Alpha\"",
+        "entities.toml:17: `aliases`: 1001 aliases: at most 1000 are allowed",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(told)), "{told}: {problems:#?}");
+    }
+    assert_eq!((problems.len(), report.entities), (4, 2), "{problems:#?}");
+    let seen = edited(&app.services).await;
+    let beta = seen.iter().find(|(name, ..)| name == "Beta").expect("it came in");
+    assert_eq!((&beta.2[..], &beta.3), (&["Bistro".to_owned()][..], &None));
+}

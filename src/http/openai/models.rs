@@ -10,11 +10,11 @@ use super::Asked;
 use super::refusal::Refusal;
 use super::site::SITE;
 use crate::http::responses;
-use crate::inference::{ModelState, ModelStatus, Task};
+use crate::inference::{ModelState, ModelStatus};
 
 pub async fn list(asked: Asked) -> Response {
     let known = asked.state.services.engine.models();
-    let models: Vec<_> = known.iter().map(shown).chain([site(&known)]).collect();
+    let models: Vec<_> = known.iter().map(shown).chain([site()]).collect();
     answer(&asked, Ok(json!({ "object": "list", "data": models }))).await
 }
 
@@ -30,7 +30,7 @@ pub async fn one(path: Result<Path<String>, PathRejection>, asked: Asked) -> Res
 fn find(asked: &Asked, id: &str) -> Result<Value, Refusal> {
     let mut models = asked.state.services.engine.models();
     if id == SITE {
-        return Ok(site(&models));
+        return Ok(site());
     }
     models.retain(|model| model.card.is_named(id));
     models.sort_by_key(|model| !model.deployed);
@@ -83,17 +83,16 @@ fn shown(model: &ModelStatus) -> Value {
     shown
 }
 
-/// The site itself, which answers as well as the model does that writes.
-fn site(models: &[ModelStatus]) -> Value {
-    let writes = models.iter().find(|model| model.deployed && model.card.task == Task::Generate);
+/// The site itself, which always answers: where no model writes it is quoted.
+fn site() -> Value {
     json!({
         "id": SITE,
         "object": "model",
         "created": 0,
         "owned_by": "inkstone",
         "task": "chat",
-        "state": writes.map_or("absent", |model| state(&model.state)),
-        "deployed": writes.is_some(),
+        "state": "ready",
+        "deployed": true,
     })
 }
 

@@ -212,6 +212,9 @@ impl Reply {
         if done.degraded {
             last["degraded"] = true.into();
         }
+        if done.finish == Finish::Quoted {
+            last["quoted"] = true.into();
+        }
         let mut chunks = vec![last];
         if self.include_usage {
             let mut usage = self.answer("chat.completion.chunk", json!([]));

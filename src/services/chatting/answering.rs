@@ -188,7 +188,9 @@ impl Answering {
 
     async fn quote(&mut self, out: &Sender<ChatEvent>, passages: &[Shown], language: Language) -> Result<Finish, Stop> {
         let question = follow_up::query(&self.question.text, self.thread.before.last());
-        for part in quote(&self.services.engine, &question, passages, language).await {
+        let (parts, read) = quote(&self.services.engine, &question, passages, language).await;
+        self.used.prompt_tokens += read;
+        for part in parts {
             self.write(out, part).await?;
         }
         Ok(Finish::Quoted)

@@ -36,8 +36,8 @@ impl Language {
     /// Before an answer that is quoted.
     pub fn quoting(self) -> &'static str {
         match self {
-            Self::English => "In the site's own words:",
-            Self::Chinese => "站内原文：",
+            Self::English => "The nearest to that on this site:",
+            Self::Chinese => "站内最接近的内容：",
         }
     }
 }

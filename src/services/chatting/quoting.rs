@@ -46,7 +46,9 @@ struct Weighed<'a> {
 
 /// The answer, part by part: the first says whose words these are. `passages` are those that are
 /// cited, in the order of their numbers.
-pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language: Language) -> Vec<String> {
+///
+/// Also tells how many tokens a model read for it.
+pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language: Language) -> (Vec<String>, usize) {
     let mut weighed: Vec<Weighed<'_>> = passages
         .iter()
         .enumerate()
@@ -55,7 +57,7 @@ pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language
         .take(SENTENCES)
         .map(|(passage, from, text)| Weighed { passage, from, text, weight: 0.0 })
         .collect();
-    weigh(engine, question, passages, &mut weighed).await;
+    let read = weigh(engine, question, passages, &mut weighed).await;
     weighed.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     let mut parts = vec![language.quoting().to_owned()];
     let mut quoted: Vec<(usize, String)> = Vec::new();
@@ -71,39 +73,43 @@ pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language
         quoted.push((0, in_one_line(cut(&first.text, QUOTE_COLUMNS))));
     }
     parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{text}” [{}]", passage + 1)));
-    parts
+    (parts, read)
 }
 
-async fn weigh(engine: &Engine, question: &str, passages: &[Shown], weighed: &mut [Weighed<'_>]) {
+/// Gives how many tokens were read.
+async fn weigh(engine: &Engine, question: &str, passages: &[Shown], weighed: &mut [Weighed<'_>]) -> usize {
     let terms = Terms::of(question);
     let texts: Vec<&str> = weighed.iter().map(|it| it.text).collect();
-    let near = match tokio::time::timeout(WAIT, similarities(engine, question, &texts)).await {
+    let (near, read) = match tokio::time::timeout(WAIT, similarities(engine, question, &texts)).await {
         Ok(Ok(near)) => near,
         Ok(Err(error)) => {
             tracing::debug!(%error, "words alone choose what is quoted");
-            Vec::new()
+            (Vec::new(), 0)
         }
-        Err(_) => Vec::new(),
+        Err(_) => (Vec::new(), 0),
     };
     let words = if near.is_empty() { 1.0 } else { WORDS };
     for (n, it) in weighed.iter_mut().enumerate() {
         let shared = terms.share_in(it.text, &passages[it.passage].language);
         it.weight = near.get(n).copied().unwrap_or(0.0) + words * shared - LATER * it.passage as f32;
     }
+    read
 }
 
-/// Cosines of the question with each text.
-async fn similarities(engine: &Engine, question: &str, texts: &[&str]) -> Result<Vec<f32>, InferenceError> {
+/// Cosines of the question with each text, and the tokens of all.
+async fn similarities(engine: &Engine, question: &str, texts: &[&str]) -> Result<(Vec<f32>, usize), InferenceError> {
     if texts.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let request =
         |texts: Vec<String>, kind| EmbedRequest { texts, kind, overlong: Overlong::Cut, ..EmbedRequest::default() };
     let asked = engine.embed(None, request(vec![question.to_owned()], TextKind::Query)).await?;
     let read = engine.embed(None, request(texts.iter().map(|&text| text.to_owned()).collect(), TextKind::Passage));
-    let (read, asked) = (read.await?, asked.vectors.into_iter().next().unwrap_or_default());
+    let read = read.await?;
+    let tokens = asked.prompt_tokens + read.prompt_tokens;
+    let asked = asked.vectors.into_iter().next().unwrap_or_default();
     let cosine = |vector: Vec<f32>| vector.iter().zip(&asked).map(|(a, b)| a * b).sum();
-    Ok(read.vectors.into_iter().map(cosine).collect())
+    Ok((read.vectors.into_iter().map(cosine).collect(), tokens))
 }
 
 /// The sentences that are prose, each with the text from there on. A line of code or of a table does
@@ -162,7 +168,7 @@ mod tests {
 
     async fn quoted(engine: &Engine, question: &str, texts: &[&str]) -> String {
         let passages: Vec<Shown> = texts.iter().copied().map(shown).collect();
-        quote(engine, question, &passages, Language::of(question)).await.concat()
+        quote(engine, question, &passages, Language::of(question)).await.0.concat()
     }
 
     #[tokio::test]
@@ -178,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(
                 quoted(&engine, question, &texts).await,
-                "In the site's own words:\n\n“Green tea wants water of eighty degrees. Black tea takes it boiling.” [2]"
+                "The nearest to that on this site:\n\n“Green tea wants water of eighty degrees. Black tea takes it boiling.” [2]"
             );
         }
     }
@@ -186,8 +192,8 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_sentences_is_quoted_from_its_beginning() {
         let answer = quoted(&Engine::default(), "表", &["a | b\n1 | 2"]).await;
-        assert_eq!(answer, "站内原文：\n\n“a | b 1 | 2” [1]");
-        assert_eq!(quoted(&Engine::default(), "nothing?", &[]).await, "In the site's own words:");
+        assert_eq!(answer, "站内最接近的内容：\n\n“a | b 1 | 2” [1]");
+        assert_eq!(quoted(&Engine::default(), "nothing?", &[]).await, "The nearest to that on this site:");
     }
 
     #[tokio::test]

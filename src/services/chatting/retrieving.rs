@@ -20,10 +20,12 @@ const ANSWERS: f32 = 0.0;
 /// -11 to what has nothing to do with a question, and -5 is where a human begins to see why it was found.
 const NO_ANSWER: f32 = -5.0;
 /// The e5 models were trained with a temperature of 0.01, which draws all their cosines together:
-/// unrelated texts have about 0.75, and what answers a question 0.83 and more (docs/CHAT.md).
-const SIMILAR_E5: f32 = 0.83;
+/// unrelated texts have about 0.75, and what has to do with each other 0.82 and more.
+const SIMILAR_E5: f32 = 0.82;
+/// What answers a question has more than what has only to do with it (docs/CHAT.md).
+const ANSWERS_E5: f32 = 0.84;
 /// Two Chinese texts are nearer to each other, whatever they are about: unrelated ones have up to 0.87.
-const SIMILAR_E5_HAN: f32 = 0.875;
+const ANSWERS_E5_HAN: f32 = 0.875;
 /// What all of the question's words in a passage are worth, in cosines.
 const WORDS: f32 = 0.05;
 /// Other models use the whole scale: unrelated texts have about 0.1, what answers a question 0.4 and more.
@@ -58,9 +60,12 @@ pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> 
     let leans = !before.is_empty() && follow_up::is_follow_up(&question.text);
     let words = if leans { SHARED_WORDS_OF_TWO } else { SHARED_WORDS };
     let models = services.engine.models();
-    let similarity = least_similarity(&models);
-    let is_han = is_e5(&models) && Language::of(&question.text) == Language::Chinese;
-    let least = Least { similarity, words, similarity_han: if is_han { SIMILAR_E5_HAN } else { similarity } };
+    let is_chinese = Language::of(&question.text) == Language::Chinese;
+    let (similarity, similarity_han) = match is_e5(&models) {
+        false => (SIMILAR, SIMILAR),
+        true => (ANSWERS_E5, if is_chinese { ANSWERS_E5_HAN } else { ANSWERS_E5 }),
+    };
+    let least = Least { similarity, words, similarity_han };
     let query = follow_up::query(&question.text, before.last());
     let mut found = look(services, question, &query, least).await?;
     let is_able = are_written(services.chats.settings().answers, &services.engine);
@@ -138,24 +143,24 @@ mod tests {
 
     #[test]
     fn what_says_too_little_is_no_answer() {
-        let least = |similarity_han| Least { similarity: SIMILAR_E5, words: SHARED_WORDS, similarity_han };
+        let least = |similarity_han| Least { similarity: ANSWERS_E5, words: SHARED_WORDS, similarity_han };
         for (similarity, relevance, words, expected) in [
             (None, None, 0.6, true),
             (None, None, 0.4, false),
             (Some(0.9), None, 0.0, true),
             (Some(0.82), None, 0.0, false),
-            (Some(0.82), None, 0.3, true),
+            (Some(0.83), None, 0.3, true),
             (Some(0.78), None, 0.2, false),
             (Some(0.7), Some(3.0), 0.0, true),
             (Some(0.9), Some(-9.0), 1.0, false),
             (Some(0.9), Some(-2.0), 0.0, true),
             (Some(0.7), Some(-2.0), 0.1, false),
         ] {
-            let found = answers(&passage(similarity, relevance, words), least(SIMILAR_E5_HAN));
+            let found = answers(&passage(similarity, relevance, words), least(ANSWERS_E5_HAN));
             assert_eq!(found, expected, "similarity {similarity:?}, relevance {relevance:?}, words {words}");
         }
         let chinese = Passage { language: "zh".into(), ..passage(Some(0.86), None, 0.0) };
-        assert!(!answers(&chinese, least(SIMILAR_E5_HAN)), "a Chinese question on something else");
-        assert!(answers(&chinese, least(SIMILAR_E5)), "an English question");
+        assert!(!answers(&chinese, least(ANSWERS_E5_HAN)), "a Chinese question on something else");
+        assert!(answers(&chinese, least(ANSWERS_E5)), "an English question");
     }
 }

@@ -1,6 +1,8 @@
 //! What people say about entities. It outlasts every rebuild: names lead to what they were said to
 //! mean, and what is deleted keeps its names so that it does not come back.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -15,6 +17,8 @@ use crate::store::{Conn, Sight, Tx};
 
 /// Most further names that an entity is added with, and most entities that are merged at once.
 const MOST_AT_ONCE: usize = 20;
+/// Most further names of an entity in a file: it may have become one of many.
+const MOST_ALIASES: usize = 1_000;
 
 /// An entity to be added.
 #[derive(Clone, Debug)]
@@ -40,46 +44,84 @@ pub struct Imported {
     pub created_at: DateTime<Utc>,
 }
 
-/// Refuses names that are none.
+/// What [`bring_in`] did.
+#[derive(Debug, Default)]
+pub struct BroughtIn {
+    /// Of each entity that came in.
+    pub events: Vec<NewEvent>,
+    /// What another entity of the same list has taken: the name of who asked for it, and a sentence.
+    pub taken: Vec<(String, String)>,
+}
+
+/// Refuses names that are none, and too many.
 pub fn check(thing: &NewThing) -> Result<(), ServiceError> {
     let mut check = Check::default();
     check_name(&mut check, "name", &tidy(&thing.name));
+    check.that(thing.aliases.len() <= MOST_ALIASES, RefusalCode::TooLong, "aliases", || {
+        format!("{} aliases: at most {MOST_ALIASES} are allowed", thing.aliases.len())
+    });
     thing.aliases.iter().for_each(|alias| check_name(&mut check, "aliases", &tidy(alias)));
     check.done()
 }
 
 /// Brings in what was edited elsewhere, in a transaction that nobody else writes to the graph in. What
-/// somebody has edited here stays as it is; what was read out of posts becomes a part of it.
-///
-/// Gives what changed, if something did. All posts are to be read again.
-pub async fn bring_in(tx: &mut Tx, things: &[Imported], now: DateTime<Utc>) -> Result<Vec<NewEvent>, ServiceError> {
-    let mut events = Vec::new();
+/// somebody has edited here stays as it is; what was read out of posts becomes a part of it. All posts
+/// are read again for it.
+pub async fn bring_in(tx: &mut Tx, things: &[Imported], now: DateTime<Utc>) -> Result<BroughtIn, ServiceError> {
+    let (mut done, mut new) = (BroughtIn::default(), HashMap::new());
     if things.is_empty() {
-        return Ok(events);
+        return Ok(done);
     }
     entities::lock(tx).await?;
     for it in things {
-        if let Some(id) = bring_one_in(tx, it).await? {
-            events.push(changed(id, None, now));
+        if let Some(id) = bring_one_in(tx, it, &new, &mut done.taken).await? {
+            new.insert(id, it.thing.name.as_str());
+            done.events.push(changed(id, None, now));
         }
     }
-    if !events.is_empty() {
+    if !done.events.is_empty() {
         ask_for_all(tx, now).await?;
     }
-    Ok(events)
+    Ok(done)
 }
 
-async fn bring_one_in(tx: &mut Tx, it: &Imported) -> Result<Option<Uuid>, ServiceError> {
+/// `new` are those that came in before, by their ids.
+async fn bring_one_in(
+    tx: &mut Tx,
+    it: &Imported,
+    new: &HashMap<Uuid, &str>,
+    taken: &mut Vec<(String, String)>,
+) -> Result<Option<Uuid>, ServiceError> {
+    let mut say = |what: String, by: &Held| {
+        if let Some(by) = new.get(&by.id) {
+            taken.push((it.thing.name.clone(), format!("{what} {by:?}")));
+        }
+    };
     let names: Vec<String> = std::iter::once(&it.thing.name).chain(&it.thing.aliases).map(|name| tidy(name)).collect();
     let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
-    let mut held: Vec<Held> = entities::named(tx, &keys).await?.into_iter().map(|(_, held)| held).collect();
-    if let Some(tag_id) = it.tag_id {
-        held.extend(entities::of_tags(tx, &[tag_id]).await?);
-    }
-    if held.iter().any(|held| held.edited) {
+    let held: HashMap<String, Held> = entities::named(tx, &keys).await?.into_iter().collect();
+    let of_tag = match it.tag_id {
+        Some(tag_id) => entities::of_tags(tx, &[tag_id]).await?.pop(),
+        None => None,
+    };
+    if let Some(by) = held.get(&keys[0]).filter(|by| by.edited) {
+        say(format!("{:?} is left out: it is a name of", it.thing.name), by);
         return Ok(None);
     }
-    let mut others: Vec<Uuid> = held.iter().map(|held| held.id).collect();
+    let mut tag_id = it.tag_id;
+    if let Some(by) = of_tag.as_ref().filter(|by| by.edited) {
+        say("`tag` is left out: it is the tag of".to_owned(), by);
+        tag_id = None;
+    }
+    let is_free = |name: &&String| match held.get(&key(name)).filter(|by| by.edited) {
+        None => true,
+        Some(by) => {
+            say(format!("the alias {name:?} is left out: it is a name of"), by);
+            false
+        }
+    };
+    let names: Vec<String> = names.iter().filter(is_free).cloned().collect();
+    let mut others: Vec<Uuid> = held.values().chain(&of_tag).filter(|held| !held.edited).map(|held| held.id).collect();
     others.sort_unstable();
     others.dedup();
     let row = NewEntity {
@@ -94,7 +136,7 @@ async fn bring_one_in(tx: &mut Tx, it: &Imported) -> Result<Option<Uuid>, Servic
     entities::insert(tx, std::slice::from_ref(&row)).await?;
     entities::absorb(tx, &others, row.id).await?;
     add_names(tx, row.id, &names).await?;
-    let changes = EntityChanges { tag_id: it.tag_id, deleted: Some(it.deleted), ..EntityChanges::default() };
+    let changes = EntityChanges { tag_id, deleted: Some(it.deleted), ..EntityChanges::default() };
     entities::change(tx, row.id, &changes).await?;
     if it.deleted {
         entities::forget_mentions(tx, row.id).await?;

@@ -39,7 +39,7 @@ mod vocabulary;
 mod tests;
 
 pub use by_model::{READ_JOB, read_entities};
-pub use editing::{Imported, NewThing, Renaming, add, bring_in, check, delete, merge, rebuild_all, rename};
+pub use editing::{BroughtIn, Imported, NewThing, Renaming, add, bring_in, check, delete, merge, rebuild_all, rename};
 pub use graph::{Graph, MAX_DEPTH, Relation, around};
 pub use names::key;
 

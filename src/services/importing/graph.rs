@@ -39,9 +39,12 @@ pub async fn import(
         let created_at = entity.created.map_or(now, |at| at.0);
         things.push(Imported { thing, tag_id, deleted: entity.deleted, created_at });
     }
-    let events = connecting::bring_in(&mut tx, &things, now).await?;
-    report.entities += events.len();
-    run.end(tx, &events).await
+    let done = connecting::bring_in(&mut tx, &things, now).await?;
+    report.entities += done.events.len();
+    for (name, why) in done.taken {
+        entries.say(ENTITIES, &name, why);
+    }
+    run.end(tx, &done.events).await
 }
 
 fn kind(kind: FileKind) -> EntityKind {

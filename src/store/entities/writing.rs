@@ -110,7 +110,8 @@ pub async fn insert(conn: &mut Conn, rows: &[NewEntity]) -> Result<(), DbError> 
 
 /// Adds those names that mean nothing yet.
 pub async fn add_names(conn: &mut Conn, rows: &[NewName]) -> Result<(), DbError> {
-    if !rows.is_empty() {
+    // A statement has room for 65,535 values.
+    for rows in rows.chunks(10_000) {
         let new = diesel::insert_into(entity_names::table).values(rows);
         new.on_conflict(entity_names::key).do_nothing().execute(conn).await?;
     }

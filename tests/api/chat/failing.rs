@@ -30,7 +30,7 @@ async fn where_no_model_can_write_the_site_is_quoted() {
 fn is_quoted(answer: &Value, degraded: bool) {
     assert_eq!(answer["failed"], Value::Null, "{answer:#}");
     let text = answer["text"].as_str().unwrap_or_default().trim();
-    assert!(text.starts_with("In the site's own words:\n\n“") && text.contains(QUOTED), "{answer:#}");
+    assert!(text.starts_with("The nearest to that on this site:\n\n“") && text.contains(QUOTED), "{answer:#}");
     let done = &answer["done"];
     assert_eq!((&done["finishReason"], &done["model"]), (&json!("QUOTED"), &Value::Null), "{answer:#}");
     assert_eq!(done["degraded"], degraded, "{answer:#}");
