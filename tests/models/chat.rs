@@ -19,9 +19,11 @@ async fn a_small_model_answers_from_the_site() {
             .is_some_and(|cited| cited.iter().any(|one| one["post"]["slug"] == "zorbic-kettle"))
     );
     let done = &answer["done"];
-    assert_eq!(done["model"], WRITE);
+    // A model as small as this one now and then ends before its first word; then the site is quoted.
+    let model = if done["finishReason"] == "QUOTED" { Value::Null } else { json!(WRITE) };
+    assert_eq!(done["model"], model, "{answer:#}");
     assert!(done["promptTokens"].as_u64().is_some_and(|tokens| (50..4096).contains(&tokens)), "{done}");
-    assert!(done["completionTokens"].as_u64().is_some_and(|tokens| (1..=512).contains(&tokens)), "{done}");
+    assert!(done["completionTokens"].as_u64().is_some_and(|tokens| (0..=512).contains(&tokens)), "{done}");
     let input = json!({ "question": "And who measured it?", "conversationId": answer["conversationId"] });
     let second = ask(&app, Some(&app.tokens.reader), input).await;
     assert_eq!(second["failed"], Value::Null, "{second:#}");
