@@ -93,13 +93,7 @@ async fn on_models(command: cli::Models, config: &config::Config) -> Result<()> 
     match command {
         cli::Models::List => print!("{}", models::list(&engine)),
         cli::Models::Pull { model } => {
-            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}")?;
-            let bar = ProgressBar::new(0).with_style(style);
-            let shown = bar.clone();
-            let progress = move |bytes: u64, of_bytes: u64| {
-                shown.set_length(of_bytes);
-                shown.set_position(bytes);
-            };
+            let (bar, progress) = bar("{bytes}/{total_bytes} {bytes_per_sec}")?;
             let name = models::pull(&engine, &model, progress).await?;
             bar.finish_and_clear();
             println!("{name} is here.");
@@ -184,11 +178,8 @@ async fn import(app: &App, what: &cli::Import) -> Result<()> {
         Some(handle) => people::find(&app.services, handle).await?,
     };
     let options = ImportOptions { dry_run: what.dry_run, author, demo: false, now: Utc::now() };
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} files {elapsed}")?);
-    let progress = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
+    let (bar, progress) = bar("{pos}/{len} files {elapsed}")?;
+    let progress = |done: usize, total: usize| progress(done as u64, total as u64);
     let report = importing::import(&app.services, &what.path, &options, progress).await?;
     bar.finish_and_clear();
     for problem in &report.problems {
@@ -289,15 +280,21 @@ async fn create_key(app: &App, what: cli::CreateKey) -> Result<()> {
     Ok(())
 }
 
-async fn reindex(app: &App, model: &str) -> Result<()> {
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} pieces {elapsed}")?);
+/// A bar that shows how far something is, and what tells it: how much is done, and of how much.
+fn bar(figures: &str) -> Result<(ProgressBar, impl Fn(u64, u64) + Send + Sync + use<>)> {
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {figures}"))?;
+    let bar = ProgressBar::new(0).with_style(style);
     let shown = bar.clone();
-    let name = app
-        .reindex(model, move |read, all| {
-            shown.set_length(all);
-            shown.set_position(read);
-        })
-        .await?;
+    let progress = move |done, of| {
+        shown.set_length(of);
+        shown.set_position(done);
+    };
+    Ok((bar, progress))
+}
+
+async fn reindex(app: &App, model: &str) -> Result<()> {
+    let (bar, progress) = bar("{pos}/{len} pieces {elapsed}")?;
+    let name = app.reindex(model, progress).await?;
     bar.finish_and_clear();
     println!("{name} has read the site, and answers from now on.");
     Ok(())
@@ -305,11 +302,7 @@ async fn reindex(app: &App, model: &str) -> Result<()> {
 
 async fn evaluate(app: &App, file: &Path, all: bool) -> Result<()> {
     let judgements = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} queries {elapsed}")?);
-    let progress = |asked, of| {
-        bar.set_length(of);
-        bar.set_position(asked);
-    };
+    let (bar, progress) = bar("{pos}/{len} queries {elapsed}")?;
     let table = app.evaluate_retrieval(&judgements, all, progress).await;
     bar.finish_and_clear();
     print!("{}", table.with_context(|| format!("search could not be measured with {}", file.display()))?);

@@ -1,7 +1,5 @@
 //! Search as the command line measures it and has it learn.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
 
@@ -67,10 +65,7 @@ impl App {
     ) -> Result<String> {
         let judgements = evaluating::read(judgements)?;
         self.prepare_search().await?;
-        let (count, of) = (AtomicU64::new(0), (judgements.query.len() * evaluating::WAYS.len()) as u64);
-        let asked = || progress(count.fetch_add(1, Ordering::Relaxed) + 1, of);
-        progress(0, of);
-        let measured = Box::pin(evaluating::retrieval(&self.services, &judgements, &asked)).await?;
+        let measured = Box::pin(evaluating::retrieval(&self.services, &judgements, &progress)).await?;
         let mut lines = super::people::table(
             ["WAY", "RECALL@1", "RECALL@5", "RECALL@10", "MRR", "NDCG@10", "MEDIAN"],
             measured.iter().map(row),

@@ -86,11 +86,11 @@ pub const WAYS: [(&str, Mode, bool); 4] = [
     ("hybrid, reranked", Mode::Hybrid, true),
 ];
 
-/// Measures each way of searching on the same queries; `progress` is told of each that was asked.
+/// Measures each way of searching on the same queries; `progress` is told how many were asked, and of how many.
 pub async fn retrieval(
     services: &Services,
     judgements: &Judgements,
-    progress: &(dyn Fn() + Send + Sync),
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<Vec<Measured>, EvaluationError> {
     let slugs: Vec<String> = judgements.query.iter().flat_map(|judged| judged.posts.keys().cloned()).collect();
     let mut conn = services.db.conn().await.map_err(ServiceError::from)?;
@@ -101,8 +101,14 @@ pub async fn retrieval(
         return Err(EvaluationError::UnknownPost(unknown.clone()));
     }
     let mut measured = Vec::new();
+    let (mut asked, of) = (0, (judgements.query.len() * WAYS.len()) as u64);
+    progress(asked, of);
+    let mut next = || {
+        asked += 1;
+        progress(asked, of);
+    };
     for way in WAYS {
-        measured.push(measure(services, judgements, &ids, way, progress).await?);
+        measured.push(measure(services, judgements, &ids, way, &mut next).await?);
     }
     Ok(measured)
 }
@@ -112,7 +118,7 @@ async fn measure(
     judgements: &Judgements,
     ids: &HashMap<String, Uuid>,
     (way, mode, rerank): (&'static str, Mode, bool),
-    progress: &(dyn Fn() + Send + Sync),
+    done: &mut (dyn FnMut() + Send),
 ) -> Result<Measured, EvaluationError> {
     let slugs: HashMap<Uuid, &str> = ids.iter().map(|(slug, id)| (*id, slug.as_str())).collect();
     let (mut all, mut groups) = (Vec::new(), BTreeMap::<String, Vec<Measures>>::new());
@@ -124,7 +130,7 @@ async fn measure(
         let found =
             Box::pin(searching::search(services, &asked)).await.map_err(|error| unanswered(&judged.text, error))?;
         times.push(begun.elapsed());
-        progress();
+        done();
         degraded |= found.degraded;
         let grades: HashMap<Uuid, u32> = judged.posts.iter().map(|(slug, grade)| (ids[slug], *grade)).collect();
         let hits: Vec<Uuid> = found.hits.iter().map(|hit| hit.post_id).take(DEPTH).collect();

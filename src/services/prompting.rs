@@ -1,7 +1,7 @@
 //! What every prompt of this server is made with: the owner's own words where there are any, texts
 //! of others that cannot be taken for a mark, and a guess at what they take.
 //!
-//! Imported by `chatting`, `assisting` and `connecting`.
+//! Imported by `chatting`, `assisting`, `connecting` and `searching`.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -145,6 +145,11 @@ pub(super) fn cut_middle(text: &str, tokens: usize) -> Cow<'_, str> {
     });
     let (head, tail) = (cut_tokens(text, tokens - tokens / 4), end.map_or("", |(at, _)| &text[at..]));
     Cow::Owned(format!("{}\n[…]\n{}", head.trim_end(), tail.trim_start()))
+}
+
+/// A text on one line, with one space between its words.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first characters.

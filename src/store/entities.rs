@@ -21,8 +21,8 @@ mod writing;
 
 pub use related::{RelatedEntity, related};
 pub use writing::{
-    Edited, EntityChanges, Held, NewEntity, NewName, absorb, add_names, change, delete_unused, edited, forget_mentions,
-    insert, lock, named, of_tags,
+    EntityChanges, Held, NewEntity, NewName, absorb, add_names, change, delete_unused, edited, forget_mentions, insert,
+    lock, named, of_tags,
 };
 
 text_enum! {

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::work::Stop;
 use crate::services::indexing::sentences;
+use crate::services::prompting;
 use crate::services::words::{is_cjk, is_mostly_cjk};
 
 /// JSON of the form that was asked for, and nothing else.
@@ -25,7 +26,7 @@ pub fn unfenced(text: &str) -> &str {
 /// One line without the quotation marks around it.
 pub fn one_line(text: &str) -> String {
     const MARKS: &[(char, char)] = &[('"', '"'), ('“', '”'), ('「', '」'), ('\'', '\''), ('《', '》')];
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = prompting::one_line(text);
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let inside = MARKS.iter().find_map(|(open, close)| line.strip_prefix(*open)?.strip_suffix(*close));
     match inside {

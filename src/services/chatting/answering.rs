@@ -283,7 +283,7 @@ pub(super) fn are_written(answers: ChatAnswers, engine: &Engine) -> bool {
 
 /// Whether the model cannot write now, whatever it is asked.
 fn is_absent(error: &InferenceError) -> bool {
-    !matches!(error.kind(), "bad_input") && !matches!(error, InferenceError::UnknownModel { .. })
+    !matches!(error, InferenceError::UnknownModel { .. } | InferenceError::TooLong { .. } | InferenceError::BadInput(_))
 }
 
 async fn say(out: &Sender<ChatEvent>, event: ChatEvent) -> Result<(), Stop> {

@@ -10,7 +10,7 @@ use super::Citation;
 use super::language::Language;
 use super::threads::Turn;
 use crate::inference::{Message, Prompt, Role};
-use crate::services::prompting::{about_tokens, cut, cut_middle, cut_tokens, fill, neutral, template};
+use crate::services::prompting::{about_tokens, cut, cut_middle, cut_tokens, fill, neutral, one_line, template};
 use crate::services::searching::passages::Passage;
 use crate::store::site::SiteRow;
 
@@ -119,7 +119,7 @@ pub fn choose(passages: &[Passage], budget: Budget) -> (Vec<Citation>, Vec<Shown
     for passage in passages.iter().take(MAX_PASSAGES) {
         let path: Vec<&str> =
             std::iter::once(&passage.title).chain(&passage.heading_path).map(String::as_str).collect();
-        let heading = neutral(&path.join(" > ")).split_whitespace().collect::<Vec<_>>().join(" ");
+        let heading = one_line(&neutral(&path.join(" > ")));
         let room = left.saturating_sub(about_tokens(&heading));
         if room < LEAST_PASSAGE_TOKENS {
             break;
@@ -134,7 +134,7 @@ pub fn choose(passages: &[Passage], budget: Budget) -> (Vec<Citation>, Vec<Shown
 }
 
 fn cited(index: usize, passage: &Passage) -> Citation {
-    let text = passage.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = one_line(&passage.text);
     Citation {
         index,
         post_id: passage.post_id,

@@ -10,7 +10,7 @@ use super::language::{Language, is_han};
 use super::prompt::Shown;
 use crate::inference::{EmbedRequest, Engine, InferenceError, Overlong, TextKind};
 use crate::services::indexing::sentences;
-use crate::services::prompting::cut;
+use crate::services::prompting::{cut, one_line};
 use crate::services::searching::passages::Terms;
 
 /// Passages that are quoted from: those behind them hardly answer.
@@ -70,7 +70,7 @@ pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language
     }
     if let (true, Some(first)) = (quoted.is_empty(), passages.first()) {
         // A table, or code.
-        quoted.push((0, in_one_line(cut(&first.text, QUOTE_COLUMNS))));
+        quoted.push((0, one_line(cut(&first.text, QUOTE_COLUMNS))));
     }
     parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{text}” [{}]", passage + 1)));
     (parts, read)
@@ -143,11 +143,7 @@ fn going_on(text: &str) -> String {
             break;
         }
     }
-    in_one_line(&quote)
-}
-
-fn in_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(&quote)
 }
 
 fn columns(text: &str) -> usize {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Asker, Citation, Thread};
 use crate::inference::Usage;
-use crate::services::prompting::cut;
+use crate::services::prompting::{cut, one_line};
 use crate::services::{RefusalCode, ServiceError, Services};
 use crate::store::conversations::{self, ConversationRow};
 use crate::store::messages::{self, Finish, MessageRow, Speaker};
@@ -156,7 +156,7 @@ async fn begin(
     question: &str,
     now: DateTime<Utc>,
 ) -> Result<Uuid, ServiceError> {
-    let line = question.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = one_line(question);
     let title = cut(&line, TITLE_CHARS).trim_end().to_owned();
     let row = ConversationRow { id, user_id, title, created_at: now, updated_at: now };
     conversations::insert(conn, &row).await?;

@@ -113,29 +113,28 @@ async fn bring_one_in(
         say("`tag` is left out: it is the tag of".to_owned(), by);
         tag_id = None;
     }
-    let is_free = |name: &&String| match held.get(&key(name)).filter(|by| by.edited) {
-        None => true,
-        Some(by) => {
-            say(format!("the alias {name:?} is left out: it is a name of"), by);
-            false
+    let mut free = Vec::with_capacity(names.len());
+    for (name, key) in names.into_iter().zip(&keys) {
+        match held.get(key).filter(|by| by.edited) {
+            None => free.push(name),
+            Some(by) => say(format!("the alias {name:?} is left out: it is a name of"), by),
         }
-    };
-    let names: Vec<String> = names.iter().filter(is_free).cloned().collect();
+    }
     let mut others: Vec<Uuid> = held.values().chain(&of_tag).filter(|held| !held.edited).map(|held| held.id).collect();
     others.sort_unstable();
     others.dedup();
     let row = NewEntity {
         id: Uuid::now_v7(),
         kind: it.thing.kind,
-        key: key(&names[0]),
-        name: names[0].clone(),
+        key: keys[0].clone(),
+        name: free[0].clone(),
         tag_id: None,
         edited: true,
         created_at: it.created_at,
     };
     entities::insert(tx, std::slice::from_ref(&row)).await?;
     entities::absorb(tx, &others, row.id).await?;
-    add_names(tx, row.id, &names).await?;
+    add_names(tx, row.id, &free).await?;
     let changes = EntityChanges { tag_id, deleted: Some(it.deleted), ..EntityChanges::default() };
     entities::change(tx, row.id, &changes).await?;
     if it.deleted {

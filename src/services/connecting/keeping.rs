@@ -147,7 +147,8 @@ async fn made(conn: &mut Conn, finding: &Finding, now: DateTime<Utc>) -> Result<
         created_at: now,
     };
     entities::insert(conn, std::slice::from_ref(&row)).await?;
-    Ok(Held { id: row.id, kind: row.kind, name: row.name, tag_id: row.tag_id, edited: false, deleted: false })
+    let NewEntity { id, kind, name, tag_id, edited, created_at, .. } = row;
+    Ok(Held { id, kind, name, tag_id, edited, deleted: false, created_at })
 }
 
 /// An entity with what a finding says more of it. What somebody has edited stays as it is.

@@ -15,7 +15,7 @@ use crate::services::content_folder::{
     ReactionKind as FileReaction, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserRole, UserToml,
 };
 use crate::store::comments::{self, CommentRow, CommentStatus};
-use crate::store::entities::{self, Edited, EntityKind};
+use crate::store::entities::{self, EntityKind, Held};
 use crate::store::posts::PostRow;
 use crate::store::reactions::{self, ReactionKind};
 use crate::store::series::{self, SeriesRow};
@@ -29,12 +29,13 @@ type Names<'a> = HashMap<Uuid, &'a str>;
 pub async fn gather(conn: &mut Conn, posts: &[PostRow], users: &[UserRow]) -> Result<SiteFiles, ServiceError> {
     let slugs: Names<'_> = posts.iter().map(|post| (post.id, post.slug.as_str())).collect();
     let handles: Names<'_> = users.iter().map(|user| (user.id, user.handle.as_str())).collect();
+    let tags = tags::all(conn).await?;
     let mut files = SiteFiles {
         site: site::find(conn).await?.map(site_toml),
         users: users.iter().map(user_toml).collect(),
-        tags: tags::all(conn).await?.into_iter().map(tag_toml).collect(),
+        entities: entity_tomls(conn, &tags).await?,
+        tags: tags.into_iter().map(tag_toml).collect(),
         series: series::all(conn).await?.into_iter().map(series_toml).collect(),
-        entities: entity_tomls(conn).await?,
         ..SiteFiles::default()
     };
     let ids: Vec<Uuid> = posts.iter().map(|post| post.id).collect();
@@ -97,19 +98,19 @@ async fn reaction_tomls(conn: &mut Conn, posts: &[Uuid], slugs: &Names<'_>) -> R
 }
 
 /// What was edited of the knowledge graph; the rest is made of the posts again.
-async fn entity_tomls(conn: &mut Conn) -> Result<Vec<EntityToml>, DbError> {
+async fn entity_tomls(conn: &mut Conn, tags: &[TagRow]) -> Result<Vec<EntityToml>, DbError> {
     let rows = entities::edited(conn).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut aliases = entities::aliases(conn, &ids).await?;
-    let tags: HashMap<Uuid, String> = tags::all(conn).await?.into_iter().map(|tag| (tag.id, tag.slug)).collect();
-    let toml = |row: Edited| {
+    let tags: Names<'_> = tags.iter().map(|tag| (tag.id, tag.slug.as_str())).collect();
+    let toml = |row: Held| {
         let mut aliases = aliases.remove(&row.id).unwrap_or_default();
         aliases.sort_unstable();
         EntityToml {
             name: row.name,
             kind: file_entity_kind(row.kind),
             aliases,
-            tag: row.tag_id.and_then(|id| tags.get(&id).cloned()),
+            tag: row.tag_id.and_then(|id| tags.get(&id).map(|&slug| slug.to_owned())),
             deleted: row.deleted,
             created: Some(Moment(row.created_at)),
         }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::query::Marks;
+use crate::services::prompting::one_line;
 use crate::services::words::{Stems, tokens};
 
 /// Length of a snippet, in characters of one column; Chinese ones take two.
@@ -39,10 +40,6 @@ pub fn snippet(text: &str, marks: &Marks, stems: &Stems) -> Snippet {
     let inside = found.into_iter().filter(|range| range.start >= begin && range.end <= end);
     let moved: Vec<_> = inside.map(|range| range.start - begin + shift..range.end - begin + shift).collect();
     Snippet { ranges: in_utf16(&shown, &moved), text: shown }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Where the marked tokens stand, in bytes; those that touch are one.

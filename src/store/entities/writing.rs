@@ -23,17 +23,6 @@ pub struct Held {
     pub tag_id: Option<Uuid>,
     pub edited: bool,
     pub deleted: bool,
-}
-
-/// An entity that somebody has edited.
-#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
-#[diesel(table_name = entities, check_for_backend(Pg))]
-pub struct Edited {
-    pub id: Uuid,
-    pub kind: EntityKind,
-    pub name: String,
-    pub tag_id: Option<Uuid>,
-    pub deleted: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -92,8 +81,8 @@ pub async fn named(conn: &mut Conn, keys: &[String]) -> Result<Vec<(String, Held
 }
 
 /// All that somebody has edited, be it deleted.
-pub async fn edited(conn: &mut Conn) -> Result<Vec<Edited>, DbError> {
-    Ok(entities::table.filter(entities::edited).select(Edited::as_select()).load(conn).await?)
+pub async fn edited(conn: &mut Conn) -> Result<Vec<Held>, DbError> {
+    Ok(entities::table.filter(entities::edited).select(Held::as_select()).load(conn).await?)
 }
 
 /// The entities of tags.
