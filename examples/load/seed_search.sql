@@ -35,5 +35,7 @@ INSERT INTO post_vectors (post_id, model, language, embedding)
 SELECT post_id, model, min(language), avg(embedding) FROM chunk_vectors
 WHERE post_id IN (SELECT post_id FROM pieces) GROUP BY post_id, model;
 
+INSERT INTO post_related (post_id) SELECT post_id FROM post_words WHERE post_id IN (SELECT post_id FROM pieces);
+
 COMMIT;
 ANALYZE;

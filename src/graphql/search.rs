@@ -12,6 +12,7 @@ use super::page::{Args, part_of_ranking};
 use super::post::{Post, PostFilterInput};
 use super::tag::Tag;
 use crate::error::ApiError;
+use crate::services::relating;
 use crate::services::searching::{self, Asked, Found, Hit, SearchError, Shown};
 use crate::store::posts::PostRow;
 use crate::store::{Key, PageOf};
@@ -277,7 +278,7 @@ impl From<SearchError> for ApiError {
 
 /// Why a post is related.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "searching::Because")]
+#[graphql(remote = "relating::Because")]
 enum RelatedReason {
     /// It is about the same.
     Similar,
@@ -300,7 +301,7 @@ pub struct RelatedPost {
 
 /// What has to do with a post, nearest first.
 pub async fn related(ctx: &Context<'_>, id: Uuid, first: i32) -> Result<Vec<RelatedPost>, ApiError> {
-    let most = searching::MAX_RELATED;
+    let most = relating::MAX_RELATED;
     let limit = usize::try_from(first).ok().filter(|first| (1..=most).contains(first));
     let limit = limit.ok_or_else(|| ApiError::bad_input(format!("`first` is {first}: expected 1 to {most}")))?;
     let loaders = ctx.loaders();

@@ -1,10 +1,10 @@
 //! Forgets what has outlived its use: old events, expired sessions, jobs that have ended, what was
-//! read long ago.
+//! read long ago; has lists that have grown old made anew.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::events;
-use crate::services::{Services, allowance};
+use crate::services::{ServiceError, Services, allowance, relating};
 use crate::store::{self, Conn, DbError, jobs, post_days, proposals, readers, reads, responses, sessions, token_usage};
 
 /// How long jobs that were done or cancelled are shown.
@@ -26,7 +26,7 @@ const POST_DAYS_KEPT: TimeDelta = TimeDelta::days(400);
 /// How long a proposal waits for a decision, and is known afterwards.
 const PROPOSALS_KEPT: TimeDelta = TimeDelta::days(90);
 
-pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), DbError> {
+pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), ServiceError> {
     let mut tx = services.db.begin().await?;
     let pruned = store::events::prune(&mut tx, now - events::RETENTION).await?;
     let sessions = sessions::delete_expired(&mut tx, now).await?;
@@ -38,6 +38,7 @@ pub(super) async fn tidy(services: &Services, now: DateTime<Utc>) -> Result<(), 
     let reads = forget_reads(&mut tx, now).await?;
     let proposals = proposals::forget_before(&mut tx, now - PROPOSALS_KEPT).await?;
     tx.commit().await?;
+    relating::catch_up(services, now).await?;
     tracing::debug!(pruned, sessions, jobs, usage, responses, reads, proposals, "housekeeping");
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::services::connecting::{self, CONNECT_JOB, REBUILD_JOB};
 use crate::services::indexing::{self, INDEX_JOB, READ_JOB};
 use crate::services::jobs::{Outcome, Progress};
 use crate::services::publishing::{self, PUBLISH_JOB};
+use crate::services::relating::{self, RELATE_JOB};
 use crate::services::{ServiceError, Services};
 use crate::store::jobs::Claimed;
 use crate::telemetry::metrics;
@@ -36,6 +37,7 @@ const KINDS: &[(&str, Duration)] = &[
     (PUBLISH_JOB, Duration::from_secs(60)),
     (INDEX_JOB, Duration::from_secs(120)),
     (READ_JOB, Duration::from_secs(1800)),
+    (RELATE_JOB, Duration::from_secs(600)),
     (ASSIST_JOB, Duration::from_secs(1800)),
     (CONNECT_JOB, Duration::from_secs(120)),
     (REBUILD_JOB, Duration::from_secs(900)),
@@ -51,6 +53,7 @@ async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Res
             metrics::search_lag((Utc::now() - job.created_at).to_std().unwrap_or_default());
         }
         READ_JOB => return indexing::read_chunks(services, progress).await,
+        RELATE_JOB => return relating::relate(services, progress).await,
         ASSIST_JOB => return Box::pin(assisting::run(services, job.subject, &job.payload, progress)).await,
         CONNECT_JOB => connecting::connect_post(services, job.subject, Utc::now()).await?,
         REBUILD_JOB => return connecting::rebuild(services, &job.payload, progress).await,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::feeds::Document;
-use super::searching::Related;
+use super::relating::Related;
 use super::{ServiceError, Services, organising};
 use crate::cache::CacheKey;
 use crate::events::EventKind;

@@ -47,6 +47,7 @@ pub mod publishing;
 pub mod reacting;
 pub mod reading;
 pub mod recommending;
+pub mod relating;
 pub mod responses;
 pub mod revising;
 pub mod searching;

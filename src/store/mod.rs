@@ -39,6 +39,7 @@ pub mod migrations;
 pub mod page;
 pub mod post_days;
 pub mod post_entities;
+pub mod post_related;
 pub mod post_vectors;
 pub mod post_words;
 pub mod posts;

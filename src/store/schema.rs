@@ -225,6 +225,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    post_related (post_id) {
+        post_id -> Uuid,
+        model -> Text,
+        related -> Jsonb,
+        related_ids -> Array<Nullable<Uuid>>,
+        made_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     post_revisions (id) {
         id -> Uuid,
         post_id -> Uuid,
@@ -491,6 +501,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     post_days,
     post_entities,
     post_links,
+    post_related,
     post_revisions,
     post_tags,
     post_translations,

@@ -6,6 +6,7 @@ use super::support::{TestApp, code, data};
 
 mod indexing;
 mod many;
+mod related;
 
 const SEARCH: &str = include_str!("queries/search.graphql");
 const CREATE: &str =
@@ -174,26 +175,6 @@ async fn what_is_no_query_is_refused() {
         data(app.ask(SEARCH, json!({ "query": query, "mode": "WORDS" })).await);
         data(app.ask("query($q: String!) { suggest(prefix: $q) { text } }", json!({ "q": query })).await);
     }
-    app.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_related_is_published_near_and_no_translation() {
-    let app = TestApp::start().await;
-    let related = "query($slug: String!) { post(slug: $slug) { language related(first: 6) { post { slug language status } score because } } }";
-    let answer = data(app.ask(related, json!({ "slug": "grinding-ink" })).await);
-    let rows = answer["post"]["related"].as_array().expect("a list").clone();
-    assert!(!rows.is_empty());
-    for row in &rows {
-        assert_eq!((&row["post"]["language"], &row["post"]["status"]), (&json!("en"), &json!("PUBLISHED")), "{row}");
-        assert!(row["post"]["slug"] != "grinding-ink" && row["post"]["slug"] != "yan-mo", "{row}");
-    }
-    assert!(rows.iter().any(|row| row["because"].as_array().is_some_and(|why| why.contains(&json!("SHARED_TAGS")))));
-    let of_many = "{ posts(first: 20) { nodes { related(first: 3) { score } } } }";
-    let (_, once) = app.respond(None, of_many, json!({})).await;
-    assert!(once <= 4, "one statement for all posts: {once}");
-    let refused = app.ask("{ post(slug: \"grinding-ink\") { related(first: 21) { score } } }", json!({})).await;
-    assert_eq!(code(&refused), "BAD_USER_INPUT");
     app.stop().await;
 }
 

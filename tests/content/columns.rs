@@ -82,7 +82,7 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 26] = [
+const OTHERS: [(&str, &str); 27] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),
@@ -93,6 +93,7 @@ const OTHERS: [(&str, &str); 26] = [
     ("post_words", "made of the posts again"),
     ("chunks", "made of the posts again"),
     ("chunk_vectors", "made of the posts again"),
+    ("post_related", "made of the posts again"),
     ("post_vectors", "made of the posts again"),
     ("post_entities", "made of the posts again"),
     ("post_links", "made of the posts again"),

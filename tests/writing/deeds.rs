@@ -102,7 +102,7 @@ pub async fn picture(app: &TestApp) -> String {
         let row = "(to_jsonb(t) - 'last_used_at')::text";
         let rows = match table {
             "jobs" => {
-                "t.kind NOT IN ('housekeeping', 'index_post', 'read_chunks', 'connect_post', 'rebuild_graph', \
+                "t.kind NOT IN ('housekeeping', 'index_post', 'read_chunks', 'relate_posts', 'connect_post', 'rebuild_graph', \
                  'read_entities')"
             }
             "events" => "t.kind NOT IN ('job.changed', 'search.changed', 'graph.changed')",

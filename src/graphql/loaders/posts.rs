@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Batch, Source, grouped, pages};
-use crate::services::searching::{self, Related};
+use crate::services::relating::{self, Related};
 use crate::services::{ServiceError, caching};
 use crate::store::posts::{self, Neighbours, PostBodyRow, PostParent, PostRow};
 use crate::store::proposals::{self, ProposalRow};
@@ -79,7 +79,7 @@ impl Batch for RelatedToPost {
     type Value = Arc<Vec<Related>>;
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, ServiceError> {
-        searching::related(&source.services, keys).await
+        relating::related(&source.services, keys).await
     }
 }
 

@@ -11,7 +11,7 @@ use async_graphql::{Name, Value, Variables};
 use chrono::{DateTime, NaiveDate};
 
 use crate::error::ApiError;
-use crate::services::searching;
+use crate::services::{relating, searching};
 
 /// The operations behind all addresses.
 pub const DOCUMENT: &str = include_str!("v1.graphql");
@@ -91,7 +91,7 @@ impl Endpoint {
     pub fn most(&self) -> usize {
         match self.operation {
             "suggest" => searching::MAX_SUGGESTIONS,
-            "listRelated" => searching::MAX_RELATED,
+            "listRelated" => relating::MAX_RELATED,
             _ => 100,
         }
     }

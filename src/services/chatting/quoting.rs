@@ -72,7 +72,7 @@ pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language
         // A table, or code.
         quoted.push((0, one_line(cut(&first.text, QUOTE_COLUMNS))));
     }
-    parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{text}” [{}]", passage + 1)));
+    parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{}” [{}]", uncited(&text), passage + 1)));
     (parts, read)
 }
 
@@ -146,6 +146,26 @@ fn going_on(text: &str) -> String {
     one_line(&quote)
 }
 
+/// A number in brackets that stands in the text would be read as that of a passage.
+fn uncited(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('[') {
+        let (before, bracket) = rest.split_at(at);
+        out.push_str(before);
+        match bracket[1..].split_once(']').filter(|(n, _)| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit())) {
+            Some((n, after)) => {
+                out.extend(["(", n, ")"]);
+                rest = after;
+            }
+            None => {
+                out.push('[');
+                rest = &bracket[1..];
+            }
+        }
+    }
+    out + rest
+}
+
 fn columns(text: &str) -> usize {
     text.chars().map(|c| if is_han(c) { 2 } else { 1 }).sum()
 }
@@ -190,6 +210,12 @@ mod tests {
         let answer = quoted(&Engine::default(), "表", &["a | b\n1 | 2"]).await;
         assert_eq!(answer, "站内最接近的内容：\n\n“a | b 1 | 2” [1]");
         assert_eq!(quoted(&Engine::default(), "nothing?", &[]).await, "The nearest to that on this site:");
+    }
+
+    #[tokio::test]
+    async fn a_number_in_brackets_is_no_citation() {
+        let answer = quoted(&Engine::default(), "ink", &["Ink is old [2], see [12] and a[i] [] [x [3]."]).await;
+        assert_eq!(answer, "The nearest to that on this site:\n\n“Ink is old (2), see (12) and a[i] [] [x (3).” [1]");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::connecting::{self, CONNECT_JOB};
 use super::jobs::{Outcome, Progress};
 use super::words::{ANALYSIS, Stems, Weight, Words};
-use super::{ServiceError, Services};
+use super::{ServiceError, Services, relating};
 use crate::events::{EventKind, NewEvent};
 use crate::inference::{EmbedRequest, Overlong, Priority, Task, TextKind};
 use crate::store::chunk_vectors::{self, Unread};
@@ -52,20 +52,24 @@ const CATCH_UP: i64 = 1_000;
 
 /// Asks, in the transaction of a change, for what search has to learn of it.
 pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
-    let (mut changed, mut gone) = (Vec::new(), Vec::new());
+    let (mut changed, mut gone, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
     let mut at = None;
     for event in events {
         match event.kind {
             EventKind::PostPublished | EventKind::PostUpdated => changed.push(event.subject),
-            // What is deleted takes its rows along.
             EventKind::PostUnpublished => gone.push(event.subject),
+            // It takes its own rows along.
+            EventKind::PostDeleted => deleted.push(event.subject),
             EventKind::TagChanged => changed.extend(tags::post_ids(conn, event.subject).await?),
             _ => continue,
         }
         at = Some(event.at);
     }
+    if let Some(at) = at.filter(|_| !deleted.is_empty()) {
+        relating::withdrawn(conn, &deleted, at).await?;
+    }
     if let Some(at) = at.filter(|_| !gone.is_empty()) {
-        forget(conn, &gone).await?;
+        forget(conn, &gone, at).await?;
         connecting::withdrawn(conn, &gone, at).await?;
     }
     match at {
@@ -74,7 +78,8 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
     }
 }
 
-async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
+async fn forget(conn: &mut Conn, post_ids: &[Uuid], at: DateTime<Utc>) -> Result<(), DbError> {
+    relating::withdrawn(conn, post_ids, at).await?;
     post_words::forget(conn, post_ids).await?;
     post_vectors::forget(conn, post_ids).await?;
     post_entities::forget(conn, post_ids).await?;
@@ -97,6 +102,9 @@ pub async fn keep_up(services: Services, stop: CancellationToken) {
     let mut behind = true;
     if let Err(error) = connecting::catch_up(&services, Utc::now()).await {
         tracing::warn!(%error, "the graph does not know yet what is published");
+    }
+    if let Err(error) = relating::catch_up(&services, Utc::now()).await {
+        tracing::warn!(%error, "what is related is not made yet");
     }
     loop {
         if behind {
@@ -149,7 +157,7 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
         let mut tx = services.db.begin().await?;
         // Somebody may have published it since.
         if posts::lock(&mut tx, id).await?.is_none_or(|row| row.status != PostStatus::Published) {
-            forget(&mut tx, &[id]).await?;
+            forget(&mut tx, &[id], now).await?;
             tx.commit().await?;
         }
         return Ok(());
@@ -175,6 +183,7 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
         post_vectors::refresh(&mut tx, &read.model, &[id]).await?;
         complete = read.complete;
     }
+    relating::changed(&mut tx, &[id], now).await?;
     if !complete {
         jobs::enqueue_with(&mut tx, &reading(now), now).await?;
     }
@@ -334,6 +343,8 @@ pub async fn read_batch(services: &Services, model: &str, unread: Vec<Unread>) -
     let mut tx = services.db.begin().await?;
     chunk_vectors::put(&mut tx, model, pieces, &vectors).await?;
     post_vectors::refresh(&mut tx, model, &post_ids).await?;
-    services.commit(tx, &[learnt(Uuid::nil(), Utc::now())]).await?;
+    let now = Utc::now();
+    relating::changed(&mut tx, &post_ids, now).await?;
+    services.commit(tx, &[learnt(Uuid::nil(), now)]).await?;
     Ok(true)
 }

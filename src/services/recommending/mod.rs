@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::validate::Check;
-use super::{Actor, ServiceError, Services, caching, reading, searching};
+use super::{Actor, ServiceError, Services, caching, reading, relating};
 use crate::store::candidates::{self, CandidateRow, Known};
 
 mod ranking;
@@ -72,7 +72,7 @@ pub async fn recommendations(
         None => (Known::default(), Vec::new()),
     };
     let posts: Vec<_> = seeds.iter().map(|seed| (seed.post_id, seed.language.clone())).collect();
-    let related = searching::related_in(services, &posts).await?;
+    let related = relating::related_in(services, &posts).await?;
     let near = nearest(&seeds, &related);
     let language = match wish.language.clone().or_else(|| most_read(&seeds)) {
         Some(language) => language,

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{MAX_RECOMMENDED, Reason, ReasonKind, Recommendation, SEEDS};
+use crate::services::relating::{OF_ONE_SERIES, Related};
 use crate::services::searching::fuse::{Ranking, fuse};
-use crate::services::searching::{OF_ONE_SERIES, Related};
 use crate::store::candidates::{CandidateRow, Deed, DeedRow};
 
 /// What the next older post of a reader counts, in shares of the one before.

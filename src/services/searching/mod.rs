@@ -4,7 +4,7 @@
 //! (`meaning.rs`, out of `store::chunk_vectors`, each language on its own scale) and fuses the rankings
 //! (`fuse.rs`). Only what is published is ever known here, see `indexing`; who loads a found post
 //! looks again whether it may be seen. [`passages`] is the same for a question that a model is to
-//! answer, [`related`] for a post, [`suggest`] for the beginning of a word.
+//! answer, [`suggest`] for the beginning of a word; `relating` has what is like a post.
 //!
 //! Where no model answers, words answer alone and the result says so (`degraded`).
 
@@ -26,7 +26,6 @@ pub mod fuse;
 mod meaning;
 pub mod passages;
 mod query;
-mod related;
 mod rerank;
 mod snippet;
 mod suggest;
@@ -34,7 +33,6 @@ mod survey;
 
 pub use meaning::Meant;
 pub use query::Correction;
-pub use related::{Because, MAX_RELATED, OF_ONE_SERIES, Related, related, related_in};
 pub use snippet::Snippet;
 pub use suggest::{MAX_SUGGESTIONS, Suggestion, suggest};
 pub use survey::Surveys;
