@@ -290,6 +290,11 @@ where
     Ok(found)
 }
 
+/// Pages of rows that several may hold.
+fn shared<Row>(pages: HashMap<Uuid, PageOf<Row>>) -> HashMap<Uuid, Arc<PageOf<Arc<Row>>>> {
+    pages.into_iter().map(|(id, page)| (id, Arc::new(page.map(Arc::new)))).collect()
+}
+
 /// Keys that share their arguments are answered by one statement.
 fn grouped<K, G: Eq + Hash, I>(keys: &[K], split: impl Fn(&K) -> (G, I)) -> HashMap<G, Vec<I>> {
     let mut groups: HashMap<G, Vec<I>> = HashMap::new();

@@ -35,6 +35,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Messages that go out in one write where so many wait: it costs more than a message.
+const TOGETHER: usize = 16;
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Memory that each connection holds even when it is silent; the library's own measure is 128 KiB.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -149,14 +151,18 @@ impl Connection {
         said: &mut mpsc::Receiver<Said>,
     ) -> Option<Close> {
         let stopping = self.state.stopping.clone();
+        // Once a connection and not once a message: all that wait for it share a lock.
+        let stopped = stopping.cancelled();
+        tokio::pin!(stopped);
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
         let mut rights_end = std::future::pending().boxed();
         let init_deadline = tokio::time::sleep(INIT_TIMEOUT);
         tokio::pin!(init_deadline);
         let mut unanswered = 0;
+        let mut together = Vec::new();
         loop {
             tokio::select! {
-                () = stopping.cancelled() => return Some(Close(1001, "the server is stopping".into())),
+                () = &mut stopped => return Some(Close(1001, "the server is stopping".into())),
                 () = &mut init_deadline, if !self.initialised => return Some(Close(4408, "Connection initialisation timeout".into())),
                 message = stream.next() => {
                     unanswered = 0;
@@ -179,11 +185,13 @@ impl Connection {
                         None => return None,
                     }
                 }
-                Some(said) = said.recv() => {
-                    if said.ends() {
-                        self.operations.ended(&said.id);
+                many @ 1.. = said.recv_many(&mut together, TOGETHER) => {
+                    for (n, said) in together.drain(..).enumerate() {
+                        if said.ends() {
+                            self.operations.ended(&said.id);
+                        }
+                        put(sink, spell(said), n + 1 == many).await?;
                     }
-                    send(sink, spell(said)).await?;
                 }
                 () = &mut rights_end => {
                     return Some(Close(4403, "Forbidden: the session has ended, or its rights have changed: connect again".into()));
@@ -288,7 +296,14 @@ fn spell(said: Said) -> String {
 
 /// `None` when the client does not take it: then it is gone, or too slow to be served.
 async fn send(sink: &mut SplitSink<WebSocket, Message>, text: String) -> Option<()> {
-    match tokio::time::timeout(SEND_TIMEOUT, sink.send(Message::Text(text.into()))).await {
+    put(sink, text, true).await
+}
+
+/// The same; a message that is not the last one may wait for the one behind it.
+async fn put(sink: &mut SplitSink<WebSocket, Message>, text: String, is_last: bool) -> Option<()> {
+    let message = Message::Text(text.into());
+    let sent = async { if is_last { sink.send(message).await } else { sink.feed(message).await } };
+    match tokio::time::timeout(SEND_TIMEOUT, sent).await {
         Ok(Ok(())) => Some(()),
         Ok(Err(_)) | Err(_) => None,
     }

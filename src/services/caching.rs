@@ -23,6 +23,10 @@ use crate::store::site::{self, SiteRow};
 use crate::store::tags::{self, TagRow};
 use crate::store::users::{self, UserRow};
 
+pub mod pages;
+
+use pages::{COMMENTS_EDITION, POSTS_EDITION};
+
 const POST: &str = "post";
 const POST_ID_BY_SLUG: &str = "post_slug";
 const POST_BODY: &str = "post_body";
@@ -39,7 +43,7 @@ const DOCUMENT: &str = "feeds_document";
 const SEARCH_EDITION: &str = "search_edition";
 const RELATED: &str = "related";
 
-/// The events that change what feeds and the sitemap say.
+/// The events that change what feeds, the sitemap and lists of posts say.
 pub const EDITION_KINDS: &[EventKind] = &[
     EventKind::PostCreated,
     EventKind::PostUpdated,
@@ -56,7 +60,7 @@ pub const EDITION_KINDS: &[EventKind] = &[
 pub fn stale_keys(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Vec<CacheKey> {
     let mut keys = stale_rows(kind, subject, payload);
     if EDITION_KINDS.contains(&kind) {
-        keys.extend([EDITION, SEARCH_EDITION].map(|kind| CacheKey::new(kind, "")));
+        keys.extend([EDITION, SEARCH_EDITION, POSTS_EDITION].map(|kind| CacheKey::new(kind, "")));
     }
     keys
 }
@@ -77,12 +81,13 @@ fn stale_rows(kind: EventKind, subject: Uuid, payload: &serde_json::Value) -> Ve
             keys
         }
         EventKind::CommentAdded | EventKind::CommentApproved | EventKind::CommentChanged => {
-            text("comment").map(|id| CacheKey::new(COMMENT, id)).into_iter().collect()
+            let list = CacheKey::new(COMMENTS_EDITION, subject);
+            text("comment").map(|id| CacheKey::new(COMMENT, id)).into_iter().chain([list]).collect()
         }
         EventKind::ReactionsChanged => vec![CacheKey::new(REACTIONS, subject)],
         EventKind::ViewersChanged => vec![CacheKey::new(VIEWERS, subject)],
         EventKind::TagChanged => vec![CacheKey::new(TAG, subject)],
-        EventKind::SeriesChanged => vec![CacheKey::new(SERIES, subject)],
+        EventKind::SeriesChanged => vec![CacheKey::new(SERIES, subject), CacheKey::new(POSTS_EDITION, "")],
         EventKind::SiteChanged => vec![CacheKey::new(SITE, "")],
         EventKind::UserChanged => vec![CacheKey::new(USER, subject)],
         EventKind::SearchChanged => vec![CacheKey::new(SEARCH_EDITION, "")],

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::sql::Sql;
@@ -33,7 +34,7 @@ pub struct Page {
 }
 
 /// Rows in the order of the list, and whether there are more on either side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PageOf<T> {
     pub rows: Vec<T>,
     pub has_previous: bool,

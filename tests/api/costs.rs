@@ -16,7 +16,7 @@ async fn cold_and_warm(reader: bool, query: &str, variables: Value) -> (Value, V
     let first = data(first);
     assert_eq!(first, data(second), "the cache should answer what the database did");
     assert!(warm <= cold, "warm caches should not cost more: {warm} statements, cold {cold}");
-    assert!(warm > 0, "the statements should be counted");
+    assert!(cold > 0, "the statements should be counted");
     (first, json!({ "cold": cold, "warm": warm }))
 }
 
@@ -92,8 +92,9 @@ async fn what_is_not_asked_for_costs_nothing() {
         statements
     };
     assert_eq!(cost("{ posts { nodes { title excerpt } } }").await, 1, "a plain list is one statement");
-    assert_eq!(cost("{ posts { totalCount nodes { title } } }").await, 2, "its total is a second one");
-    assert_eq!(cost("{ posts { totalCount } }").await, 2, "the total alone still walks the list");
+    assert_eq!(cost("{ posts(first: 5) { totalCount nodes { title } } }").await, 2, "its total is a second one");
+    assert_eq!(cost("{ posts(first: 6) { totalCount } }").await, 2, "the total alone still walks the list");
+    assert_eq!(cost("{ posts(first: 6) { nodes { title } } }").await, 0, "and the next one finds it");
     assert_eq!(cost("{ viewer { handle } }").await, 0, "nobody in particular is known without asking");
     assert_eq!(cost("{ __typename }").await, 0);
 }

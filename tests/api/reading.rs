@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{TestApp, data};
 
+mod kept;
+
 /// The query that the design is measured by: 20 posts with author, tags and the first 3 comments
 /// with their authors.
 #[tokio::test]

@@ -160,5 +160,6 @@ pub async fn under(
     let rows = loaders.comments_under.load((parent, id, order.into(), page)).await?.unwrap_or_default();
     loaders.comment.prime(&rows.rows, |row| row.id).await;
     let key = |row: &Arc<CommentRow>| (comments::key(row), row.id);
+    let rows = Arc::unwrap_or_clone(rows);
     Ok(Rows::new(list, rows, CommentTotals::Under(parent, id), key, Comment))
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::posts::PostById;
-use super::{Batch, Source, grouped};
+use super::{Batch, Source, grouped, shared};
+use crate::services::caching::pages::{self, CommentPage};
 use crate::services::{ServiceError, caching};
 use crate::store::comments::{self, CommentOrder, CommentParent, CommentRow};
-use crate::store::{Page, PageOf, Sight};
+use crate::store::{Page, Sight};
 
 /// Comments that this viewer may see, under comments and posts that this viewer may see.
 pub struct CommentById;
@@ -60,15 +61,25 @@ async fn below_visible(
 pub struct CommentsUnder;
 impl Batch for CommentsUnder {
     type Key = (CommentParent, Uuid, CommentOrder, Page);
-    type Value = PageOf<Arc<CommentRow>>;
+    type Value = CommentPage;
+
+    fn held(source: &Source, (parent, id, order, page): &Self::Key) -> Option<Self::Value> {
+        let is_kept = source.sight == Sight::Public && *parent == CommentParent::Post;
+        is_kept.then(|| pages::held_comments_on(&source.services, *id, *order, page))?
+    }
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
         let mut found = HashMap::new();
         let groups = grouped(keys, |(parent, id, order, page)| ((*parent, *order, page.clone()), *id));
         for ((parent, order, page), ids) in groups {
-            let mut conn = source.services.db.conn().await?;
-            let pages = comments::page_by_parent(&mut conn, parent, &ids, order, &page, source.sight).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, order, page.clone()), rows.map(Arc::new))));
+            let pages = if source.sight == Sight::Public && parent == CommentParent::Post {
+                pages::comments_on(&source.services, &ids, order, &page).await?
+            } else {
+                let mut conn = source.services.db.conn().await?;
+                let pages = comments::page_by_parent(&mut conn, parent, &ids, order, &page, source.sight).await?;
+                shared(pages)
+            };
+            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, order, page.clone()), rows)));
         }
         Ok(found)
     }

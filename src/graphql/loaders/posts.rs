@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Batch, Source, grouped, pages};
+use super::{Batch, Source, grouped, pages, shared};
+use crate::services::caching::pages::{self as kept, PostPage};
 use crate::services::relating::{self, Related};
 use crate::services::{ServiceError, caching};
 use crate::store::posts::{self, Neighbours, PostBodyRow, PostParent, PostRow};
@@ -117,14 +118,23 @@ impl Batch for ProposalsOfPost {
 pub struct PostsUnder;
 impl Batch for PostsUnder {
     type Key = (PostParent, Uuid, Page);
-    type Value = PageOf<Arc<PostRow>>;
+    type Value = PostPage;
+
+    fn held(source: &Source, (parent, id, page): &Self::Key) -> Option<Self::Value> {
+        let is_kept = source.sight == Sight::Public && *parent != PostParent::Entity;
+        is_kept.then(|| kept::held_posts_under(&source.services, *parent, *id, page))?
+    }
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
         let mut found = HashMap::new();
         for ((parent, page), ids) in grouped(keys, |(parent, id, page)| ((*parent, page.clone()), *id)) {
-            let mut conn = source.services.db.conn().await?;
-            let pages = posts::page_by_parent(&mut conn, parent, &ids, &page, source.sight).await?;
-            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, page.clone()), rows.map(Arc::new))));
+            let pages = if source.sight == Sight::Public && parent != PostParent::Entity {
+                kept::posts_under(&source.services, parent, &ids, &page).await?
+            } else {
+                let mut conn = source.services.db.conn().await?;
+                shared(posts::page_by_parent(&mut conn, parent, &ids, &page, source.sight).await?)
+            };
+            found.extend(pages.into_iter().map(|(id, rows)| ((parent, id, page.clone()), rows)));
         }
         Ok(found)
     }

@@ -344,5 +344,6 @@ pub async fn under(
     let rows = loaders.posts_under.load((parent, id, page)).await?.unwrap_or_default();
     loaders.post.prime(&rows.rows, |row| row.id).await;
     let key = |row: &Arc<PostRow>| (posts::key_under(row, parent), row.id);
+    let rows = Arc::unwrap_or_clone(rows);
     Ok(Rows::new(list, rows, PostTotals::Under(parent, id), key, Post))
 }

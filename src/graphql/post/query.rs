@@ -11,7 +11,9 @@ use crate::graphql::connection::Rows;
 use crate::graphql::context::ContextExt;
 use crate::graphql::node::NodeType;
 use crate::graphql::page::Args;
-use crate::services::{caching, dates};
+use crate::services::caching::{self, pages};
+use crate::services::dates;
+use crate::store::Sight;
 use crate::store::posts::{self, PostFilter, PostRow};
 
 /// The order of a list of posts.
@@ -120,8 +122,11 @@ impl PostQuery {
         let page = Args { first, after, last, before }.check(list)?;
         let filter = PostFilter::try_from(filter.unwrap_or_default())?;
         let order = posts::PostOrder::from(order_by);
-        let rows = posts::page(&mut *request.services.db.conn().await?, &filter, order, &page, request.sight()).await?;
-        let rows = rows.map(Arc::new);
+        let services = &request.services;
+        let rows = match request.sight() {
+            Sight::Public => Arc::unwrap_or_clone(pages::posts(services, &filter, order, &page).await?),
+            sight => posts::page(&mut *services.db.conn().await?, &filter, order, &page, sight).await?.map(Arc::new),
+        };
         request.loaders().post.prime(&rows.rows, |row| row.id).await;
         let key = |row: &Arc<PostRow>| (posts::key(row, order), row.id);
         Ok(Rows::new(list, rows, PostTotals::Matching(filter), key, Post))
