@@ -16,6 +16,7 @@ mod tests;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
+use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 
 use crate::config::{Networks, Origins};
@@ -44,13 +45,15 @@ pub fn with_layers<S>(router: Router<S>, surroundings: &Surroundings) -> Router<
 where
     S: Clone + Send + Sync + 'static,
 {
-    // The layer added last is the outermost.
-    router
-        .layer(from_fn(panics::catch))
-        .layer(CompressionLayer::new())
-        .layer(cors::layer(&surroundings.origins))
-        .layer(from_fn(measure::record))
-        .layer(from_fn(context::establish))
-        .layer(from_fn_with_state(surroundings.trusted_proxies.clone(), client::find))
+    // The first is the outermost. As one layer: the router copies each of its own for every request, and puts
+    // what it makes of it on the heap.
+    let layers = ServiceBuilder::new()
         .layer(from_fn(security::set_headers))
+        .layer(from_fn_with_state(surroundings.trusted_proxies.clone(), client::find))
+        .layer(from_fn(context::establish))
+        .layer(from_fn(measure::record))
+        .layer(cors::layer(&surroundings.origins))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(panics::catch));
+    router.layer(layers)
 }

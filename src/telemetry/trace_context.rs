@@ -4,7 +4,7 @@
 //! fields; a field this room should understand is added to [`TraceContext`].
 //! Source: W3C Trace Context, Level 1, section 3.2.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use rand::{Rng, RngExt};
 
@@ -91,7 +91,9 @@ struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Two of them for each request: a table is a tenth of what formatting each byte takes.
+        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|half| char::from(b"0123456789abcdef"[usize::from(half)]));
+        self.0.iter().flat_map(digits).try_for_each(|digit| f.write_char(digit))
     }
 }
 

@@ -71,11 +71,8 @@ async fn a_page_that_is_kept_is_as_new_as_what_is_on_it() {
 
     let update =
         "mutation($input: UpdatePostInput!) { updatePost(input: $input) { post { id } userErrors { message } } }";
-    change(
-        update,
-        json!({ "id": id, "basedOnVersion": version, "title": "Grinding again", "tags": ["small-tools"] }),
-    )
-    .await;
+    change(update, json!({ "id": id, "basedOnVersion": version, "title": "Grinding again", "tags": ["small-tools"] }))
+        .await;
     let page = seen(&app).await;
     assert_eq!(
         (&post(&page, slug)["title"], &post(&page, slug)["tags"]),
