@@ -3,7 +3,7 @@
 //! Each published post has its list in `store::post_related`, made by the job [`RELATE_JOB`]. Who changes a
 //! post puts the lists out of date that it is on, or may come to be on, in the same transaction ([`changed`],
 //! [`withdrawn`]). A list that is out of date is looked for when it is asked for. A post that is on another's
-//! list for a tag alone may come late, when lists are made anew for their age ([`FRESH`]).
+//! list for a tag alone may come late, when lists are made anew for their age.
 //!
 //! Imported by `indexing`, which tells it of changes, `recommending`, `graphql`, `jobs` and `app`.
 
