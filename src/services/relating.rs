@@ -142,7 +142,7 @@ async fn ask(conn: &mut Conn, at: DateTime<Utc>) -> Result<(), DbError> {
 /// Asks for lists that are out of date or old, if there are any.
 pub async fn catch_up(services: &Services, now: DateTime<Utc>) -> Result<(), ServiceError> {
     let mut tx = services.db.begin().await?;
-    if post_related::outdated(&mut tx, now - FRESH).await?.1 > 0 {
+    if post_related::outdated(&mut tx, now - FRESH).await? > 0 {
         ask(&mut tx, now).await?;
     }
     Ok(services.commit(tx, &[]).await?)
@@ -156,7 +156,7 @@ pub async fn relate(services: &Services, progress: &Progress) -> Result<Outcome,
     let name = model.as_ref().map_or("", |(name, _)| name);
     post_related::outdate_other_models(&mut conn, name).await?;
     let old = Utc::now() - FRESH;
-    let (_, all) = post_related::outdated(&mut conn, old).await?;
+    let all = post_related::outdated(&mut conn, old).await?;
     drop(conn);
     let mut made = 0;
     while begun.elapsed() < SLICE {

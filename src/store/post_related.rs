@@ -81,14 +81,10 @@ pub async fn outdate_other_models(conn: &mut Conn, model: &str) -> Result<usize,
     Ok(sql.execute(conn).await?)
 }
 
-/// How many lists there are, and how many of them are out of date or were made before `old`.
-pub async fn outdated(conn: &mut Conn, old: DateTime<Utc>) -> Result<(i64, i64), DbError> {
-    let sql = Sql::<(BigInt, BigInt)>::new(
-        "SELECT (SELECT count(*) FROM post_related), \
-         (SELECT count(*) FROM post_related WHERE made_at IS NULL OR made_at < ",
-    )
-    .bind::<Timestamptz, _>(old)
-    .push(")");
+/// How many lists are out of date or were made before `old`.
+pub async fn outdated(conn: &mut Conn, old: DateTime<Utc>) -> Result<i64, DbError> {
+    let sql = Sql::<BigInt>::new("SELECT count(*) FROM post_related WHERE made_at IS NULL OR made_at < ")
+        .bind::<Timestamptz, _>(old);
     Ok(sql.get_result(conn).await?)
 }
 

@@ -64,15 +64,14 @@ impl Batch for CommentsUnder {
     type Value = CommentPage;
 
     fn held(source: &Source, (parent, id, order, page): &Self::Key) -> Option<Self::Value> {
-        let is_kept = source.sight == Sight::Public && *parent == CommentParent::Post;
-        is_kept.then(|| pages::held_comments_on(&source.services, *id, *order, page))?
+        are_kept(source, *parent).then(|| pages::held_comments_on(&source.services, *id, *order, page))?
     }
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
         let mut found = HashMap::new();
         let groups = grouped(keys, |(parent, id, order, page)| ((*parent, *order, page.clone()), *id));
         for ((parent, order, page), ids) in groups {
-            let pages = if source.sight == Sight::Public && parent == CommentParent::Post {
+            let pages = if are_kept(source, parent) {
                 pages::comments_on(&source.services, &ids, order, &page).await?
             } else {
                 let mut conn = source.services.db.conn().await?;
@@ -83,6 +82,11 @@ impl Batch for CommentsUnder {
         }
         Ok(found)
     }
+}
+
+/// Whether pages below it are kept for this viewer: as everybody sees them, and not of replies.
+fn are_kept(source: &Source, parent: CommentParent) -> bool {
+    source.sight == Sight::Public && parent == CommentParent::Post
 }
 
 pub struct CommentCountUnder;

@@ -121,14 +121,13 @@ impl Batch for PostsUnder {
     type Value = PostPage;
 
     fn held(source: &Source, (parent, id, page): &Self::Key) -> Option<Self::Value> {
-        let is_kept = source.sight == Sight::Public && *parent != PostParent::Entity;
-        is_kept.then(|| kept::held_posts_under(&source.services, *parent, *id, page))?
+        are_kept(source, *parent).then(|| kept::held_posts_under(&source.services, *parent, *id, page))?
     }
 
     async fn load(source: &Source, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, ServiceError> {
         let mut found = HashMap::new();
         for ((parent, page), ids) in grouped(keys, |(parent, id, page)| ((*parent, page.clone()), *id)) {
-            let pages = if source.sight == Sight::Public && parent != PostParent::Entity {
+            let pages = if are_kept(source, parent) {
                 kept::posts_under(&source.services, parent, &ids, &page).await?
             } else {
                 let mut conn = source.services.db.conn().await?;
@@ -138,6 +137,11 @@ impl Batch for PostsUnder {
         }
         Ok(found)
     }
+}
+
+/// Whether pages below it are kept for this viewer: as everybody sees them, and not what changes with the graph.
+fn are_kept(source: &Source, parent: PostParent) -> bool {
+    source.sight == Sight::Public && parent != PostParent::Entity
 }
 
 pub struct PostCountUnder;
