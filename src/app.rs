@@ -17,7 +17,9 @@ use crate::events::{Bus, EventLog, Observer};
 use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
-use crate::services::{Bell, Chats, Presence, Services, Version, caching, demo, indexing, reading, searching};
+use crate::services::{
+    Bell, Chats, Presence, Services, Version, caching, commenting, demo, indexing, reading, searching,
+};
 use crate::store::{Backend, Db, migrations, users};
 use crate::telemetry::Telemetry;
 
@@ -103,6 +105,7 @@ impl App {
             engine,
             surveys: searching::Surveys::default(),
             chats: Chats::new(settings::chats(&config)),
+            new_comments: commenting::NewComments::default(),
             lately: reading::Lately::default(),
         };
         Ok(Self {

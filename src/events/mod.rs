@@ -78,10 +78,7 @@ impl EventLog {
 
     /// Appends events on the caller's transaction.
     pub async fn append(&self, conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
-        for event in events {
-            store::events::append(conn, event).await?;
-        }
-        Ok(())
+        store::events::append(conn, events).await
     }
 
     /// Has the other processes told that something was committed, as soon as [`run`](Self::run) gets

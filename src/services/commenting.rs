@@ -3,13 +3,17 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::error::gone;
 use super::markdown::render_comment;
 use super::validate::{Check, MAX_COMMENT_BYTES};
 use super::{Actor, Moderation, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::store::comments::{self, CommentChanges, CommentRow, CommentStatus, MAX_DEPTH};
-use crate::store::{Sight, Tx, posts};
+use crate::store::{Sight, Tx};
+
+mod together;
+
+use together::NewComment;
+pub use together::NewComments;
 
 /// Adds a comment to a published post, or a reply to a comment.
 pub async fn add(
@@ -21,35 +25,9 @@ pub async fn add(
 ) -> Result<CommentRow, ServiceError> {
     let author_id = actor.require(actor.viewer.may_comment(), "comment")?;
     check(&markdown)?;
-    let sight = actor.viewer.sight();
     let html = render_comment(&markdown);
-    let mut tx = services.db.begin().await?;
-    let post = posts::by_ids(&mut tx, &[post_id]).await?.pop().filter(|post| post.visible_to(sight));
-    if post.is_none() {
-        return Err(ServiceError::not_found("postId", "post"));
-    }
-    let depth = match parent_id {
-        None => 0,
-        Some(parent) => depth_below(&mut tx, post_id, parent, actor).await?,
-    };
-    let approved = actor.viewer.may_moderate() || is_waved_through(services, &mut tx, author_id).await?;
-    let comment = CommentRow {
-        id: Uuid::now_v7(),
-        post_id,
-        author_id,
-        parent_id,
-        depth,
-        status: if approved { CommentStatus::Approved } else { CommentStatus::Pending },
-        html,
-        markdown,
-        import_key: None,
-        created_at: actor.now,
-        edited_at: None,
-        approved_at: approved.then_some(actor.now),
-    };
-    comments::insert(&mut tx, &comment).await.map_err(|error| gone(error, "postId"))?;
-    services.commit(tx, &[event(EventKind::CommentAdded, &comment, author_id, actor)]).await?;
-    Ok(comment)
+    let comment = NewComment { actor: actor.clone(), author_id, post_id, parent_id, markdown, html };
+    services.new_comments.write(services, comment).await
 }
 
 /// Changes the text of one's own comment. A reader's edit waits for an editor again where new
@@ -161,14 +139,6 @@ async fn depth_below(tx: &mut Tx, post_id: Uuid, parent_id: Uuid, actor: &Actor)
         return Err(ServiceError::refuse(RefusalCode::WrongState, "parentId", message));
     }
     Ok(parent.depth + 1)
-}
-
-async fn is_waved_through(services: &Services, tx: &mut Tx, author_id: Uuid) -> Result<bool, ServiceError> {
-    Ok(match services.policy.moderation {
-        Moderation::None => true,
-        Moderation::All => false,
-        Moderation::First => comments::is_known_author(tx, author_id).await?,
-    })
 }
 
 fn event(kind: EventKind, comment: &CommentRow, actor_id: Uuid, actor: &Actor) -> NewEvent {

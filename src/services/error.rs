@@ -59,6 +59,11 @@ impl ServiceError {
         Self::Refused(vec![Refusal { code, field: Some(field), message: message.into() }])
     }
 
+    /// True if the database may do it a moment later.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self, Self::Db(error) if error.is_transient())
+    }
+
     /// `what` with this id does not exist, or not for this viewer.
     pub fn not_found(field: &'static str, what: &str) -> Self {
         Self::refuse(RefusalCode::NotFound, field, format!("there is no such {what}"))

@@ -77,6 +77,7 @@ pub struct Services {
     /// The words of the site, for search.
     pub surveys: searching::Surveys,
     pub chats: Chats,
+    pub new_comments: commenting::NewComments,
     /// What was read of late, so that it counts once.
     pub lately: reading::Lately,
 }

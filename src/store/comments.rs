@@ -1,12 +1,12 @@
 //! Comments: threads under posts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -208,9 +208,43 @@ pub fn key(row: &CommentRow) -> Key {
     Key::Time(row.created_at)
 }
 
-pub async fn insert(conn: &mut Conn, comment: &CommentRow) -> Result<(), DbError> {
-    diesel::insert_into(comments::table).values(comment).execute(conn).await?;
+/// Inserts comments in one statement, all or none.
+pub async fn insert(conn: &mut Conn, comments: &[CommentRow]) -> Result<(), DbError> {
+    Sql::<Text>::new(
+        "INSERT INTO comments (id, post_id, author_id, parent_id, depth, status, markdown, html, import_key, \
+         created_at, edited_at, approved_at) SELECT * FROM unnest(",
+    )
+    .bind::<Array<SqlUuid>, _>(each(comments, |row| row.id))
+    .push(", ")
+    .bind::<Array<SqlUuid>, _>(each(comments, |row| row.post_id))
+    .push(", ")
+    .bind::<Array<SqlUuid>, _>(each(comments, |row| row.author_id))
+    .push(", ")
+    .bind::<Array<Nullable<SqlUuid>>, _>(each(comments, |row| row.parent_id))
+    .push(", ")
+    .bind::<Array<Integer>, _>(each(comments, |row| row.depth))
+    .push(", ")
+    .bind::<Array<Text>, _>(each(comments, |row| row.status.as_str()))
+    .push(", ")
+    .bind::<Array<Text>, _>(each(comments, |row| row.markdown.clone()))
+    .push(", ")
+    .bind::<Array<Text>, _>(each(comments, |row| row.html.clone()))
+    .push(", ")
+    .bind::<Array<Nullable<Text>>, _>(each(comments, |row| row.import_key.clone()))
+    .push(", ")
+    .bind::<Array<Timestamptz>, _>(each(comments, |row| row.created_at))
+    .push(", ")
+    .bind::<Array<Nullable<Timestamptz>>, _>(each(comments, |row| row.edited_at))
+    .push(", ")
+    .bind::<Array<Nullable<Timestamptz>>, _>(each(comments, |row| row.approved_at))
+    .push(")")
+    .execute(conn)
+    .await?;
     Ok(())
+}
+
+fn each<T>(comments: &[CommentRow], column: impl Fn(&CommentRow) -> T) -> Vec<T> {
+    comments.iter().map(column).collect()
 }
 
 /// The comment, locked against other writers until the transaction ends.
@@ -226,16 +260,15 @@ pub async fn update(conn: &mut Conn, id: Uuid, changes: &CommentChanges) -> Resu
         .await?)
 }
 
-/// True if this user has had a comment approved before.
-pub async fn is_known_author(conn: &mut Conn, author_id: Uuid) -> Result<bool, DbError> {
-    let seen = comments::table
-        .filter(comments::author_id.eq(author_id))
-        .filter(comments::status.eq(CommentStatus::Approved))
-        .select(comments::id)
-        .first::<Uuid>(conn)
-        .await
-        .optional()?;
-    Ok(seen.is_some())
+/// Those of these users who have had a comment approved before.
+pub async fn known_authors(conn: &mut Conn, user_ids: &[Uuid]) -> Result<HashSet<Uuid>, DbError> {
+    let sql = Sql::<SqlUuid>::new("SELECT users.id FROM users WHERE users.id = ANY(")
+        .bind::<Array<SqlUuid>, _>(user_ids.to_vec())
+        .push(
+            ") AND EXISTS (SELECT 1 FROM comments \
+             WHERE comments.author_id = users.id AND comments.status = 'APPROVED')",
+        );
+    Ok(sql.load(conn).await?.into_iter().collect())
 }
 
 /// Import key to comment, for those already here.

@@ -94,20 +94,28 @@ pub struct Batch {
     pub full: bool,
 }
 
-/// Appends an event on the caller's transaction: both happen, or neither.
-pub async fn append(conn: &mut Conn, event: &NewEvent) -> Result<(), DbError> {
-    diesel::insert_into(events::table)
-        .values((
-            events::topic.eq(event.kind.topic()),
-            events::kind.eq(event.kind),
-            events::subject.eq(event.subject),
-            events::payload.eq(&event.payload),
-            events::actor.eq(event.actor),
-            events::at.eq(event.at),
-        ))
+/// Appends events, in this order, on the caller's transaction: that and they happen, or neither.
+pub async fn append(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
+    Sql::<Text>::new("INSERT INTO events (topic, kind, subject, payload, actor, at) SELECT * FROM unnest(")
+        .bind::<Array<Text>, _>(each(events, |event| event.kind.topic()))
+        .push(", ")
+        .bind::<Array<Text>, _>(each(events, |event| event.kind.as_str()))
+        .push(", ")
+        .bind::<Array<SqlUuid>, _>(each(events, |event| event.subject))
+        .push(", ")
+        .bind::<Array<Jsonb>, _>(each(events, |event| event.payload.clone()))
+        .push(", ")
+        .bind::<Array<Nullable<SqlUuid>>, _>(each(events, |event| event.actor))
+        .push(", ")
+        .bind::<Array<Timestamptz>, _>(each(events, |event| event.at))
+        .push(")")
         .execute(conn)
         .await?;
     Ok(())
+}
+
+fn each<T>(events: &[NewEvent], column: impl Fn(&NewEvent) -> T) -> Vec<T> {
+    events.iter().map(column).collect()
 }
 
 /// Up to `limit` events behind `after`, in order, none of which can be overtaken any more: those

@@ -285,5 +285,5 @@ pub fn changed(id: Uuid, state: JobState, actor: Option<Uuid>, now: DateTime<Utc
 }
 
 async fn tell(conn: &mut Conn, id: Uuid, state: JobState, now: DateTime<Utc>) -> Result<(), DbError> {
-    events::append(conn, &changed(id, state, None, now)).await
+    events::append(conn, &[changed(id, state, None, now)]).await
 }

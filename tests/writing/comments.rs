@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::deeds::{COMMENT, attempt, comment, decide, done, draft, picture, published, refused, text};
-use crate::support::{TestApp, code, data};
+use crate::support::{TestApp, code, data, stored_text};
 
 /// The comments of a post that everybody sees.
 async fn public(app: &TestApp, post: &str) -> Value {
@@ -226,4 +226,49 @@ async fn the_html_of_a_comment_has_formatting_but_no_html_and_no_images() {
     for part in ["<img", "<b>", "<b ", "<h1", "<table"] {
         assert!(!html.contains(part), "{part} should not be in {html}");
     }
+}
+
+/// Those that come while others are being written share a transaction, and nothing else.
+#[tokio::test]
+async fn comments_that_come_at_once_are_written_together_and_each_gets_its_own_answer() {
+    let app = TestApp::start().await;
+    let (post, other) = (published(&app, "Talk").await, published(&app, "Elsewhere").await);
+    let hidden = draft(&app, "Hidden").await;
+    let asked = text(&comment(&app, &app.tokens.editor, &post, None, "Asked.").await["id"]);
+    let number = async |sql: &str| stored_text(&app.services, sql).await.parse::<u32>().expect("a number");
+    let transactions = "(SELECT count(DISTINCT xid)::text FROM events WHERE kind = 'comment.added')";
+    let events = "(SELECT count(*)::text FROM events WHERE kind = 'comment.added')";
+    let before = (number(transactions).await, number(events).await);
+    let attempts = (0..60).map(|n| {
+        let (token, post, parent) = match n % 6 {
+            0 => (&app.tokens.reader, &post, None),
+            1 => (&app.tokens.editor, &other, None),
+            2 => (&app.tokens.reader, &hidden, None),
+            3 => (&app.tokens.editor, &post, Some(&asked)),
+            4 => (&app.tokens.editor, &other, Some(&asked)),
+            _ => (&app.tokens.owner, &hidden, None),
+        };
+        let input = json!({ "postId": post, "parentId": parent, "markdown": format!("Number {n}.") });
+        attempt(&app, Some(token), "addComment", COMMENT, input)
+    });
+    for (n, answer) in futures_util::future::join_all(attempts).await.into_iter().enumerate() {
+        let answer = &answer["data"]["done"];
+        let fault = &answer["userErrors"][0];
+        match n % 6 {
+            2 => assert_eq!((&fault["code"], &fault["field"]), (&json!("NOT_FOUND"), &json!("postId")), "{answer:#}"),
+            4 => assert_eq!((&fault["code"], &fault["field"]), (&json!("NOT_FOUND"), &json!("parentId")), "{answer:#}"),
+            kind => {
+                let status = if kind == 0 { "PENDING" } else { "APPROVED" };
+                assert_eq!(answer["comment"]["markdown"], format!("Number {n}."), "{answer:#}");
+                assert_eq!(answer["comment"]["status"], status, "{answer:#}");
+            }
+        }
+    }
+    assert_eq!(number("(SELECT count(*)::text FROM comments WHERE markdown LIKE 'Number %')").await, 40);
+    assert_eq!(number(events).await - before.1, 40, "each has its event");
+    let taken = number(transactions).await - before.0;
+    assert!(taken < 30, "40 comments in {taken} transactions");
+    assert_eq!(public(&app, &post).await["totalCount"], 11, "the first, and the answers to it");
+    assert_eq!(public(&app, &post).await["nodes"][0]["replies"]["totalCount"], 10);
+    assert_eq!(public(&app, &other).await["totalCount"], 10);
 }

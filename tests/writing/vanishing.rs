@@ -17,17 +17,22 @@ async fn other(app: &TestApp) -> Client {
     client
 }
 
+/// Waits until so many wait for a lock.
+async fn waiting(watching: &Client, many: usize) {
+    let until = Instant::now() + Duration::from_secs(20);
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while watching.query(waiting, &[]).await.expect("an answer").len() < many {
+        assert!(Instant::now() < until, "{many} should wait for a deletion");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Sends a mutation while a deletion is under way, which ends when the mutation waits for it.
 async fn while_it_is_deleted(app: &TestApp, deletion: &str, mutation: &str, selection: &str, input: Value) -> Value {
     let (deleting, watching) = (other(app).await, other(app).await);
     deleting.batch_execute(&format!("BEGIN; {deletion}")).await.expect("deleted, but not committed");
     let waits = async {
-        let until = Instant::now() + Duration::from_secs(20);
-        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while watching.query(waiting, &[]).await.expect("an answer").is_empty() {
-            assert!(Instant::now() < until, "{mutation} should wait for the deletion");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        waiting(&watching, 1).await;
         deleting.batch_execute("COMMIT").await.expect("the deletion is committed");
     };
     let sent = attempt(app, Some(&app.tokens.editor), mutation, selection, input);
@@ -70,6 +75,47 @@ async fn what_is_added_to_a_post_that_vanishes_is_refused_as_not_found() {
         let answer = while_it_is_deleted(&app, &deletion, mutation, POST, input).await;
         assert_eq!(refused(&answer), json!([["NOT_FOUND", "id"]]), "{mutation}: {answer:#}");
     }
+}
+
+/// Comments that are written together with one whose post vanishes do not vanish with it.
+#[tokio::test]
+async fn a_comment_on_a_post_that_vanishes_takes_no_others_with_it() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let stays = published(&app, "Stays").await;
+    let watching = other(&app).await;
+    let mut deletions = Vec::new();
+    for slug in ["first", "second", "third"] {
+        let (id, deleting) = (published(&app, slug).await, other(&app).await);
+        deleting.batch_execute(&format!("BEGIN; DELETE FROM posts WHERE slug = '{slug}'")).await.expect("deleted");
+        deletions.push((id, deleting));
+    }
+    let add = |post: &str| {
+        let input = json!({ "postId": post, "markdown": "In time?" });
+        attempt(&app, Some(&app.tokens.editor), "addComment", "comment { id }", input)
+    };
+    let committed = async |n: usize| deletions[n].1.batch_execute("COMMIT").await.expect("committed");
+    // All who write wait for a deletion, and two comments wait for one who writes.
+    let writers = async {
+        waiting(&watching, 2).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        committed(0).await;
+        waiting(&watching, 2).await;
+        committed(2).await;
+        committed(1).await;
+    };
+    let late = async {
+        waiting(&watching, 2).await;
+        tokio::join!(add(&deletions[2].0), add(&stays))
+    };
+    let (first, second, (third, fourth), ()) = tokio::join!(add(&deletions[0].0), add(&deletions[1].0), late, writers);
+    for answer in [first, second, third] {
+        assert_eq!(refused(&answer), json!([["NOT_FOUND", "postId"]]), "{answer:#}");
+    }
+    assert_eq!(refused(&fourth), json!([]), "{fourth:#}");
+    assert!(fourth["data"]["done"]["comment"]["id"].is_string(), "{fourth:#}");
 }
 
 #[tokio::test]

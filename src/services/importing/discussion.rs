@@ -46,7 +46,7 @@ pub async fn import(
                     // It was here a moment ago, when the new ones were rendered.
                     None => render_comment(&row.markdown),
                 };
-                comments::insert(&mut tx, &row).await?;
+                comments::insert(&mut tx, std::slice::from_ref(&row)).await?;
                 events.push(added(&row, run.options));
                 placed.insert(comment.key.clone(), row);
                 report.comments += 1;

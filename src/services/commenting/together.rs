@@ -1,0 +1,221 @@
+//! New comments are written together: those that come while others are being written share the next
+//! transaction, which costs little more than one of them alone would.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::super::error::gone;
+use super::super::{Actor, Moderation, ServiceError, Services};
+use super::{depth_below, event};
+use crate::events::EventKind;
+use crate::store::comments::{self, CommentRow, CommentStatus};
+use crate::store::posts::{self, PostRow};
+use crate::store::{DbError, Tx};
+
+/// Comments in one transaction.
+const TOGETHER: usize = 64;
+/// Transactions at a time: one may wait for somebody who deletes a post.
+const WRITERS: usize = 2;
+/// Comments that wait for one.
+const MOST_WAITING: usize = 1024;
+
+/// A comment that somebody may write, checked as far as that goes without the database.
+pub(super) struct NewComment {
+    pub actor: Actor,
+    pub author_id: Uuid,
+    pub post_id: Uuid,
+    pub parent_id: Option<Uuid>,
+    pub markdown: String,
+    pub html: String,
+}
+
+struct Waiting {
+    services: Services,
+    comment: NewComment,
+    answer: oneshot::Sender<Result<CommentRow, ServiceError>>,
+}
+
+/// The comments that wait to be written. Cloning is cheap.
+#[derive(Clone, Default)]
+pub struct NewComments(Arc<Mutex<Queue>>);
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    writers: usize,
+}
+
+impl NewComments {
+    /// Writes a comment, together with all that wait.
+    pub(super) async fn write(&self, services: &Services, comment: NewComment) -> Result<CommentRow, ServiceError> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { services: services.clone(), comment, answer };
+        if let Some(writer) = self.queue(waiting)? {
+            tokio::spawn(writer.run());
+        }
+        let lost = || ServiceError::Internal("a comment was lost with those that it was written with".into());
+        answered.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Errors: too many wait.
+    fn queue(&self, waiting: Waiting) -> Result<Option<Writer>, ServiceError> {
+        let mut queue = self.lock();
+        if queue.waiting.len() >= MOST_WAITING {
+            return Err(ServiceError::Busy("too many comments are being written: try again in a moment".into()));
+        }
+        queue.waiting.push(waiting);
+        if queue.writers == WRITERS {
+            return Ok(None);
+        }
+        queue.writers += 1;
+        Ok(Some(Writer { queue: self.clone(), done: false }))
+    }
+}
+
+/// One of those that write until nothing waits.
+struct Writer {
+    queue: NewComments,
+    done: bool,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        while let Some(taken) = self.take() {
+            // What nobody waits for any more was given up.
+            write_all(taken.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect()).await;
+        }
+    }
+
+    /// What is to be written next. Under the same lock as this one sees that nothing waits, it is gone: who
+    /// comes later has a writer of its own.
+    fn take(&mut self) -> Option<Vec<Waiting>> {
+        let mut queue = self.queue.lock();
+        if queue.waiting.is_empty() {
+            queue.writers -= 1;
+            self.done = true;
+            return None;
+        }
+        let most = queue.waiting.len().min(TOGETHER);
+        Some(queue.waiting.drain(..most).collect())
+    }
+}
+
+impl Drop for Writer {
+    /// After a panic nobody else may come for what waits: who waits is told.
+    fn drop(&mut self) {
+        if !self.done {
+            let mut queue = self.queue.lock();
+            queue.writers -= 1;
+            queue.waiting.clear();
+        }
+    }
+}
+
+async fn write_all(taken: Vec<Waiting>) {
+    let Some(services) = taken.first().map(|waiting| waiting.services.clone()) else { return };
+    let (comments, answers): (Vec<_>, Vec<_>) =
+        taken.into_iter().map(|waiting| (waiting.comment, waiting.answer)).unzip();
+    let answer = |answers: Vec<oneshot::Sender<_>>, outcomes: Vec<_>| {
+        // Who has gone meanwhile hears nothing, which is no error.
+        answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
+    };
+    match write(&services, &comments).await {
+        Ok(outcomes) => answer(answers, outcomes),
+        Err(error) if comments.len() == 1 || error.is_transient() => {
+            let outcomes = comments.iter().map(|_| Err(error.clone())).collect();
+            answer(answers, outcomes);
+        }
+        // One of them is at fault, and the others are not to bear it.
+        Err(_) => {
+            let mut outcomes = Vec::with_capacity(comments.len());
+            for comment in &comments {
+                let alone = write(&services, std::slice::from_ref(comment)).await;
+                outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
+            }
+            answer(answers, outcomes);
+        }
+    }
+}
+
+/// Writes comments in one transaction with their events. What is refused leaves the others alone.
+///
+/// Errors: none was written.
+async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<CommentRow, ServiceError>>, ServiceError> {
+    let mut tx = services.db.begin().await?;
+    let posts = posts::by_ids(&mut tx, &distinct(new, |comment| comment.post_id)).await?;
+    let posts: HashMap<Uuid, PostRow> = posts.into_iter().map(|post| (post.id, post)).collect();
+    let known = known_authors(services, &mut tx, new).await?;
+    let is_approved = |comment: &NewComment| {
+        let by_policy = services.policy.moderation == Moderation::None || known.contains(&comment.author_id);
+        by_policy || comment.actor.viewer.may_moderate()
+    };
+    let mut outcomes = Vec::with_capacity(new.len());
+    for comment in new {
+        match depth(&mut tx, comment, posts.get(&comment.post_id)).await {
+            Ok(depth) => outcomes.push(Ok(row(comment, depth, is_approved(comment)))),
+            Err(refusal @ ServiceError::Refused(_)) => outcomes.push(Err(refusal)),
+            Err(error) => return Err(error),
+        }
+    }
+    let rows: Vec<CommentRow> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
+    if rows.is_empty() {
+        tx.rollback().await?;
+        return Ok(outcomes);
+    }
+    comments::insert(&mut tx, &rows).await.map_err(|error| gone(error, "postId"))?;
+    let written = new.iter().zip(&outcomes).filter_map(|(comment, outcome)| Some((comment, outcome.as_ref().ok()?)));
+    let events: Vec<_> =
+        written.map(|(new, row)| event(EventKind::CommentAdded, row, new.author_id, &new.actor)).collect();
+    services.commit(tx, &events).await?;
+    Ok(outcomes)
+}
+
+/// How deep in its thread a comment is.
+///
+/// Errors: who writes it may not see what it answers, or the thread is too deep.
+async fn depth(tx: &mut Tx, comment: &NewComment, post: Option<&PostRow>) -> Result<i32, ServiceError> {
+    if !post.is_some_and(|post| post.visible_to(comment.actor.viewer.sight())) {
+        return Err(ServiceError::not_found("postId", "post"));
+    }
+    match comment.parent_id {
+        None => Ok(0),
+        Some(parent) => depth_below(tx, comment.post_id, parent, &comment.actor).await,
+    }
+}
+
+/// The authors who had a comment approved before, where that counts.
+async fn known_authors(services: &Services, tx: &mut Tx, new: &[NewComment]) -> Result<HashSet<Uuid>, DbError> {
+    let counts = |comment: &NewComment| !comment.actor.viewer.may_moderate();
+    if services.policy.moderation != Moderation::First || !new.iter().any(counts) {
+        return Ok(HashSet::new());
+    }
+    comments::known_authors(tx, &distinct(new, |comment| comment.author_id)).await
+}
+
+fn row(new: &NewComment, depth: i32, approved: bool) -> CommentRow {
+    CommentRow {
+        id: Uuid::now_v7(),
+        post_id: new.post_id,
+        author_id: new.author_id,
+        parent_id: new.parent_id,
+        depth,
+        status: if approved { CommentStatus::Approved } else { CommentStatus::Pending },
+        html: new.html.clone(),
+        markdown: new.markdown.clone(),
+        import_key: None,
+        created_at: new.actor.now,
+        edited_at: None,
+        approved_at: approved.then_some(new.actor.now),
+    }
+}
+
+fn distinct(new: &[NewComment], id: impl Fn(&NewComment) -> Uuid) -> Vec<Uuid> {
+    new.iter().map(id).collect::<HashSet<_>>().into_iter().collect()
+}
