@@ -9,10 +9,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use super::operation_names::OperationNames;
 
@@ -143,12 +146,53 @@ pub fn inference_tokens(task: &'static str, read: usize, written: usize) {
     }
 }
 
-/// Counts an answered HTTP request. `route` is the pattern of the route, never the path.
-pub fn http_request(method: &str, route: &str, status: u16, elapsed: Duration) {
-    let method = method_label(method);
-    let route: Arc<str> = route.into();
-    counter!(HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()).increment(1);
-    histogram!(HTTP_DURATION, "method" => method, "route" => route).record(elapsed);
+/// Finished HTTP requests. Each series is looked up in the recorder once: that takes longer than the rest of a
+/// short request.
+#[derive(Default)]
+pub struct HttpRequests(RwLock<HashMap<Box<str>, Vec<HttpSeries>>>);
+
+struct HttpSeries {
+    method: &'static str,
+    status: u16,
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl HttpRequests {
+    /// Counts a request, and the time until its answer began. `route` is the route's pattern, never a path: each
+    /// value costs memory for good.
+    pub fn count(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+        let method = method_label(method);
+        let record = |series: &[HttpSeries]| {
+            let series = series.iter().find(|series| series.method == method && series.status == status)?;
+            series.requests.increment(1);
+            series.duration.record(elapsed);
+            Some(())
+        };
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if known.get(route).and_then(|series| record(series)).is_some() {
+            return;
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let of_route = known.entry(route.into()).or_default();
+        if !of_route.iter().any(|series| series.method == method && series.status == status) {
+            of_route.push(HttpSeries::new(method, route, status));
+        }
+        record(of_route);
+    }
+}
+
+impl HttpSeries {
+    fn new(method: &'static str, route: &str, status: u16) -> Self {
+        let route: Arc<str> = route.into();
+        Self {
+            method,
+            status,
+            requests: counter!(HTTP_REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string()),
+            duration: histogram!(HTTP_DURATION, "method" => method, "route" => route),
+        }
+    }
 }
 
 /// HTTP lets a client invent methods.
@@ -167,6 +211,27 @@ pub fn graphql_operation(kind: OperationType, name: Option<&str>, outcome: Outco
     counter!(GRAPHQL_OPERATIONS, "type" => kind, "name" => name.clone(), "outcome" => outcome.label()).increment(1);
     if let Some(elapsed) = elapsed {
         histogram!(GRAPHQL_DURATION, "type" => kind, "name" => name).record(elapsed);
+    }
+}
+
+/// A query whose answer is kept, for [`graphql_operation`] each time that it is given out.
+pub struct AnsweredQuery {
+    operations: Counter,
+    duration: Histogram,
+}
+
+impl AnsweredQuery {
+    pub fn new(name: Option<&str>) -> Self {
+        let (kind, name) = (OperationType::Query.label(), OPERATION_NAMES.label(name));
+        Self {
+            operations: counter!(GRAPHQL_OPERATIONS, "type" => kind, "name" => name.clone(), "outcome" => Outcome::Success.label()),
+            duration: histogram!(GRAPHQL_DURATION, "type" => kind, "name" => name),
+        }
+    }
+
+    pub fn count(&self, elapsed: Duration) {
+        self.operations.increment(1);
+        self.duration.record(elapsed);
     }
 }
 

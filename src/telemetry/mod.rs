@@ -25,7 +25,6 @@ use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// How often histogram samples are folded into their buckets, so that they do not pile up when
@@ -107,7 +106,7 @@ where
 {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if json {
-        lines.fmt_fields(JsonFields::new()).event_format(json_lines::JsonLines).into()
+        lines.fmt_fields(json_lines::SpanFields).event_format(json_lines::JsonLines).into()
     } else {
         lines.with_ansi(colour).compact().into()
     }

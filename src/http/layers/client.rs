@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
-use axum::middleware::Next;
-use axum::response::Response;
 
 use crate::config::Networks;
 
@@ -14,12 +12,10 @@ use crate::config::Networks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
-/// Puts the [`ClientAddress`] into the request's extensions.
-pub(super) async fn find(State(trusted): State<Networks>, mut request: Request, next: Next) -> Response {
+/// Where a request comes from.
+pub(super) fn find(request: &Request, trusted: &Networks) -> ClientAddress {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    let address = peer.map(|peer| behind(peer, request.headers(), &trusted));
-    request.extensions_mut().insert(ClientAddress(address));
-    next.run(request).await
+    ClientAddress(peer.map(|peer| behind(peer, request.headers(), trusted)))
 }
 
 /// The last address that no trusted proxy stands behind. Each proxy appends whom it heard, so the

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -55,12 +54,18 @@ impl fmt::Display for RequestId {
 /// Gives the request its id, trace and span, logs its end, and echoes both ids.
 ///
 /// The path is logged without the query string, which can hold secrets.
-pub(super) async fn establish(mut request: Request, next: Next) -> Response {
+pub(super) async fn establish<F>(
+    mut request: Request,
+    client: ClientAddress,
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let started = Instant::now();
     let id = request_id(request.headers());
     let trace = trace_context(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let client = request.extensions().get::<ClientAddress>().and_then(|client| client.0);
     // Error level: a span below the log filter's level would leave warnings without ids.
     let span = tracing::error_span!(
         "request",
@@ -68,12 +73,13 @@ pub(super) async fn establish(mut request: Request, next: Next) -> Response {
         trace_id = trace.trace_id_hex(),
         method = %request.method(),
         path = request.uri().path(),
-        client = client.map(tracing::field::display),
+        client = client.0.map(tracing::field::display),
     );
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(trace);
+    let answer = answer(request);
     async move {
-        let mut response = next.run(request).await;
+        let mut response = answer.await;
         let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
         log_end(route, response.status().as_u16(), started);
         response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));

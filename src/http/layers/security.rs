@@ -1,10 +1,7 @@
 //! Headers that switch off what browsers would otherwise guess or allow.
 
-use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::http::header::{HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue};
 
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -13,10 +10,8 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Sets each header that the route has not set itself.
-pub(super) async fn set_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub(super) fn set_headers(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(value);
+        headers.entry(name).or_insert(value);
     }
-    response
 }

@@ -22,9 +22,11 @@ fn assert_line(rendered: &str, line: &str) {
 #[test]
 fn http_requests_are_counted_by_method_route_and_status() {
     let text = rendered(|| {
-        http_request("GET", "/posts/{slug}", 200, 3 * MS);
-        http_request("GET", "/posts/{slug}", 200, 700 * MS);
-        http_request("BREW", "/posts/{slug}", 405, MS);
+        let requests = HttpRequests::default();
+        requests.count("GET", "/posts/{slug}", 200, 3 * MS);
+        requests.count("GET", "/posts/{slug}", 200, 700 * MS);
+        requests.count("GET", "/posts/{slug}", 404, MS);
+        requests.count("BREW", "/posts/{slug}", 405, MS);
     });
     let series = "inkstone_http_requests_total{method=\"GET\",route=\"/posts/{slug}\",status=\"200\"} 2";
     assert_line(&text, series);
@@ -35,10 +37,10 @@ fn http_requests_are_counted_by_method_route_and_status() {
             "inkstone_http_request_duration_seconds_bucket{{method=\"GET\",route=\"/posts/{{slug}}\",le=\"{le}\"}} {count}"
         )
     };
-    assert_line(&text, &bucket("0.0025", 0));
-    assert_line(&text, &bucket("0.005", 1));
-    assert_line(&text, &bucket("1", 2));
-    assert_line(&text, &bucket("+Inf", 2));
+    assert_line(&text, &bucket("0.0025", 1));
+    assert_line(&text, &bucket("0.005", 2));
+    assert_line(&text, &bucket("1", 3));
+    assert_line(&text, &bucket("+Inf", 3));
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn database_and_event_metrics_have_their_values() {
 #[test]
 fn every_metric_is_described_and_every_histogram_has_buckets() {
     let text = rendered(|| {
-        http_request("GET", "/", 200, MS);
+        HttpRequests::default().count("GET", "/", 200, MS);
         graphql_operation(OperationType::Query, None, Outcome::Success, Some(MS));
         sql_statement_started();
         sql_statement_finished(true, MS);
