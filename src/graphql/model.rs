@@ -249,6 +249,8 @@ pub struct ModelQuery;
 impl ModelQuery {
     /// The models that this server knows, by name.
     async fn models(&self, ctx: &Context<'_>) -> Vec<Model> {
+        // They are fetched, loaded and let go without an event.
+        ctx.request().keep_for_one();
         ctx.request().services.engine.models().into_iter().map(Model).collect()
     }
 

@@ -7,7 +7,7 @@ use async_graphql::{Context, Enum, Object, SimpleObject};
 use uuid::Uuid;
 
 use super::connection::Rows;
-use super::context::ContextExt;
+use super::context::{ContextExt, RequestContext};
 use super::page::{Args, part_of_ranking};
 use super::post::{Post, PostFilterInput};
 use super::tag::Tag;
@@ -199,9 +199,10 @@ impl SearchQuery {
         let filter = filter.unwrap_or_default().try_into()?;
         let asked = Asked { query, mode: mode.into(), filter, rerank };
         let request = ctx.request();
+        keep_what_is_behind(request);
         let found = Box::pin(searching::search(&request.services, &asked)).await?;
-        // The next one may hear from the model, or of other words.
-        if found.degraded || request.services.surveys.is_behind() {
+        // The next one may hear from the model.
+        if found.degraded {
             request.keep_for_one();
         }
         let all = found.hits.len();
@@ -224,10 +225,8 @@ impl SearchQuery {
         let limit = usize::try_from(first).ok().filter(|first| (1..=most).contains(first));
         let limit = limit.ok_or_else(|| ApiError::bad_input(format!("`first` is {first}: expected 1 to {most}")))?;
         let request = ctx.request();
+        keep_what_is_behind(request);
         let found = Box::pin(searching::suggest(&request.services, &prefix, limit)).await?;
-        if request.services.surveys.is_behind() {
-            request.keep_for_one();
-        }
         let loaders = ctx.loaders();
         let mut all = Vec::with_capacity(found.len());
         for suggestion in found {
@@ -246,6 +245,14 @@ impl SearchQuery {
             all.push(made);
         }
         Ok(all)
+    }
+}
+
+/// What is found while the words of a change are not counted yet is for now only. To be asked before the search,
+/// which may be the one that has them counted.
+fn keep_what_is_behind(request: &RequestContext) {
+    if request.services.surveys.is_behind() {
+        request.keep_for_one();
     }
 }
 

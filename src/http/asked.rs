@@ -13,8 +13,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
 
+use super::Limits;
+use super::body::{self, Held};
 use super::documents::PERSISTED;
-use super::{Limits, body};
 use crate::error::ApiError;
 
 /// A request as it is spelled in JSON.
@@ -57,16 +58,19 @@ pub enum Asked {
     Several(Vec<Request>),
 }
 
-/// Operations out of a JSON body. Other media types are refused: a form of another site could
-/// send them with the reader's cookie.
-pub async fn from_body(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Asked, (StatusCode, ApiError)> {
+/// The JSON body of a request. Other media types are refused: a form of another site could send them
+/// with the reader's cookie.
+pub async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Held, (StatusCode, ApiError)> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         let message = format!("the body is {media_type:?}: send JSON, with Content-Type: application/json");
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, ApiError::bad_input(message)));
     }
-    let held = body::read(limits, body).await?;
-    let body = held.bytes();
+    body::read(limits, body).await
+}
+
+/// Operations out of the bytes of a JSON body.
+pub fn from_bytes(limits: &Limits, body: &[u8]) -> Result<Asked, (StatusCode, ApiError)> {
     let refuse = |error: String| {
         let message =
             format!("the body is no GraphQL request ({error}): expected {{\"query\": \"…\", \"variables\": {{…}}}}");
@@ -89,13 +93,14 @@ pub async fn from_body(limits: &Limits, headers: &HeaderMap, body: Body) -> Resu
     }
 }
 
-/// The same where only one will do.
+/// The operation of a body, where only one will do.
 pub async fn one_from_body(
     limits: &Limits,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Request, (StatusCode, ApiError)> {
-    match from_body(limits, headers, body).await? {
+    let held = read(limits, headers, body).await?;
+    match from_bytes(limits, held.bytes())? {
         Asked::One(request) => Ok(*request),
         Asked::Several(_) => {
             let message = "the body is a list: a stream takes one operation, so open one for each";

@@ -50,7 +50,7 @@ pub async fn get(
         return websocket::accept(state, upgrade, parts.headers, request_id, address);
     }
     let call = Call::new(&state, &parts.headers, &request_id, address);
-    let key = responses::Key::of(call.headers, &parts.uri, call.modern);
+    let key = responses::Key::of_address(call.headers, &parts.uri, call.modern);
     if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
         return call.at_a_price(kept).await;
     }
@@ -69,10 +69,20 @@ pub async fn post(
     body: Body,
 ) -> response::Response {
     let call = Call::new(&state, &headers, &request_id, address);
-    match asked::from_body(&state.limits, &headers, body).await {
-        Ok(Asked::One(request)) => Box::pin(call.post(*request)).await,
+    let body = match asked::read(&state.limits, &headers, body).await {
+        Ok(body) => body,
+        Err((status, error)) => return call.at_a_price(unread(&error, status, &request_id)).await,
+    };
+    let key = responses::Key::of_body(call.headers, body.bytes(), call.modern);
+    if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
+        return call.at_a_price(kept).await;
+    }
+    let asked = asked::from_bytes(&state.limits, body.bytes());
+    drop(body);
+    match asked {
+        Ok(Asked::One(request)) => Box::pin(call.post(*request, key)).await,
         Ok(Asked::Several(requests)) => Box::pin(call.batch(requests)).await,
-        Err((status, error)) => call.at_a_price(unread(&error, status, &request_id)).await,
+        Err((status, error)) => call.at_a_price(refuse(&error, status, &request_id)).await,
     }
 }
 
@@ -105,21 +115,12 @@ impl<'a> Call<'a> {
             Ok(entered) => entered,
             Err(refusal) => return no_cache(*refusal),
         };
-        let (response, context) = execute::once(self.state, &asking, request, admission).await;
-        let answer = self.respond(&response);
-        let mut answer = match key.filter(|_| !context.is_for_one() && responses::is_for_all(&response, &answer)) {
-            Some(key) => {
-                let described = HeaderMap::from_iter([(CONTENT_TYPE, if self.modern { GRAPHQL_JSON } else { JSON })]);
-                self.state.responses.keep(key, version, self.headers, described, body(&response))
-            }
-            None => no_cache(answer),
-        };
-        spent.tell(answer.headers_mut());
-        add_context(&mut answer, self.state, &context, asking.now);
-        answer
+        let (kept, made) = self.answer(&asking, request, admission, key.map(|key| (key, version)), spent).await;
+        if kept { made } else { no_cache(made) }
     }
 
-    async fn post(&self, mut request: Request) -> response::Response {
+    async fn post(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
+        let version = self.state.responses.version();
         let (asking, admission, spent) = match self.enter(&mut request, false).await {
             Ok(entered) => entered,
             Err(refusal) => return *refusal,
@@ -128,11 +129,34 @@ impl<'a> Call<'a> {
             let open = if multipart::is_wanted(self.headers) { multipart::open } else { sse::answer_with_events };
             return open(self.state.clone(), asking, request, admission, self.request_id);
         }
-        let (response, context) = execute::once(self.state, &asking, request, admission).await;
-        let mut answer = self.respond(&response);
+        let key = key.filter(|_| admission.operation.kind == OperationType::Query);
+        self.answer(&asking, request, admission, key.map(|key| (key, version)), spent).await.1
+    }
+
+    /// Runs a query or a mutation. True if anybody may have the answer, which is kept as `keep_as` says:
+    /// for what was asked, made from the content of a version.
+    async fn answer(
+        &self,
+        asking: &Asking,
+        request: Request,
+        admission: Admission,
+        keep_as: Option<(responses::Key, u64)>,
+        spent: super::rate::Spent,
+    ) -> (bool, response::Response) {
+        let name = admission.operation.name.clone().filter(|_| keep_as.is_some());
+        let (response, context) = execute::once(self.state, asking, request, admission).await;
+        let keep_as = keep_as.filter(|_| response.is_ok() && !context.is_for_one());
+        let kept = keep_as.is_some();
+        let mut answer = match keep_as {
+            Some(keep_as) => {
+                let described = HeaderMap::from_iter([(CONTENT_TYPE, self.media_type())]);
+                self.state.responses.keep(keep_as, name.as_deref(), self.headers, described, body(&response))
+            }
+            None => self.respond(&response),
+        };
         spent.tell(answer.headers_mut());
         add_context(&mut answer, self.state, &context, asking.now);
-        answer
+        (kept, answer)
     }
 
     /// Answers a list with a list. Each is an operation of its own, which may be refused; only what
@@ -241,8 +265,11 @@ impl<'a> Call<'a> {
             Some(code) => status_of(code),
             None => StatusCode::BAD_REQUEST,
         };
-        let media_type = if self.modern { GRAPHQL_JSON } else { JSON };
-        (status, [(CONTENT_TYPE, media_type)], body(response)).into_response()
+        (status, [(CONTENT_TYPE, self.media_type())], body(response)).into_response()
+    }
+
+    fn media_type(&self) -> HeaderValue {
+        if self.modern { GRAPHQL_JSON } else { JSON }
     }
 }
 

@@ -49,9 +49,12 @@ impl RateLimit {
     }
 
     /// What comes to no operation is not free: another answer when it cannot be paid for.
-    pub async fn charge(&self, address: ClientAddress, answer: Response, request_id: &RequestId) -> Response {
+    pub async fn charge(&self, address: ClientAddress, mut answer: Response, request_id: &RequestId) -> Response {
         match self.spend(&Viewer::anonymous(), address, 0).await {
-            Ok(_) => answer,
+            Ok(spent) => {
+                spent.tell(answer.headers_mut());
+                answer
+            }
             Err(overdrawn) => overdrawn.respond(request_id),
         }
     }

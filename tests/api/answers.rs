@@ -1,4 +1,4 @@
-//! Answers to anonymous GET requests: kept, revalidated, and never older than what they tell of.
+//! Answers to anonymous queries: kept, revalidated, and never older than what they tell of.
 
 use reqwest::header::{CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, VARY};
 use reqwest::{Response, Url};
@@ -69,6 +69,92 @@ async fn an_answer_is_made_once() {
     let bare = bare.send().await.expect("an answer");
     assert!(!statements(&bare).is_empty(), "another media type is another answer");
     assert!(header(&bare, &reqwest::header::CONTENT_TYPE).starts_with("application/graphql-response+json"));
+}
+
+async fn post(app: &TestApp, body: &Value) -> Response {
+    app.http.post(format!("{}/graphql", app.base)).json(body).send().await.expect("the server answers")
+}
+
+#[tokio::test]
+async fn the_same_body_gets_the_kept_answer_until_it_changes() {
+    let app = TestApp::start().await;
+    let body = json!({ "query": POST, "variables": { "slug": "about" } });
+    let first = post(&app, &body).await;
+    assert!(!statements(&first).is_empty(), "the first answer took statements");
+    for name in [CACHE_CONTROL, ETAG] {
+        assert_eq!(first.headers().get(&name), None, "no proxy keeps an answer to POST");
+    }
+    let kept = app.http.post(format!("{}/graphql", app.base)).json(&body).header(IF_NONE_MATCH, "*");
+    let kept = kept.send().await.expect("an answer");
+    assert_eq!((kept.status().as_u16(), statements(&kept).as_str()), (200, ""), "the second was not made at all");
+    let type_of = |response: &Response| header(response, &reqwest::header::CONTENT_TYPE).to_owned();
+    assert_eq!(type_of(&kept), type_of(&first));
+    assert_eq!(kept.text().await.expect("text"), first.text().await.expect("text"));
+    let anew = app.http.post(format!("{}/graphql", app.base)).json(&body).header(CACHE_CONTROL, "max-age=0, No-Cache");
+    assert!(!statements(&anew.send().await.expect("an answer")).is_empty(), "who asks so has it made anew");
+
+    rename(&app, "Another title").await;
+    let changed = post(&app, &body).await;
+    assert_eq!(data(changed.json().await.expect("JSON"))["post"]["title"], "Another title");
+}
+
+#[tokio::test]
+async fn only_an_anonymous_query_without_errors_is_kept_by_its_body() {
+    let app = TestApp::start().await;
+    let is_made_again = async |token: Option<&str>, body: Value| {
+        let mut last = String::new();
+        for _ in 0..2 {
+            let mut request = app.http.post(format!("{}/graphql", app.base)).json(&body);
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            last = statements(&request.send().await.expect("an answer"));
+        }
+        !last.is_empty()
+    };
+    let named = json!({ "query": "query Named { site { title } } query Other { viewer { handle } }", "operationName": "Named" });
+    assert!(!is_made_again(None, named.clone()).await);
+    let other = json!({ "query": named["query"], "operationName": "Other" });
+    assert_eq!(data(post(&app, &other).await.json().await.expect("JSON")), json!({ "viewer": null }));
+    assert!(is_made_again(Some(&app.tokens.reader), json!({ "query": "{ viewer { handle } }" })).await);
+    assert!(
+        is_made_again(None, json!({ "query": "{ models { name state } }" })).await,
+        "models change without an event"
+    );
+    assert!(
+        is_made_again(None, json!({ "query": "{ jobs(first: 1) { nodes { id } } site { title } }" })).await,
+        "it failed"
+    );
+    let long = format!("{{ site {{ title }} }} # {}", "x".repeat(9000));
+    assert!(is_made_again(None, json!({ "query": long })).await, "too long to be kept");
+    let list = json!([{ "query": "{ site { title } }" }]);
+    assert!(is_made_again(None, list).await, "a list is not kept");
+    let start = json!({ "query": "mutation { startReading { readingToken } }" });
+    let tokens: Vec<_> = [post(&app, &start).await, post(&app, &start).await].into();
+    let mut seen = Vec::new();
+    for token in tokens {
+        seen.push(data(token.json().await.expect("JSON"))["startReading"]["readingToken"].to_string());
+    }
+    assert_ne!(seen[0], seen[1], "a mutation is done each time");
+}
+
+#[tokio::test]
+async fn what_is_given_out_again_is_counted_and_paid_for() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    let body = json!({ "query": "query GivenOutAgain { posts(first: 5) { nodes { title } } }" });
+    let left = async || {
+        let answer = post(&app, &body).await;
+        let told = header(&answer, &reqwest::header::HeaderName::from_static("ratelimit")).to_owned();
+        let left = told.split("r=").nth(1).and_then(|rest| rest.split(';').next()).expect("what is left is told");
+        left.parse::<i64>().expect("a number")
+    };
+    let made = left().await;
+    let kept = left().await;
+    assert!((8..=10).contains(&(made - kept)), "{made}, then {kept}: a request costs 10, and some come back");
+    let metrics =
+        app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics").text().await.expect("text");
+    let line = "inkstone_graphql_operations_total{type=\"query\",name=\"GivenOutAgain\",outcome=\"success\"} 2";
+    assert!(metrics.contains(line), "{metrics}");
 }
 
 #[tokio::test]

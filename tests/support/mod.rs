@@ -204,7 +204,8 @@ impl TestApp {
 
     /// Asks with a token; the whole response.
     pub async fn ask_as(&self, token: Option<&str>, query: &str, variables: Value) -> Value {
-        self.respond(token, query, variables).await.0
+        let response = self.request(token, query, variables).send().await.expect("the server answers");
+        response.json().await.expect("the answer is JSON")
     }
 
     /// Asks as the owner and expects data without errors.
@@ -212,18 +213,23 @@ impl TestApp {
         data(self.ask_as(Some(&self.tokens.owner), query, variables).await)
     }
 
-    /// The response and the number of SQL statements that it took.
+    /// The response, made anew, and the number of SQL statements that it took.
     pub async fn respond(&self, token: Option<&str>, query: &str, variables: Value) -> (Value, u32) {
-        let mut request =
-            self.http.post(format!("{}/graphql", self.base)).json(&json!({ "query": query, "variables": variables }));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
+        let request = self.request(token, query, variables).header("cache-control", "no-cache");
         let response = request.send().await.expect("the server answers");
         let timing =
             response.headers().get("server-timing").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let statements = timing.split('"').nth(1).and_then(|d| d.split(' ').next()?.parse().ok()).unwrap_or(0);
         (response.json().await.expect("the answer is JSON"), statements)
+    }
+
+    fn request(&self, token: Option<&str>, query: &str, variables: Value) -> reqwest::RequestBuilder {
+        let body = json!({ "query": query, "variables": variables });
+        let request = self.http.post(format!("{}/graphql", self.base)).json(&body);
+        match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Stops the server and starts another one on the same database.

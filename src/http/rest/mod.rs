@@ -106,7 +106,7 @@ impl Asked {
     }
 
     fn key(&self) -> Option<responses::Key> {
-        responses::Key::of(&self.headers, &self.uri, true)
+        responses::Key::of_address(&self.headers, &self.uri, true)
     }
 
     /// What somebody else was answered, if nothing has changed.
@@ -147,7 +147,8 @@ impl Asked {
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => {
-                self.respond(self.key().filter(|_| !context.is_for_one()), version, described, body)
+                let key = self.key().filter(|_| !context.is_for_one());
+                self.respond(key.map(|key| (key, version)), endpoint.operation, described, body)
             }
             Err(error) => self.refuse(&error),
         };
@@ -207,9 +208,15 @@ impl Asked {
     }
 
     /// Without a key it is nobody else's.
-    fn respond(&self, key: Option<responses::Key>, version: u64, described: HeaderMap, body: Bytes) -> Response {
-        if let Some(key) = key {
-            return self.state.responses.keep(key, version, &self.headers, described, body);
+    fn respond(
+        &self,
+        keep_as: Option<(responses::Key, u64)>,
+        operation: &str,
+        described: HeaderMap,
+        body: Bytes,
+    ) -> Response {
+        if let Some(keep_as) = keep_as {
+            return self.state.responses.keep(keep_as, Some(operation), &self.headers, described, body);
         }
         let mut answer = (described, body).into_response();
         responses::keep_out(&mut answer);
