@@ -6,21 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
 use futures_util::future::BoxFuture;
 
 use super::catalogue::Entry;
-use super::decoder::Compute;
 use super::encoder::{Encoder, LoadError, TextTokenizer, Tokens, unit};
-use super::kernels::pool::Pool;
 use super::queue::{Popped, Queue, Unit};
-use super::{Backend, EmbedRequest, Embeddings, InferenceError, ModelCard, Priority, Ranking, RerankRequest, Task};
+use super::{
+    Backend, Compute, EmbedRequest, Embeddings, InferenceError, ModelCard, Priority, Ranking, RerankRequest, Task,
+};
 
 /// How a model in this process is run.
 #[derive(Clone)]
 pub struct Running {
-    pub device: Device,
-    pub pool: Pool,
+    pub encoders: Compute,
+    pub decoders: Compute,
     /// Most that the weights of a task's model may take, in MiB.
     pub memory_mb: Option<u64>,
     /// Most texts that wait.
@@ -30,11 +29,6 @@ pub struct Running {
 }
 
 impl Running {
-    /// What computes a decoder.
-    pub fn compute(&self) -> Compute {
-        if self.device.is_cpu() { Compute::Kernels(self.pool.clone()) } else { Compute::Tensors(self.device.clone()) }
-    }
-
     /// Errors: the files of a model's weights are larger than they may be, with both numbers.
     pub fn has_memory(&self, folder: &Path, entry: &Entry) -> Result<(), LoadError> {
         let takes = entry.weight_bytes(folder).div_ceil(1 << 20);
@@ -66,7 +60,7 @@ impl LocalEncoder {
     /// Errors: what is wrong with its files, for the owner.
     pub fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<Self, LoadError> {
         let tokenizer = Arc::new(TextTokenizer::load(&folder, &entry)?);
-        let encoder = Encoder::load(&folder, &entry, &running.device, &running.pool)?;
+        let encoder = Encoder::load(&folder, &entry, &running.encoders)?;
         let queue = Arc::new(Queue::new(running.max_queue));
         let card = entry.card();
         let full = card.dimensions.unwrap_or(0);
@@ -191,8 +185,8 @@ impl Worker {
     fn load(&mut self) -> Result<(), InferenceError> {
         let begun = Instant::now();
         let name = self.entry.name();
-        let Running { device, pool, .. } = &self.running;
-        let loaded = catch_unwind(AssertUnwindSafe(|| Encoder::load(&self.folder, &self.entry, device, pool)));
+        let load = || Encoder::load(&self.folder, &self.entry, &self.running.encoders);
+        let loaded = catch_unwind(AssertUnwindSafe(load));
         match loaded {
             Ok(Ok(encoder)) => {
                 tracing::info!(model = %name, ms = begun.elapsed().as_millis(), "loaded");

@@ -29,6 +29,7 @@ mod provider;
 mod queue;
 mod request;
 
+pub use device::Compute;
 pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
 pub use error::InferenceError;
 pub use provider::{PROVIDED, ProviderSettings};

@@ -1,11 +1,11 @@
 //! Decoders, made here and computed in a plain way, from both kinds of files.
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use futures_util::StreamExt;
 use inkstone::inference::catalogue::Catalogue;
-use inkstone::inference::decoder::{Compute, Decoder, Files, Step};
+use inkstone::inference::decoder::{Decoder, Files, Step};
 use inkstone::inference::kernels::pool::Pool;
-use inkstone::inference::{Engine, GenerateOptions, GenerateRequest, Message, Piece, Prompt, Role, Usage};
+use inkstone::inference::{Compute, Engine, GenerateOptions, GenerateRequest, Message, Piece, Prompt, Role, Usage};
 use serde_json::json;
 
 use super::tiny::decoder::{
@@ -39,7 +39,7 @@ fn logits_are_those_of_a_plain_computation() {
         let gguf = from_gguf(kind, &weights, byte_level());
         let ours = logits(&gguf, GGUF, &kernels());
         assert!(likeness(&ours, &expected) > 0.998, "{} from GGUF: {}", kind.name, likeness(&ours, &expected));
-        let candles = logits(&gguf, GGUF, &Compute::Tensors(Device::Cpu));
+        let candles = logits(&gguf, GGUF, &tensors(DType::F32));
         let alike = likeness(&candles, &expected);
         assert!(alike > 0.999, "{} in candle's own operations: {alike}", kind.name);
         if kind.gemma {
@@ -48,13 +48,20 @@ fn logits_are_those_of_a_plain_computation() {
             continue;
         }
         let safetensors = from_safetensors(kind, &weights);
-        let candles = logits(&safetensors, SAFETENSORS, &Compute::Tensors(Device::Cpu));
-        assert!(likeness(&candles, &expected) > 0.998, "{} as 8 bits: {}", kind.name, likeness(&candles, &expected));
+        let candles = logits(&safetensors, SAFETENSORS, &tensors(DType::F32));
+        let alike = likeness(&candles, &expected);
+        assert!(alike > 0.999, "{} from safetensors, in candle's own operations: {alike}", kind.name);
+        let half = logits(&safetensors, SAFETENSORS, &tensors(DType::BF16));
+        assert!(likeness(&half, &expected) > 0.998, "{} in bf16: {}", kind.name, likeness(&half, &expected));
         let same = logits(&safetensors, SAFETENSORS, &kernels());
         let far = ours.iter().zip(&same).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let largest = ours.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         assert!(far < 0.01 * largest, "{} from safetensors: {far} off, of {largest}", kind.name);
     }
+}
+
+fn tensors(dtype: DType) -> Compute {
+    Compute::Tensors { device: Device::Cpu, dtype }
 }
 
 fn kernels() -> Compute {

@@ -13,6 +13,7 @@ mod embedding;
 mod front_door;
 mod lifecycle;
 mod limits;
+mod precision;
 mod ranking;
 mod roberta;
 mod searching;

@@ -15,7 +15,7 @@ pub struct Sequence {
     kv_heads: usize,
     head_dim: usize,
     context: usize,
-    /// Of each layer, where it is no CPU that computes: `[kv head, position, head dim]`.
+    /// Of each layer, where candle computes: `[kv head, position, head dim]`.
     on_device: Vec<Option<[Tensor; 2]>>,
     /// The tokens whose keys and values are here.
     pub tokens: Vec<u32>,

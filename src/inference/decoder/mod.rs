@@ -3,8 +3,6 @@
 //! A step takes new tokens of several sequences at once: the weights are read once for all of them.
 //! On the CPU the kernels compute it, elsewhere candle's own operations.
 
-use candle_core::Device;
-
 mod cache;
 mod config;
 mod cpu;
@@ -21,24 +19,16 @@ pub use files::Files;
 pub use gguf::Gguf;
 pub use safetensors::Safetensors;
 use tensors::OnDevice;
+use weights::On;
 
+use super::device::Compute;
 use super::encoder::LoadError;
-use super::kernels::pool::Pool;
 use super::kernels::quant::QuantLinear;
 
 /// New tokens of one sequence. The last one's logits are wanted.
 pub struct Step<'a> {
     pub sequence: &'a mut Sequence,
     pub tokens: &'a [u32],
-}
-
-/// What computes a decoder.
-#[derive(Clone)]
-pub enum Compute {
-    /// The kernels, on the cores of this machine.
-    Kernels(Pool),
-    /// Candle's own operations.
-    Tensors(Device),
 }
 
 /// A decoder with its weights.
@@ -68,7 +58,10 @@ impl Decoder {
         let embeddings = source.matrix("token_embd.weight", sizes)?;
         let layers = match compute {
             Compute::Kernels(pool) => Layers::OnCpu(OnCpu::load(source, &config, sizes, pool)?),
-            Compute::Tensors(device) => Layers::OnDevice(OnDevice::load(source, &config, sizes, device)?),
+            Compute::Tensors { device, dtype } => {
+                let on = On { device, dtype: *dtype };
+                Layers::OnDevice(OnDevice::load(source, &config, sizes, on)?)
+            }
         };
         Ok(Self { config, embeddings, layers })
     }

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::quantized::GgmlDType;
 use serde_json::Value;
 
-use super::weights::{Source, pack};
+use super::weights::{Matrix, On, Source, dense, pack};
 use crate::inference::catalogue::Entry;
 use crate::inference::encoder::{Form, LoadError, Tensors};
 use crate::inference::kernels::quant::QuantLinear;
@@ -91,10 +90,8 @@ impl Source for Safetensors {
         pack(form, bytes, shape).map_err(|error| wrong("model.safetensors", &format!("{name}: {error}")))
     }
 
-    /// In 8 bits, as the kernels have it.
-    fn tensor(&self, tensor: &str, shape: [usize; 2], device: &Device) -> Result<QMatMul, LoadError> {
-        let whole = Tensor::from_vec(self.numbers(tensor, &shape)?, &shape, &Device::Cpu)?;
-        Ok(QMatMul::from_qtensor(QTensor::quantize_onto(&whole, GgmlDType::Q8_0, device)?)?)
+    fn tensor(&self, tensor: &str, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError> {
+        dense(self.numbers(tensor, &shape)?, shape, on)
     }
 }
 

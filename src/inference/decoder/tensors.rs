@@ -1,12 +1,14 @@
 //! A decoder's layers in candle's own operations, for devices that the kernels do not know. Keys and
 //! values stay on the device; quantised weights stay as they are.
+//!
+//! Dense weights, keys and values are of one type, which may be half as wide as f32, and so is what is
+//! multiplied with them. All else is f32: what layers add up, norms, positions, shares of attention, gates.
 
-use candle_core::quantized::QMatMul;
-use candle_core::{D, Device, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::Step;
 use super::config::Config;
-use super::weights::Source;
+use super::weights::{Matrix, On, Source};
 use crate::inference::encoder::LoadError;
 use crate::inference::kernels::decoder::Gate;
 
@@ -14,25 +16,27 @@ use crate::inference::kernels::decoder::Gate;
 pub(super) struct OnDevice {
     layers: Vec<Layer>,
     norm: Tensor,
-    output: QMatMul,
+    output: Matrix,
     turns: Turns,
     /// In layers that look back only so far.
     window_turns: Option<Turns>,
     device: Device,
+    /// Of keys and values.
+    dtype: DType,
 }
 
 struct Layer {
     attention_norm: Tensor,
     /// Queries, keys and values, and what is added to them.
-    qkv: [(QMatMul, Option<Tensor>); 3],
+    qkv: [(Matrix, Option<Tensor>); 3],
     q_norm: Option<Tensor>,
     k_norm: Option<Tensor>,
-    out: QMatMul,
+    out: Matrix,
     attended_norm: Option<Tensor>,
     ffn_norm: Tensor,
-    gate: QMatMul,
-    up: QMatMul,
-    down: QMatMul,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
     fed_norm: Option<Tensor>,
 }
 
@@ -49,18 +53,19 @@ impl OnDevice {
         source: &dyn Source,
         config: &Config,
         sizes: [usize; 2],
-        device: &Device,
+        on: On<'_>,
     ) -> std::result::Result<Self, LoadError> {
-        let from = Loading { source, device };
+        let from = Loading { source, on };
         let output = if source.has("output.weight") { "output.weight" } else { "token_embd.weight" };
-        let turns = |base: f32| Turns::new(base, config, device);
+        let turns = |base: f32| Turns::new(base, config, on.device);
         Ok(Self {
             layers: (0..config.layers).map(|n| from.layer(n, config)).collect::<std::result::Result<_, _>>()?,
             norm: from.vector("output_norm.weight", config.hidden)?,
-            output: source.tensor(output, sizes, device)?,
+            output: source.tensor(output, sizes, on)?,
             turns: turns(config.rope.base)?,
             window_turns: config.window.map(|window| turns(window.base)).transpose()?,
-            device: device.clone(),
+            device: on.device.clone(),
+            dtype: on.dtype,
         })
     }
 
@@ -72,7 +77,7 @@ impl OnDevice {
         for (n, layer) in self.layers.iter().enumerate() {
             let attended = self.attend(config, n, steps, &norm(&x, &layer.attention_norm, epsilon)?)?;
             x = (x + normed(attended, layer.attended_norm.as_ref(), epsilon)?)?;
-            let read = norm(&x, &layer.ffn_norm, epsilon)?;
+            let read = layer.gate.takes(&norm(&x, &layer.ffn_norm, epsilon)?)?;
             let gate = layer.gate.forward(&read)?;
             let gate = match config.gate {
                 Gate::Silu => gate.silu()?,
@@ -93,7 +98,8 @@ impl OnDevice {
     /// What each token takes from those before it; `x` is what the layer reads.
     fn attend(&self, config: &Config, n: usize, steps: &mut [Step<'_>], x: &Tensor) -> Result<Tensor> {
         let layer = &self.layers[n];
-        let parts = layer.qkv.iter().map(|(weight, bias)| match (weight.forward(x)?, bias) {
+        let x = layer.qkv[0].0.takes(x)?;
+        let parts = layer.qkv.iter().map(|(weight, bias)| match (weight.forward(&x)?, bias) {
             (sums, Some(bias)) => sums.broadcast_add(bias),
             (sums, None) => Ok(sums),
         });
@@ -121,18 +127,20 @@ impl OnDevice {
         let turned = |part: &Tensor, heads: usize, weight: Option<&Tensor>| {
             turns.turn(&normed(cut(part, heads)?, weight, f64::from(config.epsilon))?, before)
         };
-        let q = turned(&qkv[0], heads, layer.q_norm.as_ref())?;
+        let q = (turned(&qkv[0], heads, layer.q_norm.as_ref())? / (head_dim as f64).sqrt())?.to_dtype(self.dtype)?;
         let (k, v) = (turned(&qkv[1], kv_heads, layer.k_norm.as_ref())?, cut(&qkv[2], kv_heads)?);
-        let [keys, values] = step.sequence.append(n, before, [k, v])?;
+        let new = [k.to_dtype(self.dtype)?, v.to_dtype(self.dtype)?];
+        let [keys, values] = step.sequence.append(n, before, new)?;
 
         let group = heads / kv_heads;
         let q = q.reshape((kv_heads, group * rows, head_dim))?;
-        let scores = (q.matmul(&keys.t()?.contiguous()?)? / (head_dim as f64).sqrt())?;
+        let scores = q.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
         let mask = mask(rows, before, window.map_or(usize::MAX, |window| window.positions), &self.device)?;
         let scores = scores.reshape((heads, rows, before + rows))?.broadcast_add(&mask)?;
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
         let shares = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-        let taken = shares.reshape((kv_heads, group * rows, before + rows))?.matmul(&values)?;
+        let shares = shares.reshape((kv_heads, group * rows, before + rows))?.to_dtype(self.dtype)?;
+        let taken = shares.matmul(&values)?.to_dtype(DType::F32)?;
         taken.reshape((heads, rows, head_dim))?.transpose(0, 1)?.reshape((rows, heads * head_dim))
     }
 }
@@ -192,7 +200,7 @@ fn normed(x: Tensor, weight: Option<&Tensor>, epsilon: f64) -> Result<Tensor> {
 /// Where weights are read from, and where to.
 struct Loading<'a> {
     source: &'a dyn Source,
-    device: &'a Device,
+    on: On<'a>,
 }
 
 impl Loading<'_> {
@@ -200,7 +208,7 @@ impl Loading<'_> {
         let Config { hidden, inner, heads, kv_heads, head_dim, .. } = *config;
         let name = |part: &str| format!("blk.{n}.{part}");
         let (q, kv) = (heads * head_dim, kv_heads * head_dim);
-        let matrix = |part: &str, sizes| self.source.tensor(&name(&format!("{part}.weight")), sizes, self.device);
+        let matrix = |part: &str, sizes| self.source.tensor(&name(&format!("{part}.weight")), sizes, self.on);
         let vector = |part: &str, length| self.vector(&name(part), length);
         let optional = |part: &str, length| self.source.has(&name(part)).then(|| vector(part, length)).transpose();
         let added = |part: &str, rows| {
@@ -225,6 +233,6 @@ impl Loading<'_> {
     }
 
     fn vector(&self, name: &str, length: usize) -> std::result::Result<Tensor, LoadError> {
-        Ok(Tensor::from_vec(self.source.numbers(name, &[length])?, length, self.device)?)
+        Ok(Tensor::from_vec(self.source.numbers(name, &[length])?, length, self.on.device)?)
     }
 }

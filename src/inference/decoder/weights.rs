@@ -1,9 +1,9 @@
-//! A decoder's weights, laid out for the kernels.
+//! A decoder's weights, laid out for the kernels or for candle.
 
 use std::borrow::Cow;
 
-use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QMatMul, QStorage, QTensor};
+use candle_core::{DType, Device, Module, Tensor};
 
 use super::config::Config;
 use super::gguf::Gguf;
@@ -23,8 +23,41 @@ pub(super) trait Source {
     /// A tensor `[out, in]`, laid out for the kernels.
     fn matrix(&self, tensor: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError>;
 
-    /// A tensor `[out, in]` on a device, as candle multiplies with it.
-    fn tensor(&self, tensor: &str, shape: [usize; 2], device: &Device) -> Result<QMatMul, LoadError>;
+    /// A tensor `[out, in]` as candle multiplies with it.
+    fn tensor(&self, tensor: &str, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError>;
+}
+
+/// Where candle computes, and in which type of numbers.
+#[derive(Clone, Copy)]
+pub(super) struct On<'a> {
+    pub device: &'a Device,
+    pub dtype: DType,
+}
+
+/// A matrix `[out, in]` on a device.
+pub(super) enum Matrix {
+    Dense(Tensor),
+    /// Takes f32, as not all of candle's kernels for such matrices take another type.
+    Quantised(QMatMul),
+}
+
+impl Matrix {
+    /// `x` in the type that is multiplied.
+    pub fn takes(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Dense(weight) => x.to_dtype(weight.dtype()),
+            Self::Quantised(_) => x.to_dtype(DType::F32),
+        }
+    }
+
+    /// `x · Wᵀ` in f32.
+    pub fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let x = self.takes(x)?;
+        match self {
+            Self::Dense(weight) => x.matmul(&weight.t()?)?.to_dtype(DType::F32),
+            Self::Quantised(weight) => weight.forward(&x),
+        }
+    }
 }
 
 impl Source for Gguf {
@@ -45,11 +78,21 @@ impl Source for Gguf {
         pack(blocks.form, blocks.bytes, shape).map_err(|error| self.wrong(&format!("{tensor}: {error}")))
     }
 
-    fn tensor(&self, tensor: &str, shape: [usize; 2], device: &Device) -> Result<QMatMul, LoadError> {
+    fn tensor(&self, tensor: &str, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError> {
         let blocks = self.shaped(tensor, &shape)?;
-        let storage = QStorage::from_data(Cow::Borrowed(blocks.bytes), device, blocks.form)?;
-        Ok(QMatMul::from_qtensor(QTensor::new(storage, shape.to_vec())?)?)
+        if matches!(blocks.form, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            return dense(super::gguf::plain(&blocks)?, shape, on);
+        }
+        let storage = QStorage::from_data(Cow::Borrowed(blocks.bytes), on.device, blocks.form)?;
+        Ok(Matrix::Quantised(QMatMul::from_qtensor(QTensor::new(storage, shape.to_vec())?)?))
     }
+}
+
+/// A matrix whose numbers were not quantised.
+pub(super) fn dense(numbers: Vec<f32>, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError> {
+    // Made smaller before it is moved.
+    let whole = Tensor::from_vec(numbers, &shape, &Device::Cpu)?.to_dtype(on.dtype)?;
+    Ok(Matrix::Dense(whole.to_device(on.device)?))
 }
 
 pub(super) fn pack(form: GgmlDType, bytes: &[u8], [out, width]: [usize; 2]) -> Result<QuantLinear, PackError> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::LoadError;
 use super::ops::{self, Linear, Norm};
 use super::tensors::{Matrix, Tensors};
-use crate::inference::kernels::pool::Pool;
+use crate::inference::Compute;
 
 /// The sizes of an encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,8 +95,7 @@ pub struct Bert {
     types: Matrix,
     norm: Norm,
     layers: Vec<Layer>,
-    device: Device,
-    pool: Pool,
+    compute: Compute,
 }
 
 struct Layer {
@@ -110,7 +109,7 @@ struct Layer {
 
 impl Bert {
     /// `prefix` is what the names of the tensors begin with, such as `bert.`.
-    pub fn load(tensors: Tensors, prefix: &str, shape: Shape, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
+    pub fn load(tensors: Tensors, prefix: &str, shape: Shape, compute: &Compute) -> Result<Self, LoadError> {
         let fits = shape.heads > 0 && shape.hidden.is_multiple_of(shape.heads.max(1)) && shape.layers <= 1000;
         if !fits {
             return Err(LoadError::Unsupported(format!("an encoder of {shape:?}")));
@@ -118,17 +117,17 @@ impl Bert {
         let embedding = |name: &str| tensors.matrix(&format!("{prefix}embeddings.{name}.weight"));
         let (words, positions) = (embedding("word_embeddings")?, embedding("position_embeddings")?);
         let types = embedding("token_type_embeddings")?;
-        let from = Loading { tensors: &tensors, shape: &shape, device, pool };
+        let from = Loading { tensors: &tensors, shape: &shape, compute };
         let norm = from.norm(&format!("{prefix}embeddings.LayerNorm"))?;
         let layers =
             (0..shape.layers).map(|n| from.layer(&format!("{prefix}encoder.layer.{n}"))).collect::<Result<_, _>>()?;
-        Ok(Self { words, positions, types, norm, layers, device: device.clone(), pool: pool.clone(), tensors, shape })
+        Ok(Self { words, positions, types, norm, layers, compute: compute.clone(), tensors, shape })
     }
 
     /// A layer on top of the encoder.
     pub fn linear(&self, name: &str, sizes: [usize; 2]) -> Result<Linear, LoadError> {
-        let Self { tensors, shape, device, pool, .. } = self;
-        Loading { tensors, shape, device, pool }.linear(name, sizes, ops::Activation::None)
+        let Self { tensors, shape, compute, .. } = self;
+        Loading { tensors, shape, compute }.linear(name, sizes, ops::Activation::None)
     }
 
     /// A tensor of what is on top of the encoder.
@@ -142,7 +141,7 @@ impl Bert {
         let mut x = ops::add_layer_norm(&self.embed(texts)?, None, &self.norm)?;
         let scale = 1.0 / ((self.shape.hidden / self.shape.heads) as f32).sqrt();
         for layer in &self.layers {
-            let attended = ops::attention(&layer.qkv.forward(&x)?, starts, self.shape.heads, scale, &self.pool)?;
+            let attended = ops::attention(&layer.qkv.forward(&x)?, starts, self.shape.heads, scale, &self.compute)?;
             x = ops::add_layer_norm(&layer.attended.forward(&attended)?, Some(&x), &layer.attended_norm)?;
             let inner = layer.inner.forward(&x)?;
             x = ops::add_layer_norm(&layer.outer.forward(&inner)?, Some(&x), &layer.outer_norm)?;
@@ -161,7 +160,11 @@ impl Bert {
             // Where there is one type, both texts of a pair have it.
             self.tensors.add_row(&self.types, (*kind as usize).min(self.types.height.saturating_sub(1)), out);
         }
-        Tensor::from_vec(x, (rows, width), &self.device)
+        let device = match &self.compute {
+            Compute::Kernels(_) => &Device::Cpu,
+            Compute::Tensors { device, .. } => device,
+        };
+        Tensor::from_vec(x, (rows, width), device)
     }
 }
 
@@ -169,8 +172,7 @@ impl Bert {
 pub(super) struct Loading<'a> {
     pub tensors: &'a Tensors,
     pub shape: &'a Shape,
-    pub device: &'a Device,
-    pub pool: &'a Pool,
+    pub compute: &'a Compute,
 }
 
 impl Loading<'_> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Tensor};
 use tokenizers::{EncodeInput, Tokenizer};
 
 mod bert;
@@ -17,8 +17,7 @@ use ops::Linear;
 pub(super) use tensors::{Form, Tensors};
 
 use super::catalogue::{Entry, Pooling};
-use super::kernels::pool::Pool;
-use super::{InferenceError, Overlong, Task, TextKind};
+use super::{Compute, InferenceError, Overlong, Task, TextKind};
 
 /// A model that cannot be loaded. For the owner, in words.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +131,7 @@ impl Head {
 
 impl Encoder {
     /// Reads a model from the folder that its files are in.
-    pub fn load(folder: &Path, entry: &Entry, device: &Device, pool: &Pool) -> Result<Self, LoadError> {
+    pub fn load(folder: &Path, entry: &Entry, compute: &Compute) -> Result<Self, LoadError> {
         let (tensors, shape) = open(folder, entry)?;
         let positions = shape.positions.saturating_sub(shape.first_position);
         if entry.context > positions {
@@ -144,7 +143,7 @@ impl Encoder {
         if entry.task == Task::Embed && entry.dimensions != Some(shape.hidden) {
             return Err(LoadError::Unsupported(format!("`dimensions` that are not the model's, {}", shape.hidden)));
         }
-        let bert = Bert::load(tensors, prefix, shape, device, pool)?;
+        let bert = Bert::load(tensors, prefix, shape, compute)?;
         let head = match entry.task {
             Task::Embed => Head::Pool(entry.pooling),
             Task::Rerank => Head::score(&bert, prefix, entry)?,
@@ -166,7 +165,7 @@ impl Encoder {
             Head::Score { pooler, weight, bias } => {
                 let firsts = starts[..texts.len()].iter().map(|row| hidden.narrow(0, *row, 1));
                 let firsts = Tensor::cat(&firsts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-                let pooled = pooler.forward(&firsts)?.tanh()?.to_vec2::<f32>()?;
+                let pooled = pooler.forward(&firsts)?.to_dtype(DType::F32)?.tanh()?.to_vec2::<f32>()?;
                 let score = |row: &Vec<f32>| bias + row.iter().zip(weight).map(|(x, w)| x * w).sum::<f32>();
                 Ok(pooled.iter().map(|row| vec![score(row)]).collect())
             }
@@ -175,7 +174,7 @@ impl Encoder {
 
     fn pool(&self, hidden: &Tensor, starts: &[usize], pooling: Pooling) -> candle_core::Result<Vec<Vec<f32>>> {
         let width = self.bert.shape.hidden;
-        let rows = hidden.flatten_all()?.to_vec1::<f32>()?;
+        let rows = hidden.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         let pooled = starts.windows(2).map(|bounds| {
             let rows = &rows[bounds[0] * width..bounds[1] * width];
             unit(match pooling {

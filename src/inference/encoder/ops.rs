@@ -1,12 +1,14 @@
-//! What an encoder's layer is made of, on tensors: `[rows, width]`, f32.
+//! What an encoder's layer is made of, on tensors: `[rows, width]`.
 //!
-//! On the CPU each is one operation of ours, as candle's `CustomOp`s; elsewhere, and in the tests
-//! that hold them against each other, it is written in candle's own operations.
+//! On the CPU each is one operation of ours in f32, as candle's `CustomOp`s; elsewhere, and in the tests
+//! that hold them against each other, it is written in candle's own operations. In f16 or bf16 these
+//! still take norms and the shares of attention in f32.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 
 use super::LoadError;
 use super::bert::Loading;
+use crate::inference::Compute;
 use crate::inference::kernels::dense::{DenseLinear, Precision};
 use crate::inference::kernels::encoder;
 use crate::inference::kernels::pool::Pool;
@@ -33,12 +35,15 @@ impl Linear {
         activation: Activation,
         from: &Loading<'_>,
     ) -> std::result::Result<Self, LoadError> {
-        let weights = if from.device.is_cpu() {
-            let packed = DenseLinear::new(&weight, Some(&bias), out, width, Precision::best());
-            Weights::Packed { packed, pool: from.pool.clone() }
-        } else {
-            let transposed = Tensor::from_vec(weight, (out, width), from.device)?.t()?.contiguous()?;
-            Weights::Plain { transposed, bias: Tensor::from_vec(bias, out, from.device)? }
+        let weights = match from.compute {
+            Compute::Kernels(pool) => {
+                let packed = DenseLinear::new(&weight, Some(&bias), out, width, Precision::best());
+                Weights::Packed { packed, pool: pool.clone() }
+            }
+            Compute::Tensors { device, dtype } => {
+                let transposed = Tensor::from_vec(weight, (out, width), device)?.to_dtype(*dtype)?.t()?.contiguous()?;
+                Weights::Plain { transposed, bias: Tensor::from_vec(bias, out, device)?.to_dtype(*dtype)? }
+            }
         };
         Ok(Self { activation, weights })
     }
@@ -55,11 +60,15 @@ impl Linear {
 }
 
 /// The parameters of a layer norm.
-pub struct Norm {
-    gamma: Tensor,
-    beta: Tensor,
-    on_cpu: Option<NormOp>,
-    epsilon: f32,
+pub enum Norm {
+    Packed(NormOp),
+    /// What it gives is of `dtype`.
+    Plain {
+        gamma: Tensor,
+        beta: Tensor,
+        epsilon: f32,
+        dtype: DType,
+    },
 }
 
 impl Norm {
@@ -69,29 +78,38 @@ impl Norm {
         epsilon: f32,
         from: &Loading<'_>,
     ) -> std::result::Result<Self, LoadError> {
-        let vector = |numbers: &[f32]| Tensor::from_slice(numbers, numbers.len(), from.device);
-        let (gamma_there, beta_there) = (vector(&gamma)?, vector(&beta)?);
-        let on_cpu = from.device.is_cpu().then(|| NormOp { gamma, beta, epsilon, pool: from.pool.clone() });
-        Ok(Self { gamma: gamma_there, beta: beta_there, on_cpu, epsilon })
+        match from.compute {
+            Compute::Kernels(pool) => Ok(Self::Packed(NormOp { gamma, beta, epsilon, pool: pool.clone() })),
+            Compute::Tensors { device, dtype } => {
+                let vector = |numbers: Vec<f32>| Tensor::from_slice(&numbers, numbers.len(), device);
+                Ok(Self::Plain { gamma: vector(gamma)?, beta: vector(beta)?, epsilon, dtype: *dtype })
+            }
+        }
     }
 }
 
 /// `norm(x + residual)`, row by row.
 pub fn add_layer_norm(x: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Result<Tensor> {
-    match (&norm.on_cpu, residual) {
-        (Some(op), Some(residual)) => x.apply_op2_no_bwd(residual, op),
-        (Some(op), None) => x.apply_op1_no_bwd(op),
-        (None, _) => plain::add_layer_norm(x, residual, norm),
+    match (norm, residual) {
+        (Norm::Packed(op), Some(residual)) => x.apply_op2_no_bwd(residual, op),
+        (Norm::Packed(op), None) => x.apply_op1_no_bwd(op),
+        (Norm::Plain { gamma, beta, epsilon, dtype }, _) => {
+            let x = match residual {
+                Some(residual) => (x.to_dtype(DType::F32)? + residual.to_dtype(DType::F32)?)?,
+                None => x.to_dtype(DType::F32)?,
+            };
+            plain::layer_norm(&x, gamma, beta, *epsilon)?.to_dtype(*dtype)
+        }
     }
 }
 
 /// Each token attends to those of its own text: text `n` has the rows from `starts[n]` up to
 /// `starts[n + 1]`. `qkv` is `[rows, 3 * hidden]`; gives `[rows, hidden]`.
-pub fn attention(qkv: &Tensor, starts: &[usize], heads: usize, scale: f32, pool: &Pool) -> Result<Tensor> {
-    if qkv.device().is_cpu() {
-        return qkv.apply_op1_no_bwd(&AttentionOp { starts, heads, scale, pool });
+pub fn attention(qkv: &Tensor, starts: &[usize], heads: usize, scale: f32, compute: &Compute) -> Result<Tensor> {
+    match compute {
+        Compute::Kernels(pool) => qkv.apply_op1_no_bwd(&AttentionOp { starts, heads, scale, pool }),
+        Compute::Tensors { .. } => plain::attention(qkv, starts, heads, scale),
     }
-    plain::attention(qkv, starts, heads, scale)
 }
 
 struct LinearOp<'a> {
@@ -117,7 +135,7 @@ impl CustomOp1 for LinearOp<'_> {
     }
 }
 
-struct NormOp {
+pub struct NormOp {
     gamma: Vec<f32>,
     beta: Vec<f32>,
     epsilon: f32,
@@ -197,7 +215,7 @@ fn matrix<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<(&'a [f32], us
 
 /// The same in candle's own operations.
 mod plain {
-    use super::{Activation, D, Norm, Result, Tensor};
+    use super::{Activation, D, DType, Result, Tensor};
 
     pub fn linear(x: &Tensor, transposed: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
         let sums = x.matmul(transposed)?.broadcast_add(bias)?;
@@ -207,15 +225,11 @@ mod plain {
         }
     }
 
-    pub fn add_layer_norm(x: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Result<Tensor> {
-        let x = match residual {
-            Some(residual) => (x + residual)?,
-            None => x.clone(),
-        };
+    pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f32) -> Result<Tensor> {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-        let normal = centred.broadcast_div(&(variance + f64::from(norm.epsilon))?.sqrt()?)?;
-        normal.broadcast_mul(&norm.gamma)?.broadcast_add(&norm.beta)
+        let normal = centred.broadcast_div(&(variance + f64::from(epsilon))?.sqrt()?)?;
+        normal.broadcast_mul(gamma)?.broadcast_add(beta)
     }
 
     pub fn attention(qkv: &Tensor, starts: &[usize], heads: usize, scale: f32) -> Result<Tensor> {
@@ -228,10 +242,10 @@ mod plain {
                 part.reshape((length, heads, hidden / heads))?.transpose(0, 1)?.contiguous()
             };
             let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-            let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? * f64::from(scale))?;
+            let scores = (q * f64::from(scale))?.matmul(&k.transpose(1, 2)?.contiguous()?)?.to_dtype(DType::F32)?;
             let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
             let shares = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-            texts.push(shares.matmul(&v)?.transpose(0, 1)?.reshape((length, hidden))?);
+            texts.push(shares.to_dtype(v.dtype())?.matmul(&v)?.transpose(0, 1)?.reshape((length, hidden))?);
         }
         Tensor::cat(&texts, 0)
     }
@@ -263,16 +277,19 @@ mod tests {
         let x = Tensor::from_vec(numbers(rows * hidden, 1), (rows, hidden), &Device::Cpu).unwrap();
         let residual = Tensor::from_vec(numbers(rows * hidden, 2), (rows, hidden), &Device::Cpu).unwrap();
         let qkv = Tensor::from_vec(numbers(rows * 3 * hidden, 3), (rows, 3 * hidden), &Device::Cpu).unwrap();
-        let attended = attention(&qkv, &starts, heads, 0.2, &pool).unwrap();
-        assert!(far(&attended, &plain::attention(&qkv, &starts, heads, 0.2).unwrap()) < 1e-4, "attention");
+        let (kernels, tensors) =
+            (Compute::Kernels(pool.clone()), Compute::Tensors { device: Device::Cpu, dtype: DType::F32 });
+        let attended = attention(&qkv, &starts, heads, 0.2, &kernels).unwrap();
+        assert!(far(&attended, &attention(&qkv, &starts, heads, 0.2, &tensors).unwrap()) < 1e-4, "attention");
 
         let (gamma, beta) = (numbers(hidden, 4), numbers(hidden, 5));
         let vector = |numbers: &[f32]| Tensor::from_slice(numbers, numbers.len(), &Device::Cpu).unwrap();
-        let op = NormOp { gamma: gamma.clone(), beta: beta.clone(), epsilon: 1e-12, pool: pool.clone() };
-        let norm = Norm { gamma: vector(&gamma), beta: vector(&beta), on_cpu: Some(op), epsilon: 1e-12 };
+        let (epsilon, dtype) = (1e-12, DType::F32);
+        let plain = Norm::Plain { gamma: vector(&gamma), beta: vector(&beta), epsilon, dtype };
+        let packed = Norm::Packed(NormOp { gamma, beta, epsilon, pool: pool.clone() });
         for residual in [None, Some(&residual)] {
-            let ours = add_layer_norm(&x, residual, &norm).unwrap();
-            assert!(far(&ours, &plain::add_layer_norm(&x, residual, &norm).unwrap()) < 1e-4, "layer norm");
+            let ours = add_layer_norm(&x, residual, &packed).unwrap();
+            assert!(far(&ours, &add_layer_norm(&x, residual, &plain).unwrap()) < 1e-4, "layer norm");
         }
 
         let (weight, bias) = (numbers(48 * hidden, 6), numbers(48, 7));
@@ -287,7 +304,7 @@ mod tests {
                 assert!(far < bound, "{precision:?} {activation:?}: {far} is not below {bound}");
             }
         }
-        let wrong = attention(&qkv, &[0, 5], heads, 0.2, &pool).expect_err("the texts are longer").to_string();
+        let wrong = attention(&qkv, &[0, 5], heads, 0.2, &kernels).expect_err("the texts are longer").to_string();
         assert!(wrong.contains("37 rows"), "{wrong}");
     }
 }

@@ -11,7 +11,7 @@ mod lifecycle;
 
 use super::catalogue::{Catalogue, CatalogueError, Entry};
 use super::deployments::Deployments;
-use super::device;
+use super::device::{self, Compute};
 use super::encoder::LoadError;
 use super::fetch::{FetchError, FetchSettings, Fetcher};
 use super::kernels::pool::Pool;
@@ -152,9 +152,10 @@ impl Engine {
             let state = if fetcher.is_here(entry) { ModelState::Stored } else { ModelState::Absent };
             engine.write().models.insert(entry.name(), Known { card: entry.card(), state, backend: None });
         }
+        let device = device::open(settings.device)?;
         let running = Running {
-            device: device::open(settings.device)?,
-            pool,
+            encoders: Compute::of_encoders(&device, &pool),
+            decoders: Compute::of_decoders(&device, &pool),
             memory_mb: settings.memory_mb,
             max_queue: settings.max_queue,
             idle: settings.idle,

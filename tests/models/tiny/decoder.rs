@@ -159,7 +159,7 @@ pub fn plain(kind: Kind, weights: &Weights, tokens: &[u32], window: usize) -> Ve
     rows.iter().map(|x| weights.linear(output, &norm(weights.get("output_norm.weight"), x))).collect()
 }
 
-fn published(name: &str) -> String {
+pub fn published(name: &str) -> String {
     let parts = [
         ("token_embd", "model.embed_tokens"),
         ("output_norm", "model.norm"),
