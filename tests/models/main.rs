@@ -18,6 +18,7 @@ mod ranking;
 mod roberta;
 mod searching;
 mod tiny;
+mod tokens;
 mod writing;
 
 use std::collections::BTreeMap;

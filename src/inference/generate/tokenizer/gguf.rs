@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::quantized::gguf_file::Value;
 use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::unicode::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -141,6 +142,8 @@ fn bpe(gguf: &Gguf, tokens: &[String], merges: &[String]) -> Result<Tokenizer, L
         "gpt-2" | "gpt2" => ByteLevel::new(false, true, true).into(),
         other => return Err(LoadError::Unsupported(format!("a vocabulary whose text is cut as {other:?}"))),
     };
+    // Qwen's own tokenizer composes characters first.
+    tokenizer.with_normalizer((by_name == "qwen2").then_some(NFC)).map_err(wrong)?;
     tokenizer.with_pre_tokenizer(Some(pre));
     Ok(tokenizer)
 }
