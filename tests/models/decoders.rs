@@ -9,9 +9,10 @@ use inkstone::inference::{Compute, Engine, GenerateOptions, GenerateRequest, Mes
 use serde_json::json;
 
 use super::tiny::decoder::{
-    CONTEXT, GEMMA3, LLAMA, QWEN2, QWEN3, WINDOW, byte_level, from_gguf, from_safetensors, pieces, plain, weights,
+    CONTEXT, GEMMA3, GEMMA3_4B, GEMMA3_27B, Kind, LLAMA, QWEN2, QWEN3, WINDOW, byte_level, from_gguf, from_safetensors,
+    pieces, plain, weights,
 };
-use super::tiny::{Model, likeness};
+use super::tiny::{Model, Weights, likeness};
 
 const GGUF: &str = "task = \"generate\"\narchitecture = \"gguf\"\ncontext = 64";
 const SAFETENSORS: &str = "task = \"generate\"\narchitecture = \"safetensors\"\ncontext = 64";
@@ -33,7 +34,7 @@ const TOKENS: [u32; 11] = [5, 200, 33, 250, 256, 104, 12, 99, 31, 180, 77];
 
 #[test]
 fn logits_are_those_of_a_plain_computation() {
-    for kind in [LLAMA, QWEN2, QWEN3, GEMMA3] {
+    for kind in [LLAMA, QWEN2, QWEN3, GEMMA3, GEMMA3_4B] {
         let weights = weights(kind);
         let expected = plain(kind, &weights, &TOKENS, WINDOW).pop().expect("logits");
         let gguf = from_gguf(kind, &weights, byte_level());
@@ -45,7 +46,6 @@ fn logits_are_those_of_a_plain_computation() {
         if kind.gemma {
             let all = plain(kind, &weights, &TOKENS, usize::MAX).pop().expect("logits");
             assert!(likeness(&ours, &all) < 0.99, "what the window hides would be seen: {}", likeness(&ours, &all));
-            continue;
         }
         let safetensors = from_safetensors(kind, &weights);
         let candles = logits(&safetensors, SAFETENSORS, &tensors(DType::F32));
@@ -58,6 +58,50 @@ fn logits_are_those_of_a_plain_computation() {
         let largest = ours.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
         assert!(far < 0.01 * largest, "{} from safetensors: {far} off, of {largest}", kind.name);
     }
+}
+
+#[test]
+fn the_largest_gemma_divides_its_products_by_another_number() {
+    let weights = weights(GEMMA3_27B);
+    let expected = plain(GEMMA3_27B, &weights, &TOKENS, WINDOW).pop().expect("logits");
+    let others = plain(Kind { scalar: 32, ..GEMMA3_27B }, &weights, &TOKENS, WINDOW).pop().expect("logits");
+    let (gguf, safetensors) = (from_gguf(GEMMA3_27B, &weights, pieces()), from_safetensors(GEMMA3_27B, &weights));
+    for (model, entry) in [(gguf, GGUF), (safetensors, SAFETENSORS)] {
+        for (compute, least) in [(tensors(DType::F32), 0.999), (kernels(), 0.995)] {
+            let ours = logits(&model, entry, &compute);
+            assert!(likeness(&ours, &expected) > least, "{entry}: {}", likeness(&ours, &expected));
+            assert!(likeness(&ours, &others) < 0.98, "another number would be seen: {}", likeness(&ours, &others));
+        }
+    }
+}
+
+#[test]
+fn newer_files_tell_of_gemmas_layers_one_by_one() {
+    let weights = weights(GEMMA3_4B);
+    let expected = plain(GEMMA3_4B, &weights, &TOKENS, WINDOW).pop().expect("logits");
+    let (model, mut told) = told(GEMMA3_4B, &weights);
+    for old in ["rope_theta", "rope_local_base_freq", "rope_scaling", "sliding_window_pattern"] {
+        told.remove(old);
+    }
+    let kind = |n: u32| if n == 5 { "full_attention" } else { "sliding_attention" };
+    told.insert("layer_types".to_owned(), (0..7).map(kind).collect());
+    let ropes = json!({
+        "full_attention": { "rope_type": "linear", "factor": 8.0, "rope_theta": 1e6 },
+        "sliding_attention": { "rope_type": "default", "rope_theta": 1e4 }
+    });
+    told.insert("rope_parameters".to_owned(), ropes);
+    model.write("config.json", &told.into());
+    let ours = logits(&model, SAFETENSORS, &tensors(DType::F32));
+    assert!(likeness(&ours, &expected) > 0.999, "{}", likeness(&ours, &expected));
+    let unscaled = plain(Kind { factor: 1.0, ..GEMMA3_4B }, &weights, &TOKENS, WINDOW).pop().expect("logits");
+    assert!(likeness(&ours, &unscaled) < 0.99, "what is not scaled would be seen: {}", likeness(&ours, &unscaled));
+}
+
+/// A model as the library saves it, and what its `config.json` tells.
+fn told(kind: Kind, weights: &Weights) -> (Model, serde_json::Map<String, serde_json::Value>) {
+    let model = from_safetensors(kind, weights);
+    let file = std::fs::read(model.path("config.json")).expect("the file");
+    (model, serde_json::from_slice(&file).expect("an object"))
 }
 
 fn tensors(dtype: DType) -> Compute {
@@ -105,10 +149,13 @@ async fn both_kinds_of_files_write_the_same() {
 #[tokio::test]
 async fn a_text_is_cut_into_sentencepieces() {
     let weights = weights(GEMMA3);
-    let engine = from_gguf(GEMMA3, &weights, pieces()).engine(GGUF).await;
+    let gguf = from_gguf(GEMMA3, &weights, pieces()).engine(GGUF).await;
+    let safetensors = from_safetensors(GEMMA3, &weights).engine(SAFETENSORS).await;
     for (prompt, expected) in [
         // The beginning, then ink, ▁ink, two line breaks as one, and three bytes.
         (Prompt::Text("ink ink\n\n墨".to_owned()), 1 + 2 + 1 + 3),
+        // Two blanks are one, whatever could be joined with the second.
+        (Prompt::Text("ink  ink".to_owned()), 1 + 3),
         // <bos> <start_of_turn> user, a byte, then ink and what ends a turn as text: k is none of it.
         (
             Prompt::Messages(vec![Message::new(Role::User, "ink<eos>")]),
@@ -119,9 +166,9 @@ async fn a_text_is_cut_into_sentencepieces() {
             3 + 1 + 1 + "<end_of_turn>".len() + 1 + 1 + 1 + "model".len(),
         ),
     ] {
-        let (text, usage) = write(&engine, prompt.clone()).await;
+        let (text, usage) = write(&gguf, prompt.clone()).await;
         assert_eq!(usage.prompt_tokens, expected, "{prompt:?}");
-        assert_eq!((text, usage.completion_tokens), (write(&engine, prompt).await.0, usage.completion_tokens));
+        assert_eq!((text, usage), write(&safetensors, prompt.clone()).await, "{prompt:?}");
     }
     let mut cut = pieces();
     cut.retain(|(key, _)| key != "tokenizer.ggml.scores");
@@ -131,21 +178,28 @@ async fn a_text_is_cut_into_sentencepieces() {
 
 #[test]
 fn what_is_not_supported_is_refused_with_what_it_is() {
-    let weights = weights(QWEN2);
-    for (file, key, value, says) in [
-        ("config.json", "model_type", json!("mamba"), "a decoder of the kind mamba; llama, qwen2, qwen3 are"),
-        ("config.json", "hidden_act", json!("gelu"), "another activation than silu"),
-        ("config.json", "rope_scaling", json!({ "rope_type": "llama3", "factor": 8.0 }), "positions that are scaled"),
-        ("config.json", "use_sliding_window", json!(true), "a sliding window"),
-        ("config.json", "quantization_config", json!({ "bits": 4 }), "weights that were quantised"),
-        ("config.json", "num_key_value_heads", json!(3), "sizes cannot be"),
-        ("config.json", "intermediate_size", json!(128), "has the shape [96, 64], and [128, 64] was expected"),
+    let scaled = json!({ "rope_type": "llama3", "factor": 8.0 });
+    for (kind, key, value, says) in [
+        (QWEN2, "model_type", json!("mamba"), "a decoder of the kind mamba; llama, qwen2, qwen3, gemma3_text are"),
+        (QWEN2, "text_config", json!({ "model_type": "gemma3_text" }), "a qwen2 that reads more than text"),
+        (QWEN2, "hidden_act", json!("gelu"), "another activation than silu"),
+        (QWEN2, "rope_scaling", scaled.clone(), "positions that are scaled"),
+        (QWEN2, "rope_scaling", json!({ "rope_type": "linear", "factor": 8.0 }), "positions that are scaled"),
+        (QWEN2, "use_sliding_window", json!(true), "a sliding window"),
+        (QWEN2, "quantization_config", json!({ "bits": 4 }), "weights that were quantised"),
+        (QWEN2, "num_key_value_heads", json!(3), "sizes cannot be"),
+        (QWEN2, "intermediate_size", json!(128), "has the shape [96, 64], and [128, 64] was expected"),
+        (GEMMA3, "hidden_activation", json!("gelu"), "another activation than gelu_pytorch_tanh"),
+        (GEMMA3, "rope_scaling", scaled, "positions that are scaled"),
+        (GEMMA3, "final_logit_softcapping", json!(30.0), "logits that are capped"),
+        (GEMMA3, "use_bidirectional_attention", json!(true), "attention to what comes after"),
+        (GEMMA3, "sliding_window", json!(null), "no sliding window"),
+        (GEMMA3, "sliding_window_pattern", json!(0), "sizes cannot be"),
+        (GEMMA3, "layer_types", json!(["full_attention"]), "layers that see all in no fixed order"),
     ] {
-        let model = from_safetensors(QWEN2, &weights);
-        let mut told: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(model.path(file)).expect("the file")).expect("JSON");
-        told[key] = value;
-        model.write(file, &told);
+        let (model, mut told) = told(kind, &weights(kind));
+        told.insert(key.to_owned(), value);
+        model.write("config.json", &told.into());
         let catalogue = Catalogue::with_file(&model.list(SAFETENSORS)).expect("the list is valid");
         let files = Files::open(model.folder.path(), &catalogue.entries()[0]).expect("the files are there");
         let refused = Decoder::load(&files, CONTEXT, &kernels()).err().expect("it is refused");

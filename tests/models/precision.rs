@@ -140,7 +140,7 @@ fn write_dense(gguf: &Gguf, model: &Model) {
             true => whole.reshape(((), pairs, 2, hidden))?.transpose(1, 2)?.reshape(blocks.shape)?,
             false => whole,
         };
-        Ok((published(name), whole))
+        Ok((published(name, false), whole))
     };
     let tensors = gguf.content.tensor_infos.keys().map(tensor).collect::<candle_core::Result<HashMap<_, _>>>();
     let path = model.path("model.safetensors");

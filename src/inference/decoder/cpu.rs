@@ -1,6 +1,6 @@
 //! A decoder's layers on the kernels.
 
-use super::config::Config;
+use super::config::{Config, Rope};
 use super::weights::{Layer, Source};
 use super::{Place, Step};
 use crate::inference::encoder::LoadError;
@@ -29,9 +29,9 @@ impl OnCpu {
         };
         let layers = (0..config.layers).map(|n| Layer::load(source, n, config)).collect::<Result<_, _>>()?;
         let norm = source.numbers("output_norm.weight", &[config.hidden])?;
-        let turns = |base| Turns::new(base, config.head_dim, config.context, config.rope.neighbours);
-        let window_turns = config.window.map(|window| turns(window.base));
-        Ok(Self { layers, norm, output, turns: turns(config.rope.base), window_turns, pool: pool.clone() })
+        let turns = |rope: &Rope| Turns::new(&rope.steps(config.head_dim), config.context, rope.neighbours);
+        let window_turns = config.window.map(|window| turns(&window.rope));
+        Ok(Self { layers, norm, output, turns: turns(&config.rope), window_turns, pool: pool.clone() })
     }
 
     /// The logits after the last token of each step; `x` is what the embeddings give for all tokens.

@@ -39,7 +39,7 @@ impl Safetensors {
     }
 
     /// The one in `tokenizer_config.json`, or in a file of its own, as newer models have it.
-    pub(super) fn chat_template(&self) -> Result<Option<String>, LoadError> {
+    pub fn chat_template(&self) -> Result<Option<String>, LoadError> {
         let told = self.json("tokenizer_config.json")?.unwrap_or_default();
         let of_name = |name: &str| {
             let named = told["chat_template"].as_array()?.iter().find(|template| template["name"] == name)?;
@@ -51,21 +51,27 @@ impl Safetensors {
             .or_else(|| std::fs::read_to_string(self.folder.join("chat_template.jinja")).ok()))
     }
 
+    fn is_gemma(&self) -> bool {
+        self.config["model_type"] == "gemma3_text"
+    }
+
     fn find(&self, tensor: &str) -> Option<(&Tensors, String)> {
-        let name = published(tensor);
+        let name = published(tensor, self.is_gemma());
         Some((self.tensors.iter().find(|tensors| tensors.has(&name))?, name))
     }
 
     fn found(&self, tensor: &str) -> Result<(&Tensors, String), LoadError> {
-        self.find(tensor).ok_or_else(|| wrong("model.safetensors", &format!("it has no tensor {}", published(tensor))))
+        self.find(tensor).ok_or_else(|| {
+            wrong("model.safetensors", &format!("it has no tensor {}", published(tensor, self.is_gemma())))
+        })
     }
 }
 
 impl Source for Safetensors {
     fn has(&self, tensor: &str) -> bool {
         // A file may hold the embeddings twice.
-        let is_tied = tensor == "output.weight" && self.config["tie_word_embeddings"] == true;
-        !is_tied && self.find(tensor).is_some()
+        let is_tied = self.config["tie_word_embeddings"].as_bool().unwrap_or(self.is_gemma());
+        !(is_tied && tensor == "output.weight") && self.find(tensor).is_some()
     }
 
     fn rows(&self, tensor: &str) -> Result<usize, LoadError> {
@@ -75,7 +81,12 @@ impl Source for Safetensors {
 
     fn numbers(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
         let (tensors, name) = self.found(tensor)?;
-        tensors.read(&name, shape)
+        let mut numbers = tensors.read(&name, shape)?;
+        if self.is_gemma() && name.ends_with("norm.weight") {
+            // Its norms multiply with one more than the file has.
+            numbers.iter_mut().for_each(|weight| *weight += 1.0);
+        }
+        Ok(numbers)
     }
 
     fn matrix(&self, tensor: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError> {
@@ -96,7 +107,7 @@ impl Source for Safetensors {
 }
 
 /// The name that the library gives to a tensor that GGUF calls so.
-fn published(tensor: &str) -> String {
+fn published(tensor: &str, is_gemma: bool) -> String {
     let mut parts = tensor.splitn(3, '.');
     let (Some("blk"), Some(layer), Some(part)) = (parts.next(), parts.next(), parts.next()) else {
         return match tensor {
@@ -115,7 +126,10 @@ fn published(tensor: &str) -> String {
         "attn_q_norm" => "self_attn.q_norm",
         "attn_k_norm" => "self_attn.k_norm",
         "attn_output" => "self_attn.o_proj",
+        "ffn_norm" if is_gemma => "pre_feedforward_layernorm",
         "ffn_norm" => "post_attention_layernorm",
+        "post_attention_norm" if is_gemma => "post_attention_layernorm",
+        "post_ffw_norm" if is_gemma => "post_feedforward_layernorm",
         "ffn_gate" => "mlp.gate_proj",
         "ffn_up" => "mlp.up_proj",
         "ffn_down" => "mlp.down_proj",

@@ -7,8 +7,8 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::Step;
-use super::config::Config;
-use super::weights::{Matrix, On, Source};
+use super::config::{Config, Rope};
+use super::weights::{Matrix, On, Source, query_norm};
 use crate::inference::encoder::LoadError;
 use crate::inference::kernels::decoder::Gate;
 
@@ -57,13 +57,13 @@ impl OnDevice {
     ) -> std::result::Result<Self, LoadError> {
         let from = Loading { source, on };
         let output = if source.has("output.weight") { "output.weight" } else { "token_embd.weight" };
-        let turns = |base: f32| Turns::new(base, config, on.device);
+        let turns = |rope: &Rope| Turns::new(rope, config, on.device);
         Ok(Self {
             layers: (0..config.layers).map(|n| from.layer(n, config)).collect::<std::result::Result<_, _>>()?,
             norm: from.vector("output_norm.weight", config.hidden)?,
             output: source.tensor(output, sizes, on)?,
-            turns: turns(config.rope.base)?,
-            window_turns: config.window.map(|window| turns(window.base)).transpose()?,
+            turns: turns(&config.rope)?,
+            window_turns: config.window.map(|window| turns(&window.rope)).transpose()?,
             device: on.device.clone(),
             dtype: on.dtype,
         })
@@ -146,17 +146,15 @@ impl OnDevice {
 }
 
 impl Turns {
-    fn new(base: f32, config: &Config, device: &Device) -> Result<Self> {
-        let half = config.head_dim / 2;
-        let angle = |n: usize| {
-            let (position, pair) = (n / half, n % half);
-            position as f64 * f64::from(base).powf(-2.0 * pair as f64 / config.head_dim as f64)
-        };
+    fn new(rope: &Rope, config: &Config, device: &Device) -> Result<Self> {
+        let steps = rope.steps(config.head_dim);
+        let half = steps.len();
+        let angle = |n: usize| (n / half) as f64 * steps[n % half];
         let all = |of: fn(f64) -> f64| {
             let numbers: Vec<f32> = (0..config.context * half).map(|n| of(angle(n)) as f32).collect();
             Tensor::from_vec(numbers, (config.context, half), device)
         };
-        Ok(Self { cosines: all(f64::cos)?, sines: all(f64::sin)?, neighbours: config.rope.neighbours })
+        Ok(Self { cosines: all(f64::cos)?, sines: all(f64::sin)?, neighbours: rope.neighbours })
     }
 
     /// Turns `[heads, rows, head dim]`, the first row at position `before`.
@@ -220,7 +218,9 @@ impl Loading<'_> {
         Ok(Layer {
             attention_norm: vector("attn_norm.weight", hidden)?,
             qkv: [added("attn_q", q)?, added("attn_k", kv)?, added("attn_v", kv)?],
-            q_norm: optional("attn_q_norm.weight", head_dim)?,
+            q_norm: query_norm(self.source, n, config)?
+                .map(|norm| Tensor::from_vec(norm, head_dim, self.on.device))
+                .transpose()?,
             k_norm: optional("attn_k_norm.weight", head_dim)?,
             out: matrix("attn_output", [hidden, q])?,
             attended_norm: optional("post_attention_norm.weight", hidden)?,

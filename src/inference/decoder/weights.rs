@@ -139,7 +139,7 @@ impl Layer {
             q: of.linear("attn_q", [q, hidden])?,
             k: of.linear("attn_k", [kv, hidden])?,
             v: of.linear("attn_v", [kv, hidden])?,
-            q_norm: of.optional("attn_q_norm.weight", head_dim)?,
+            q_norm: query_norm(source, n, config)?,
             k_norm: of.optional("attn_k_norm.weight", head_dim)?,
             out: of.matrix("attn_output", [hidden, q])?,
             attended_norm: of.optional("post_attention_norm.weight", hidden)?,
@@ -150,6 +150,17 @@ impl Layer {
             fed_norm: of.optional("post_ffw_norm.weight", hidden)?,
         })
     }
+}
+
+/// The norm of a layer's queries, if they have one, with what they are multiplied with besides: positions
+/// turn them and change no lengths.
+pub(super) fn query_norm(source: &dyn Source, n: usize, config: &Config) -> Result<Option<Vec<f32>>, LoadError> {
+    let mut norm = OfLayer { source, n }.optional("attn_q_norm.weight", config.head_dim)?;
+    if norm.is_none() && config.query != 1.0 {
+        return Err(LoadError::Unsupported("queries that are multiplied and have no norm".to_owned()));
+    }
+    norm.iter_mut().flatten().for_each(|weight| *weight *= config.query);
+    Ok(norm)
 }
 
 /// The tensors of one layer.

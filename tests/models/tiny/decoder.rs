@@ -21,21 +21,38 @@ pub const ROWS: usize = 288;
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
-    layers: usize,
-    head_dim: usize,
-    base: f64,
+    pub layers: usize,
+    pub head_dim: usize,
+    pub base: f64,
+    /// What positions are divided by, where all are seen.
+    pub factor: f64,
+    /// What the products of queries and keys are divided by the root of.
+    pub scalar: usize,
     /// Queries, keys and values have something added.
-    biases: bool,
+    pub biases: bool,
     /// Queries and keys have a norm.
-    norms: bool,
+    pub norms: bool,
     pub gemma: bool,
 }
 
-pub const LLAMA: Kind =
-    Kind { name: "llama", layers: 2, head_dim: 16, base: 1e4, biases: false, norms: false, gemma: false };
+pub const LLAMA: Kind = Kind {
+    name: "llama",
+    layers: 2,
+    head_dim: 16,
+    base: 1e4,
+    factor: 1.0,
+    scalar: 16,
+    biases: false,
+    norms: false,
+    gemma: false,
+};
 pub const QWEN2: Kind = Kind { name: "qwen2", base: 1e6, biases: true, ..LLAMA };
-pub const QWEN3: Kind = Kind { name: "qwen3", head_dim: 32, norms: true, base: 1e6, ..LLAMA };
-pub const GEMMA3: Kind = Kind { name: "gemma3", layers: 7, head_dim: 32, base: 1e6, norms: true, gemma: true, ..LLAMA };
+pub const QWEN3: Kind = Kind { name: "qwen3", head_dim: 32, scalar: 32, norms: true, base: 1e6, ..LLAMA };
+pub const GEMMA3: Kind = Kind { name: "gemma3", layers: 7, gemma: true, ..QWEN3 };
+/// From 4B on, positions are scaled.
+pub const GEMMA3_4B: Kind = Kind { factor: 8.0, ..GEMMA3 };
+/// Which is known by its layers.
+pub const GEMMA3_27B: Kind = Kind { layers: 62, scalar: HIDDEN / HEADS, ..GEMMA3_4B };
 
 /// Weights under the names that GGUF gives them, in the order that Hugging Face's files have.
 pub fn weights(kind: Kind) -> Weights {
@@ -72,8 +89,10 @@ pub fn weights(kind: Kind) -> Weights {
             weights.put(&name("attn_k_norm.weight"), &[kind.head_dim], 1.5, 0.8);
         }
         if kind.gemma {
-            weights.put(&name("post_attention_norm.weight"), &[HIDDEN], 0.8, 0.6);
-            weights.put(&name("post_ffw_norm.weight"), &[HIDDEN], 0.8, 0.6);
+            // Many layers of random numbers would make much of small differences.
+            let part = if kind.layers > 10 { 0.2 } else { 1.0 };
+            weights.put(&name("post_attention_norm.weight"), &[HIDDEN], 0.8 * part, 0.6 * part);
+            weights.put(&name("post_ffw_norm.weight"), &[HIDDEN], 0.8 * part, 0.6 * part);
         }
     }
     weights
@@ -85,10 +104,10 @@ fn norm(weight: &[f32], x: &[f64]) -> Vec<f64> {
 }
 
 /// Turns a head as GPT-NeoX does it.
-fn turn(head: &mut [f64], position: usize, base: f64) {
+fn turn(head: &mut [f64], position: f64, base: f64) {
     let half = head.len() / 2;
     for pair in 0..half {
-        let angle = position as f64 * base.powf(-2.0 * pair as f64 / head.len() as f64);
+        let angle = position * base.powf(-2.0 * pair as f64 / head.len() as f64);
         let (a, b) = (head[pair], head[pair + half]);
         head[pair] = a * angle.cos() - b * angle.sin();
         head[pair + half] = a * angle.sin() + b * angle.cos();
@@ -103,7 +122,7 @@ pub fn plain(kind: Kind, weights: &Weights, tokens: &[u32], window: usize) -> Ve
     for n in 0..kind.layers {
         let name = |part: &str| format!("blk.{n}.{part}");
         let is_local = kind.gemma && n % 6 != 5;
-        let base = if is_local { 1e4 } else { kind.base };
+        let (base, factor) = if is_local { (1e4, 1.0) } else { (kind.base, kind.factor) };
         let normed: Vec<_> = rows.iter().map(|x| norm(weights.get(&name("attn_norm.weight")), x)).collect();
         // `[position][head]`
         let heads = |part: &str, turned: bool| -> Vec<Vec<Vec<f64>>> {
@@ -114,7 +133,7 @@ pub fn plain(kind: Kind, weights: &Weights, tokens: &[u32], window: usize) -> Ve
                     let normed = weights.has(&norm_name).then(|| norm(weights.get(&norm_name), head));
                     let mut head = normed.unwrap_or_else(|| head.to_vec());
                     if turned {
-                        turn(&mut head, position, base);
+                        turn(&mut head, position as f64 / factor, base);
                     }
                     head
                 };
@@ -132,7 +151,7 @@ pub fn plain(kind: Kind, weights: &Weights, tokens: &[u32], window: usize) -> Ve
                 };
                 let (keys, values) = (past(&keys), past(&values));
                 let [keys, values] = [&keys, &values].map(|rows| rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
-                attend(&queries[position][head], &keys, &values, 1.0 / (kind.head_dim as f64).sqrt())
+                attend(&queries[position][head], &keys, &values, 1.0 / (kind.scalar as f64).sqrt())
             };
             let attended: Vec<f64> = (0..HEADS).flat_map(head).collect();
             let mut attended = weights.linear(&name("attn_output"), &attended);
@@ -159,7 +178,8 @@ pub fn plain(kind: Kind, weights: &Weights, tokens: &[u32], window: usize) -> Ve
     rows.iter().map(|x| weights.linear(output, &norm(weights.get("output_norm.weight"), x))).collect()
 }
 
-pub fn published(name: &str) -> String {
+/// The name that Hugging Face's library gives to a tensor.
+pub fn published(name: &str, is_gemma: bool) -> String {
     let parts = [
         ("token_embd", "model.embed_tokens"),
         ("output_norm", "model.norm"),
@@ -177,7 +197,15 @@ pub fn published(name: &str) -> String {
         ("blk", "model.layers"),
         ("output", "lm_head"),
     ];
-    let part = |part: &str| parts.iter().find(|(ours, _)| *ours == part).map_or(part, |(_, theirs)| theirs).to_owned();
+    let gemma = [
+        ("post_attention_norm", "post_attention_layernorm"),
+        ("ffn_norm", "pre_feedforward_layernorm"),
+        ("post_ffw_norm", "post_feedforward_layernorm"),
+    ];
+    let part = |part: &str| {
+        let mut named = gemma.iter().filter(|_| is_gemma).chain(&parts);
+        named.find(|(ours, _)| *ours == part).map_or(part, |(_, theirs)| theirs).to_owned()
+    };
     name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
@@ -231,25 +259,33 @@ pub fn byte_level() -> Metadata {
     told.chain(lists([("tokens", tokens), ("token_type", kinds), ("merges", merges)])).collect()
 }
 
+const CONTROL: [&str; 5] = ["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"];
+/// The first two are defined, the others pieces.
+const WORDS: [&str; 16] =
+    ["\n\n", "▁▁", "▁", "i", "n", "k", "in", "ink", "▁ink", "u", "s", "e", "r", "us", "er", "user"];
+const PIECES_TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n";
+
+fn piece_tokens() -> Vec<String> {
+    let bytes = (0..=255_u8).map(|byte| format!("<0x{byte:02X}>"));
+    let words = WORDS.map(str::to_owned);
+    CONTROL.map(str::to_owned).into_iter().chain(bytes).chain(words).collect()
+}
+
 /// SentencePiece's, as Gemma has it: control tokens, bytes, one that is defined, and pieces.
 pub fn pieces() -> Metadata {
-    let control = ["<pad>", "<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"].map(str::to_owned);
-    let bytes = (0..=255_u8).map(|byte| format!("<0x{byte:02X}>"));
-    let words = ["\n\n", "▁", "i", "n", "k", "in", "ink", "▁ink", "u", "s", "e", "r", "us", "er", "user"];
-    let tokens: Vec<_> = control.into_iter().chain(bytes).chain(words.map(str::to_owned)).collect();
+    let tokens = piece_tokens();
     // Some files call what begins and ends a turn defined by the user.
-    let kinds = [(3, 3), (2, 4), (256, 6), (1, 4), (words.len() - 1, 1), (ROWS - tokens.len(), 5)];
+    let kinds = [(3, 3), (2, 4), (256, 6), (2, 4), (WORDS.len() - 2, 1), (ROWS - tokens.len(), 5)];
     let kinds = kinds.into_iter().flat_map(|(count, kind)| vec![Value::I32(kind); count]).collect();
     let rest = (tokens.len()..ROWS).map(|n| format!("<unused{n}>"));
     let tokens: Vec<_> = tokens.into_iter().chain(rest).map(Value::String).collect();
     let scores = (0..ROWS).map(|n| Value::F32(-(n as f32))).collect();
-    let template = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}<start_of_turn>model\n";
     let told = [
         ("tokenizer.ggml.model", text("llama")),
         ("tokenizer.ggml.add_space_prefix", Value::Bool(false)),
         ("tokenizer.ggml.bos_token_id", Value::U32(2)),
         ("tokenizer.ggml.eos_token_id", Value::U32(1)),
-        ("tokenizer.chat_template", text(template)),
+        ("tokenizer.chat_template", text(PIECES_TEMPLATE)),
     ];
     let told = told.map(|(key, value)| (key.to_owned(), value)).into_iter();
     told.chain(lists([("tokens", tokens), ("token_type", kinds), ("scores", scores)])).collect()
@@ -262,6 +298,10 @@ pub fn from_gguf(kind: Kind, weights: &Weights, vocabulary: Metadata) -> Model {
     told.push(("general.architecture".to_owned(), text(kind.name)));
     told.push((key("attention.layer_norm_rms_epsilon"), Value::F32(EPSILON as f32)));
     told.push((key("rope.freq_base"), Value::F32(kind.base as f32)));
+    if kind.factor != 1.0 {
+        told.push((key("rope.scaling.type"), text("linear")));
+        told.push((key("rope.scaling.factor"), Value::F32(kind.factor as f32)));
+    }
     let sizes = [
         ("embedding_length", HIDDEN),
         ("block_count", kind.layers),
@@ -298,28 +338,56 @@ fn in_turns(numbers: &mut [f32], width: usize, head_dim: usize) {
 
 pub fn from_safetensors(kind: Kind, weights: &Weights) -> Model {
     let model = Model::new("tiny-safetensors");
-    weights.safetensors(&model.path("model.safetensors"), published);
-    let tied = !weights.has("output.weight");
-    model.write(
-        "config.json",
-        &json!({
-            "model_type": kind.name, "hidden_size": HIDDEN, "intermediate_size": INNER, "hidden_act": "silu",
-            "num_hidden_layers": kind.layers, "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS,
-            "head_dim": kind.head_dim, "max_position_embeddings": CONTEXT, "rms_norm_eps": EPSILON,
-            "rope_theta": kind.base, "rope_scaling": null, "tie_word_embeddings": tied, "eos_token_id": [262]
+    let mut theirs = Weights::new(0);
+    theirs.tensors = weights.tensors.clone();
+    for (_, (_, numbers)) in theirs.tensors.iter_mut().filter(|(name, _)| kind.gemma && name.ends_with("norm.weight")) {
+        numbers.iter_mut().for_each(|weight| *weight -= 1.0);
+    }
+    theirs.safetensors(&model.path("model.safetensors"), |name| published(name, kind.gemma));
+    model.write("config.json", &config(kind, !weights.has("output.weight")));
+    match kind.gemma {
+        true => write_pieces(&model),
+        false => write_byte_level(&model),
+    }
+    model
+}
+
+fn config(kind: Kind, tied: bool) -> serde_json::Value {
+    let mut told = json!({
+        "model_type": kind.name, "hidden_size": HIDDEN, "intermediate_size": INNER,
+        "num_hidden_layers": kind.layers, "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS,
+        "head_dim": kind.head_dim, "max_position_embeddings": CONTEXT, "rms_norm_eps": EPSILON,
+        "rope_theta": kind.base, "rope_scaling": null
+    });
+    let more = match kind.gemma {
+        true => json!({
+            "model_type": "gemma3_text", "hidden_activation": "gelu_pytorch_tanh", "eos_token_id": [1, 4],
+            "query_pre_attn_scalar": kind.scalar, "sliding_window": WINDOW, "sliding_window_pattern": 6,
+            "rope_local_base_freq": 10000.0, "rope_scaling": { "rope_type": "linear", "factor": kind.factor },
+            "attn_logit_softcapping": null, "final_logit_softcapping": null, "attention_bias": false
         }),
-    );
+        false => json!({ "hidden_act": "silu", "tie_word_embeddings": tied, "eos_token_id": [262] }),
+    };
+    let more = more.as_object().expect("an object").clone();
+    told.as_object_mut().expect("an object").extend(more);
+    told
+}
+
+fn added(id: usize, token: &str, special: bool) -> serde_json::Value {
+    json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special })
+}
+
+fn write_byte_level(model: &Model) {
     let tokens = vocabulary();
     let known: serde_json::Map<_, _> =
         tokens.iter().take(260).enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
-    let added = |(n, token): (usize, &str)| json!({ "id": 260 + n, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true });
+    let special = SPECIAL.into_iter().enumerate().map(|(n, token)| added(260 + n, token, true));
     let level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
     model.write(
         "tokenizer.json",
         &json!({
             "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
-            "added_tokens": SPECIAL.into_iter().enumerate().map(added).collect::<Vec<_>>(),
-            "pre_tokenizer": level, "decoder": level,
+            "added_tokens": special.collect::<Vec<_>>(), "pre_tokenizer": level, "decoder": level,
             "model": { "type": "BPE", "vocab": known, "merges": MERGES, "byte_fallback": false }
         }),
     );
@@ -327,5 +395,40 @@ pub fn from_safetensors(kind: Kind, weights: &Weights) -> Model {
         "tokenizer_config.json",
         &json!({ "eos_token": { "content": "<|im_end|>" }, "bos_token": null, "chat_template": TEMPLATE }),
     );
-    model
+}
+
+/// As Gemma's is published: what SentencePiece's users defined is among the added tokens, and a pair stands
+/// for each piece that can be joined.
+fn write_pieces(model: &Model) {
+    let tokens = piece_tokens();
+    let known: serde_json::Map<_, _> =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
+    let first = CONTROL.len() + 256;
+    let mut added: Vec<_> = CONTROL.into_iter().enumerate().map(|(id, token)| added(id, token, id < 3)).collect();
+    added.push(self::added(first, WORDS[0], false));
+    added.push(self::added(first + 1, WORDS[1], false));
+    let merges = ["i n", "in k", "▁ ink", "u s", "e r", "us er"];
+    let token = |token: &str| json!({ "SpecialToken": { "id": token, "type_id": 0 } });
+    let text = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    model.write(
+        "tokenizer.json",
+        &json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+            "normalizer": { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
+            "pre_tokenizer": { "type": "Split", "pattern": { "String": " " }, "behavior": "MergedWithPrevious", "invert": false },
+            "post_processor": {
+                "type": "TemplateProcessing", "single": [token("<bos>"), text], "pair": [token("<bos>"), text],
+                "special_tokens": { "<bos>": { "id": "<bos>", "ids": [2], "tokens": ["<bos>"] } }
+            },
+            "decoder": { "type": "Sequence", "decoders": [
+                { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+                { "type": "ByteFallback" }, { "type": "Fuse" }
+            ] },
+            "model": { "type": "BPE", "vocab": known, "merges": merges, "byte_fallback": true, "fuse_unk": true }
+        }),
+    );
+    model.write(
+        "tokenizer_config.json",
+        &json!({ "eos_token": "<eos>", "bos_token": "<bos>", "add_bos_token": true, "chat_template": PIECES_TEMPLATE }),
+    );
 }

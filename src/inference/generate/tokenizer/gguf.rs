@@ -13,7 +13,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
 use super::pieces::Pieces;
-use super::{Plain, Vocabulary, byte_decoder, piece_bytes};
+use super::{Plain, Vocabulary, byte_decoder, is_for_template, piece_bytes};
 use crate::inference::decoder::Gguf;
 use crate::inference::encoder::LoadError;
 
@@ -87,11 +87,10 @@ fn is_pieces(gguf: &Gguf) -> Result<bool, LoadError> {
     }
 }
 
-/// What SentencePiece's users defined is text, and found in any; but what the chat template writes,
-/// as some files have it, is for the template alone.
+/// What SentencePiece's users defined is text, and found in any, but for what is the template's.
 fn take_out(template: &str, tokens: &[String], kinds: &mut [i64]) {
     for (token, kind) in tokens.iter().zip(kinds) {
-        if *kind == USER_DEFINED && token.starts_with('<') && template.contains(token.as_str()) {
+        if *kind == USER_DEFINED && is_for_template(template, token) {
             *kind = CONTROL;
         }
     }

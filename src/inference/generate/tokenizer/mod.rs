@@ -166,6 +166,12 @@ fn byte_decoder() -> HashMap<char, u8> {
     decoder
 }
 
+/// Some files have what the chat template writes among what SentencePiece's users defined: it is for the
+/// template alone.
+fn is_for_template(template: &str, token: &str) -> bool {
+    token.starts_with('<') && template.contains(token)
+}
+
 /// What SentencePiece means by a token: `▁` is a blank, and `<0x0A>` a byte.
 fn piece_bytes(token: &str) -> Vec<u8> {
     match piece_byte(token) {

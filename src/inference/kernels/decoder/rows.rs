@@ -138,17 +138,14 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// `neighbours`: pairs of neighbours are turned, as Llama's files have it; else each with the
+    /// `steps`: how far one position turns each pair. `neighbours`: pairs of neighbours are turned, as Llama's files have it; else each with the
     /// one half a head further, as GPT-NeoX does it.
-    pub fn new(base: f32, head_dim: usize, context: usize, neighbours: bool) -> Self {
-        let half = head_dim / 2;
-        let angle =
-            |position: usize, pair: usize| position as f64 * f64::from(base).powf(-2.0 * pair as f64 / head_dim as f64);
+    pub fn new(steps: &[f64], context: usize, neighbours: bool) -> Self {
         let all = |of: fn(f64) -> f64| {
-            let row = |position| (0..half).map(move |pair| of(angle(position, pair)) as f32);
+            let row = |position| steps.iter().map(move |step| of(position as f64 * step) as f32);
             (0..context).flat_map(row).collect()
         };
-        Self { cosines: all(f64::cos), sines: all(f64::sin), half, neighbours }
+        Self { cosines: all(f64::cos), sines: all(f64::sin), half: steps.len(), neighbours }
     }
 }
 

@@ -45,7 +45,7 @@ fn norm_and_activation_are_what_they_say() {
 #[test]
 fn a_turn_keeps_lengths_and_tells_how_far_apart_two_are() {
     for neighbours in [true, false] {
-        let turns = Turns::new(10_000.0, 8, 100, neighbours);
+        let turns = Turns::new(&[1.0, 0.1, 0.01, 0.001], 100, neighbours);
         let (q, k) = (numbers(8, 3), numbers(8, 4));
         let product = |at: usize, from: usize| {
             let (mut q, mut k) = (q.clone(), k.clone());
