@@ -100,7 +100,7 @@ pub async fn related(
         if let Some((model, dimensions)) = model {
             sql = near(sql, model, u32::try_from(*dimensions).unwrap_or_default(), language).push(" UNION ALL ");
         }
-        sql = by_tags_and_series(sql).push(
+        sql = by_tags_and_series(sql, language).push(
             ") AS found (id, similarity, tags, series) JOIN posts ON posts.id = found.id WHERE found.id <> here.id \
              AND posts.language = ",
         );
@@ -139,18 +139,18 @@ fn near<ST>(sql: Sql<ST>, model: &str, dimensions: u32, language: &str) -> Sql<S
         .push(") AS near)")
 }
 
-/// Of each tag the newest posts only: a tag may be on thousands.
-fn by_tags_and_series<ST>(sql: Sql<ST>) -> Sql<ST> {
-    sql.push(
+/// Of each tag the newest posts only: a tag may be on thousands. What readers do not see takes nobody's place.
+fn by_tags_and_series<ST>(sql: Sql<ST>, language: &str) -> Sql<ST> {
+    let shown = |sql: Sql<ST>| posts::visible(sql.known(language).push(" AND "), Sight::Public);
+    let sql = sql.push(
         "(SELECT other.post_id, NULL::float8, 1, false FROM post_tags AS own CROSS JOIN LATERAL \
-         (SELECT post_id FROM post_tags WHERE tag_id = own.tag_id ORDER BY post_id DESC LIMIT ",
-    )
-    .number(CANDIDATES)
-    .push(
+         (SELECT tagged.post_id FROM post_tags AS tagged JOIN posts ON posts.id = tagged.post_id \
+         WHERE tagged.tag_id = own.tag_id AND posts.language = ",
+    );
+    let sql = shown(sql).push(" ORDER BY tagged.post_id DESC LIMIT ").number(CANDIDATES).push(
         ") AS other WHERE own.post_id = here.id) UNION ALL \
-         (SELECT other.id, NULL::float8, 0, true FROM posts AS own JOIN posts AS other \
-         ON other.series_id = own.series_id WHERE own.id = here.id LIMIT ",
-    )
-    .number(CANDIDATES)
-    .push(")")
+         (SELECT posts.id, NULL::float8, 0, true FROM posts AS own JOIN posts ON posts.series_id = own.series_id \
+         WHERE own.id = here.id AND posts.language = ",
+    );
+    shown(sql).push(" LIMIT ").number(CANDIDATES).push(")")
 }

@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 use super::{Conn, DbError};
 
+/// Longest name that is part of a statement's text.
+const MAX_KNOWN_BYTES: usize = 100;
+
 /// A statement whose rows have the SQL types `ST`.
 pub struct Sql<ST> {
     parts: Vec<Part>,
@@ -49,9 +52,10 @@ impl<ST> Sql<ST> {
     }
 
     /// Appends a short name of the site's own, such as a language or a model, so that Postgres knows it when it
-    /// plans: it takes a partial index only then. What is not plain becomes a bind parameter.
+    /// plans: it takes a partial index only then. Never what a client wrote: each name is a statement that is
+    /// kept. What is not plain becomes a bind parameter.
     pub fn known(mut self, name: &str) -> Self {
-        if name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./:".contains(&c)) {
+        if name.len() <= MAX_KNOWN_BYTES && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_./:".contains(&c)) {
             self.parts.push(Part::Quoted(name.to_owned()));
             return self;
         }

@@ -216,3 +216,47 @@ async fn rest_searches_too() {
     }
     app.stop().await;
 }
+
+/// Each language has statements of its own, which are kept: of the site's languages only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_language_that_the_site_does_not_have_is_looked_for_nowhere() {
+    let app = TestApp::start().await;
+    let kept = "(SELECT count(*)::text FROM pg_prepared_statements)";
+    let in_language = async |language: &str, mode: &str| {
+        let variables = json!({ "query": "grinding ink", "mode": mode, "filter": { "language": language } });
+        app.ask(SEARCH, variables).await
+    };
+    for mode in ["HYBRID", "MEANING", "WORDS"] {
+        for language in ["copy-from-stdin", "xx", "1aaaa"] {
+            assert_eq!(data(in_language(language, mode).await)["search"]["nodes"], json!([]), "{language} {mode}");
+        }
+    }
+    if !crate::support::on_real_servers() {
+        let before: u32 = crate::support::stored_text(&app.services, kept).await.parse().expect("a number");
+        for n in 0..20 {
+            in_language(&format!("x{n}"), "MEANING").await;
+        }
+        let after: u32 = crate::support::stored_text(&app.services, kept).await.parse().expect("a number");
+        assert!(after < before + 5, "{before}, then {after} statements");
+    }
+    for filter in
+        [json!({ "language": "x".repeat(401) }), json!({ "tag": "a\u{0}" }), json!({ "series": "x".repeat(401) })]
+    {
+        let answer = app.ask(SEARCH, json!({ "query": "ink", "filter": filter })).await;
+        assert_eq!(code(&answer), "BAD_USER_INPUT", "{filter}: {answer:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_which_no_stem_is_left_is_looked_for_as_it_is() {
+    let app = TestApp::start().await;
+    let greek =
+        json!({ "title": "Μελάνι", "slug": "melani", "markdown": "Όταν το μελάνι στεγνώσει.", "language": "el" });
+    publish(&app, greek).await;
+    until(&app, "μελάνι", "WORDS", "melani", true).await;
+    for query in ["όταν ", "ηκα", "ισω ink", "-όταν ink"] {
+        let answer = app.ask(SEARCH, json!({ "query": query, "mode": "WORDS" })).await;
+        assert_eq!(answer.get("errors"), None, "{query}: {answer:#}");
+    }
+    assert!(found(&app, "όταν ", "WORDS").await.contains(&"melani".to_owned()));
+}

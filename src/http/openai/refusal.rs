@@ -7,10 +7,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::site::SITE;
 use crate::error::{ApiError, Code};
 use crate::http::graphql::status_of;
 use crate::http::rate::Overdrawn;
-use crate::inference::InferenceError;
+use crate::inference::{InferenceError, Task};
 use crate::services::allowance::UsedUp;
 
 /// When to come back to a model that is being loaded.
@@ -85,6 +86,9 @@ impl Refusal {
             _ => None,
         };
         let refusal = match &error {
+            InferenceError::UnknownModel { task: Task::Generate, .. } => {
+                Self::no_model(format!("{error}, and {:?} in chat/completions, which answers from the site", SITE))
+            }
             InferenceError::NoModel { .. } | InferenceError::UnknownModel { .. } => Self::no_model(error.to_string()),
             InferenceError::TooLong { .. } => {
                 Self { code: Some("context_length_exceeded"), ..Self::invalid(input, error.to_string()) }

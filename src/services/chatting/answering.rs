@@ -187,8 +187,10 @@ impl Answering {
     }
 
     async fn quote(&mut self, out: &Sender<ChatEvent>, passages: &[Shown], language: Language) -> Result<Finish, Stop> {
-        let question = follow_up::query(&self.question.text, self.thread.before.last());
-        let (parts, read) = quote(&self.services.engine, &question, passages, language).await;
+        let before = &self.thread.before;
+        let question = follow_up::answered(&self.question.text, before.last());
+        let said: String = before.iter().map(|turn| turn.answer.as_str()).collect::<Vec<_>>().join("\n");
+        let (parts, read) = quote(&self.services.engine, &question, passages, &said, language).await;
         self.used.prompt_tokens += read;
         for part in parts {
             self.write(out, part).await?;

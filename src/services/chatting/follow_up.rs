@@ -22,6 +22,8 @@ const POINTING: &[&str] = &[
 ];
 /// Beginnings that go on from something.
 const GOING_ON: &[&str] = &["and ", "or ", "but ", "so ", "also ", "then ", "what about ", "how about ", "why not "];
+/// Questions that name nothing themselves.
+const MORE: &[&str] = &["tell me more", "what else", "can you explain", "please go on"];
 /// The same in Chinese, wherever they stand.
 const POINTING_HAN: &[&str] = &["它", "他", "她", "这", "那", "其", "此", "该", "上面", "刚才", "前者", "后者", "呢"];
 /// Of the question before, in characters: its subject stands in it, and it should not drown the new one.
@@ -39,14 +41,25 @@ const REWRITE: &str = "Say the reader's last question in full, so that it can be
 /// Whether a question cannot be understood without what was said before.
 pub fn is_follow_up(question: &str) -> bool {
     let lower = question.trim().to_lowercase();
-    if lower.chars().any(is_han) {
-        let characters = lower.chars().filter(|c| c.is_alphanumeric()).count();
-        return characters <= FEW_CHARACTERS || POINTING_HAN.iter().any(|word| lower.contains(word));
+    if says_little(&lower) {
+        return true;
     }
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.len() <= FEW_WORDS
-        || GOING_ON.iter().any(|start| lower.starts_with(start))
-        || words.iter().any(|word| POINTING.contains(word))
+    if lower.chars().any(is_han) {
+        return POINTING_HAN.iter().any(|word| lower.contains(word));
+    }
+    GOING_ON.iter().any(|start| lower.starts_with(start)) || words(&lower).any(|word| POINTING.contains(&word))
+}
+
+/// Whether a question in lower case is nothing without what was said before.
+fn says_little(question: &str) -> bool {
+    if question.chars().any(is_han) {
+        return question.chars().filter(|c| c.is_alphanumeric()).count() <= FEW_CHARACTERS;
+    }
+    words(question).count() <= FEW_WORDS || MORE.iter().any(|start| question.starts_with(start))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// What to look for.
@@ -55,6 +68,11 @@ pub fn query(question: &str, before: Option<&Turn>) -> String {
         Some(turn) if is_follow_up(question) => format!("{} {question}", cut(&turn.question, BEFORE_CHARS)),
         _ => question.to_owned(),
     }
+}
+
+/// What a sentence is to answer: the question itself, which the one before it would drown, unless it says little.
+pub fn answered(question: &str, before: Option<&Turn>) -> String {
+    if says_little(&question.trim().to_lowercase()) { query(question, before) } else { question.to_owned() }
 }
 
 /// The question in full, as a model says it, and what that took. None where it does not say it in time.

@@ -45,11 +45,17 @@ struct Weighed<'a> {
 }
 
 /// The answer, part by part: the first says whose words these are. `passages` are those that are
-/// cited, in the order of their numbers.
+/// cited, in the order of their numbers. What was `said` before is not quoted again, while there is more.
 ///
 /// Also tells how many tokens a model read for it.
-pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language: Language) -> (Vec<String>, usize) {
-    let mut weighed: Vec<Weighed<'_>> = passages
+pub async fn quote(
+    engine: &Engine,
+    question: &str,
+    passages: &[Shown],
+    said: &str,
+    language: Language,
+) -> (Vec<String>, usize) {
+    let all: Vec<Weighed<'_>> = passages
         .iter()
         .enumerate()
         .take(PASSAGES)
@@ -57,6 +63,11 @@ pub async fn quote(engine: &Engine, question: &str, passages: &[Shown], language
         .take(SENTENCES)
         .map(|(passage, from, text)| Weighed { passage, from, text, weight: 0.0 })
         .collect();
+    let (again, mut weighed): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|it| said.contains(&uncited(&one_line(it.text))));
+    if weighed.is_empty() {
+        weighed = again;
+    }
     let read = weigh(engine, question, passages, &mut weighed).await;
     weighed.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     let mut parts = vec![language.quoting().to_owned()];
@@ -184,7 +195,20 @@ mod tests {
 
     async fn quoted(engine: &Engine, question: &str, texts: &[&str]) -> String {
         let passages: Vec<Shown> = texts.iter().copied().map(shown).collect();
-        quote(engine, question, &passages, Language::of(question)).await.0.concat()
+        quote(engine, question, &passages, "", Language::of(question)).await.0.concat()
+    }
+
+    #[tokio::test]
+    async fn what_was_said_is_not_quoted_again_while_there_is_more() {
+        let passages = [shown("Two hives of honeybees stand there.\n\nBees swarm in May, when it is [1] warm.")];
+        let (engine, mut said) = (Engine::default(), String::new());
+        for part in ["“Two hives of honeybees stand there.”", "“Bees swarm in May, when it is (1) warm.”", "“Two hives"]
+        {
+            let asked = quote(&engine, "hives of honeybees?", &passages, &said, Language::English);
+            let answer = asked.await.0.concat();
+            assert!(answer.contains(part), "{part} in {answer}");
+            said.push_str(&answer);
+        }
     }
 
     #[tokio::test]

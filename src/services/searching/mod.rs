@@ -195,12 +195,10 @@ pub(super) fn check(typed: &str) -> Result<&str, ServiceError> {
     Ok(typed)
 }
 
-/// The languages to look in.
+/// The languages to look in: those of the site, because each has statements of its own.
 fn languages(survey: &Survey, filter: &PostFilter) -> Vec<String> {
-    match &filter.language {
-        Some(language) => vec![language.clone()],
-        None => survey.languages.clone(),
-    }
+    let wanted = |language: &&String| filter.language.as_ref().is_none_or(|wanted| wanted == *language);
+    survey.languages.iter().filter(wanted).cloned().collect()
 }
 
 /// Posts that have the words, best first.

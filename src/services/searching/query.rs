@@ -12,6 +12,8 @@ use crate::store::post_words::{Term, Wanted};
 
 /// Words that are looked for at once; of more, the rarest.
 const MAX_TERMS: usize = 32;
+/// Unknown words of a query that are taken for misspelt: each is held against all words of the site.
+const MAX_UNKNOWN: usize = 8;
 /// What a word is worth that only stands in for what was typed.
 const MEANT: f64 = 0.7;
 /// What it is worth beyond that to have the very word that was typed.
@@ -26,6 +28,13 @@ const STOP_WORDS: &[&str] = &[
     "then", "there", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "why", "will",
     "with", "you", "your",
 ];
+/// Others that nobody means who wrote something like them.
+const COMMON_WORDS: &[&str] = &[
+    "all", "also", "any", "because", "been", "before", "being", "but", "could", "each", "even", "every", "had", "her",
+    "here", "him", "his", "if", "into", "just", "like", "made", "many", "more", "most", "much", "no", "now", "only",
+    "our", "out", "over", "same", "she", "should", "some", "such", "them", "these", "those", "through", "too", "under",
+    "until", "up", "us", "very", "well", "while", "would",
+];
 /// Characters that hold a Chinese sentence together.
 const WEAK_CHARS: &[char] = &[
     '的', '了', '是', '在', '和', '与', '吗', '呢', '么', '怎', '什', '如', '何', '哪', '为', '我', '你', '有', '个',
@@ -35,6 +44,11 @@ const WEAK_CHARS: &[char] = &[
 /// False for a folded word that is in every question.
 pub fn says_something(word: &str) -> bool {
     !STOP_WORDS.contains(&word) && !word.chars().next().is_some_and(|c| is_cjk(c) && word.contains(WEAK_CHARS))
+}
+
+/// Whether somebody may have meant this word who wrote another, or begins to write it.
+pub(super) fn may_be_meant(word: &str) -> bool {
+    !STOP_WORDS.contains(&word) && !COMMON_WORDS.contains(&word)
 }
 
 /// A word that was read as another.
@@ -99,6 +113,7 @@ pub fn read(typed: &str, survey: &Survey, languages: &[String]) -> Query {
     let mut reading = Reading {
         survey,
         stems: stems(languages),
+        unknown: 0,
         query: Query::default(),
         found: Vec::new(),
         required: Vec::new(),
@@ -167,6 +182,8 @@ fn next_special(text: &str) -> Option<usize> {
 struct Reading<'a> {
     survey: &'a Survey,
     stems: Vec<Stems>,
+    /// Words that nobody on the site wrote, so far.
+    unknown: usize,
     query: Query,
     found: Vec<Term>,
     required: Vec<String>,
@@ -219,6 +236,10 @@ impl Reading<'_> {
         let mut forms = vec![quoted(word)];
         for stems in &self.stems {
             let stem = stems.stem(word);
+            // Of some Greek words nothing is left.
+            if stem.is_empty() {
+                continue;
+            }
             for form in [quoted(&as_stem(&stem)), quoted(&stem)] {
                 if !forms.contains(&form) {
                     forms.push(form);
@@ -247,8 +268,7 @@ impl Reading<'_> {
         let mut forms = self.forms(word);
         let mut posts = self.count(word);
         self.query.marks.words.insert(word.to_owned());
-        let own: Vec<String> = self.stems.iter().map(|stems| stems.stem(word)).collect();
-        self.query.marks.stems.extend(own);
+        self.mark_stems(word);
         if is_open {
             let begun = self.survey.beginning(word, 50);
             posts = posts.max(begun.iter().map(|(_, posts)| posts).sum());
@@ -256,7 +276,8 @@ impl Reading<'_> {
             self.query.marks.prefixes.push(word.to_owned());
         }
         let mut worth = self.worth(posts);
-        if posts == 0 && !is_exact {
+        if posts == 0 && !is_exact && self.unknown < MAX_UNKNOWN {
+            self.unknown += 1;
             let meant: Vec<String> = self.survey.meant(word).into_iter().map(str::to_owned).collect();
             if let Some(first) = meant.first() {
                 self.query.corrections.push(Correction { typed: word.to_owned(), meant: first.clone() });
@@ -268,12 +289,16 @@ impl Reading<'_> {
             }
             for word in meant {
                 forms.extend(self.forms(&word));
-                let stems: Vec<String> = self.stems.iter().map(|stems| stems.stem(&word)).collect();
-                self.query.marks.stems.extend(stems);
+                self.mark_stems(&word);
                 self.query.marks.words.insert(word);
             }
         }
         self.found.push(Term { query: forms.join(" | "), weight: worth });
+    }
+
+    fn mark_stems(&mut self, word: &str) {
+        let stems = self.stems.iter().map(|stems| stems.stem(word)).filter(|stem| !stem.is_empty());
+        self.query.marks.stems.extend(stems.collect::<Vec<_>>());
     }
 
     fn pair(&mut self, pair: &str) {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::check;
+use super::query::may_be_meant;
 use crate::services::words::{Form, is_mostly_cjk, is_stem, tokens};
 use crate::services::{ServiceError, Services};
 use crate::store::posts;
@@ -41,7 +42,7 @@ pub async fn suggest(services: &Services, prefix: &str, limit: usize) -> Result<
         let (begun, so_far) = (last.form.text().to_owned(), &typed[..last.start]);
         let is_word = matches!(last.form, Form::Word(_));
         let all = survey.beginning(&begun, limit * 2).into_iter().map(|(word, _)| word);
-        all.filter(|word| is_word && !is_stem(word) && *word != begun)
+        all.filter(|word| is_word && !is_stem(word) && may_be_meant(word) && *word != begun)
             .map(|word| format!("{so_far}{word}"))
             .collect::<Vec<_>>()
     });

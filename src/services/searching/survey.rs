@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use strsim::osa_distance;
 use tokio::sync::Mutex;
 
+use super::query::may_be_meant;
 use crate::events::EventKind;
 use crate::inference::Task;
 use crate::services::words::is_stem;
@@ -84,7 +85,7 @@ impl Survey {
         let begin = first.to_string();
         let near =
             self.from(&begin).iter().take_while(|(known, _)| known.starts_with(first)).filter_map(|(known, posts)| {
-                let may_be = known.len().abs_diff(word.len()) <= most * 2 && !is_stem(known);
+                let may_be = known.len().abs_diff(word.len()) <= most * 2 && !is_stem(known) && may_be_meant(known);
                 let distance = may_be.then(|| osa_distance(word, known))?;
                 (1..=most).contains(&distance).then_some((distance, std::cmp::Reverse(*posts), &**known))
             });
@@ -247,8 +248,17 @@ mod tests {
     use super::*;
 
     fn survey() -> Survey {
-        let words =
-            [("inkstone", 5), ("ink", 9), ("grinding", 4), ("~grind", 4), ("grind", 2), ("墨", 1), ("typography", 3)];
+        let words = [
+            ("inkstone", 5),
+            ("ink", 9),
+            ("grinding", 4),
+            ("~grind", 4),
+            ("grind", 2),
+            ("墨", 1),
+            ("typography", 3),
+            ("been", 8),
+            ("was", 9),
+        ];
         Survey { posts: 10, ..Survey::new(words.map(|(word, posts)| (word.to_owned(), posts)).into()) }
     }
 
@@ -264,6 +274,8 @@ mod tests {
             ("inc", vec![]),
             ("grinding", vec![]),
             ("wholly", vec![]),
+            ("bees", vec![]),
+            ("wasp", vec![]),
         ] {
             assert_eq!(survey.meant(written), meant, "{written}");
         }

@@ -157,3 +157,19 @@ async fn a_list_that_is_being_made_is_out_of_date_if_something_changes_meanwhile
     assert_eq!(stored_text(&app.services, &made).await, "true");
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drafts_take_nobodys_place() {
+    let app = TestApp::start().await;
+    for slug in ["beekeeping", "buddy"] {
+        publish(&app, json!({ "title": slug, "slug": slug, "markdown": slug, "tags": ["apiculture"] })).await;
+    }
+    for n in 0..20 {
+        let input = json!({ "title": format!("Draft {n}"), "markdown": "x", "tags": ["apiculture"] });
+        app.own(CREATE, json!({ "input": input })).await;
+    }
+    let made = lists(&app).await;
+    let (of, buddy) = (&made[&id_of(&app, "beekeeping").await], id_of(&app, "buddy").await);
+    let because = of.iter().find(|one| one.post_id == buddy).map(|one| one.because.clone()).unwrap_or_default();
+    assert!(because.contains(&relating::Because::SharedTags), "{of:?}");
+}
