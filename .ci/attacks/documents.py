@@ -72,11 +72,12 @@ def variables(target):
 
 
 def dearest(target):
-    """Valid, and as dear as one operation may be, again and again; with limits, until they are reached."""
+    """Valid, and as dear as one operation may be, again and again; with limits, until they are reached.
+    Each another, because the same is answered out of what is kept."""
     document = "{posts(first:100){nodes{html comments(first:20){nodes{html replies(first:5){nodes{html}}}}}}}"
     refusals = 0
     for number in range(60):
-        answer = target.graphql(document)
+        answer = target.graphql(f"{document} # {number}")
         expect(target, answer, "the dearest query", 200)
         if answer.status == 429:
             refusals += 1
