@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use inkstone::app::{self, App};
 use inkstone::auth::Viewer;
 use inkstone::config::{Config, Given, Source};
@@ -17,6 +17,7 @@ use inkstone::inference::{Engine, SharedBackend, fake};
 use inkstone::jobs;
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::{Actor, Services, demo};
+use inkstone::store::jobs::next_due;
 use inkstone::store::users::Role;
 use inkstone::telemetry;
 use serde_json::{Value, json};
@@ -59,6 +60,9 @@ fn template() -> &'static Template {
     })
 }
 
+/// Jobs that are due later than this are not waited for.
+const SOON: TimeDelta = TimeDelta::seconds(5);
+
 async fn make_template() -> Template {
     let database = database::Template::begin().await;
     let config = config(&database.settings(), &[]);
@@ -83,8 +87,14 @@ async fn make_template() -> Template {
         signed_in.unwrap_or_else(|e| panic!("{handle} signs in: {e}")).token.expose().to_owned()
     };
     let tokens = Tokens { owner: token("olga").await, editor: token("edgar").await, reader: token("rita").await };
-    // What search has to learn is learnt here, and not by each test's server again.
-    jobs::run_due(&services).await.expect("the jobs are done");
+    // What search has to learn is learnt here, and not by each test's server again; so is what is asked for a
+    // moment after it, such as lists of related posts.
+    loop {
+        jobs::run_due(&services).await.expect("the jobs are done");
+        let next = next_due(&mut *services.db.conn().await.expect("a connection")).await.expect("the next job");
+        let Some(wait) = next.map(|at| at - Utc::now()).filter(|wait| *wait < SOON) else { break };
+        tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
+    }
     drop(services);
     app.close().await.expect("the template closes");
     Template { database: database.finish().await, tokens }
