@@ -222,7 +222,7 @@ impl Server {
     }
 }
 
-/// Asks a server that may go away.
+/// Asks a server that may go away; what it has kept of before does not do.
 pub async fn ask(
     http: &reqwest::Client,
     graphql: &str,
@@ -230,7 +230,8 @@ pub async fn ask(
     query: &str,
     variables: Value,
 ) -> Result<Value, reqwest::Error> {
-    let mut request = http.post(graphql).json(&json!({ "query": query, "variables": variables }));
+    let body = json!({ "query": query, "variables": variables });
+    let mut request = http.post(graphql).header("cache-control", "no-cache").json(&body);
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
