@@ -14,6 +14,7 @@ use super::queue::{Popped, Queue, Unit};
 use super::{
     Backend, Compute, EmbedRequest, Embeddings, InferenceError, ModelCard, Priority, Ranking, RerankRequest, Task,
 };
+use crate::telemetry::with_causes;
 
 /// How a model in this process is run.
 #[derive(Clone)]
@@ -194,7 +195,7 @@ impl Worker {
                 Ok(())
             }
             Ok(Err(error)) => {
-                tracing::error!(model = %name, error = %chain(&error), "a model cannot be loaded");
+                tracing::error!(model = %name, error = %with_causes(&error), "a model cannot be loaded");
                 Err(InferenceError::Failed { model: name })
             }
             Err(_) => Err(InferenceError::Failed { model: name }),
@@ -225,16 +226,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -17,7 +17,7 @@ use crate::services::Services;
 use crate::services::jobs::{Outcome, Progress};
 use crate::store::DbError;
 use crate::store::jobs::{self, Claimed};
-use crate::telemetry::metrics;
+use crate::telemetry::{metrics, with_causes};
 
 /// How long a claim holds without a sign of life: so late is a job of a worker that died taken over.
 const LOCK: Duration = Duration::from_secs(60);
@@ -224,14 +224,7 @@ fn outcome(ended: &Ended, job: &Claimed) -> &'static str {
 
 /// An error with its causes, within bounds and fit for the database.
 fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text.chars().filter(|c| *c != '\0').take(MAX_ERROR_CHARS).collect()
+    with_causes(error).chars().filter(|c| *c != '\0').take(MAX_ERROR_CHARS).collect()
 }
 
 /// 1 s, 2 s, 4 s … at most 10 minutes, and up to half of it less: `jitter`, from 0 to 1, keeps jobs

@@ -164,9 +164,10 @@ impl Stems {
         Self(Stemmer::create(algorithm))
     }
 
-    /// The stem of a folded word.
+    /// The stem of a folded word; the word itself where nothing would be left, as of some Greek ones.
     pub fn stem(&self, word: &str) -> String {
-        self.0.stem(word).into_owned()
+        let stem = self.0.stem(word);
+        if stem.is_empty() { word.to_owned() } else { stem.into_owned() }
     }
 }
 

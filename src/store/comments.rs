@@ -14,7 +14,7 @@ use uuid::Uuid;
 use self::sight::{PARENT_IS_PUBLIC, THEIR_REPLIES, THREADS, listable, visible};
 use super::page::{Order, by_parent};
 use super::schema::comments;
-use super::sql::Sql;
+use super::sql::{Sql, each};
 use super::text_enum::text_enum;
 use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
@@ -241,10 +241,6 @@ pub async fn insert(conn: &mut Conn, comments: &[CommentRow]) -> Result<(), DbEr
     .execute(conn)
     .await?;
     Ok(())
-}
-
-fn each<T>(comments: &[CommentRow], column: impl Fn(&CommentRow) -> T) -> Vec<T> {
-    comments.iter().map(column).collect()
 }
 
 /// The comment, locked against other writers until the transaction ends.

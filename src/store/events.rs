@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::connect::{self, Backend};
 use super::schema::events;
-use super::sql::Sql;
+use super::sql::{Sql, each};
 use super::text_enum::text_enum;
 use super::{Conn, Db, DbError};
 
@@ -112,10 +112,6 @@ pub async fn append(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError>
         .execute(conn)
         .await?;
     Ok(())
-}
-
-fn each<T>(events: &[NewEvent], column: impl Fn(&NewEvent) -> T) -> Vec<T> {
-    events.iter().map(column).collect()
 }
 
 /// Up to `limit` events behind `after`, in order, none of which can be overtaken any more: those

@@ -140,6 +140,24 @@ pub struct PostFilter {
     pub published_before: Option<DateTime<Utc>>,
 }
 
+/// Longest text of a filter, in bytes: a slug has 100 characters.
+const MAX_FILTER_BYTES: usize = 400;
+
+impl PostFilter {
+    /// What is wrong with a text of it, which can be of no row.
+    pub fn fault(&self) -> Option<String> {
+        let texts = [
+            ("tag", &self.tag_slug),
+            ("series", &self.series_slug),
+            ("author", &self.author_handle),
+            ("language", &self.language),
+        ];
+        let is_unfit = |text: &String| text.len() > MAX_FILTER_BYTES || text.contains('\0');
+        let (name, _) = texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_unfit))?;
+        Some(format!("`filter.{name}` holds a NUL character or more than {MAX_FILTER_BYTES} bytes"))
+    }
+}
+
 /// The order of a list of posts; ids break ties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PostOrder {

@@ -95,6 +95,11 @@ impl<ST> Sql<ST> {
     }
 }
 
+/// One column of rows that go to `unnest`.
+pub(super) fn each<R, T>(rows: &[R], column: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(column).collect()
+}
+
 /// Those of `ids` that fulfil a condition. `select` asks for ids and ends in `= ANY(`.
 pub(super) async fn ids_among(
     conn: &mut Conn,

@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use super::with_causes;
+
 /// Keys of [`Line`] that a field must not overwrite. `message` is the event's own text.
 const RESERVED: [&str; 3] = ["timestamp", "level", "target"];
 
@@ -177,17 +179,6 @@ impl fmt::Write for Escaping<'_, '_> {
         }
         self.0.write_str(&text[plain..])
     }
-}
-
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Collects an event's fields.

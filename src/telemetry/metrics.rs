@@ -206,12 +206,19 @@ fn method_label(method: &str) -> &'static str {
 /// Only the first 200 distinct names get a label, so call this for operations that validated:
 /// then a stranger's garbage does not use the names up.
 pub fn graphql_operation(kind: OperationType, name: Option<&str>, outcome: Outcome, elapsed: Option<Duration>) {
-    let kind = kind.label();
     let name = OPERATION_NAMES.label(name);
-    counter!(GRAPHQL_OPERATIONS, "type" => kind, "name" => name.clone(), "outcome" => outcome.label()).increment(1);
+    operations(kind, name.clone(), outcome).increment(1);
     if let Some(elapsed) = elapsed {
-        histogram!(GRAPHQL_DURATION, "type" => kind, "name" => name).record(elapsed);
+        operation_duration(kind, name).record(elapsed);
     }
+}
+
+fn operations(kind: OperationType, name: Arc<str>, outcome: Outcome) -> Counter {
+    counter!(GRAPHQL_OPERATIONS, "type" => kind.label(), "name" => name, "outcome" => outcome.label())
+}
+
+fn operation_duration(kind: OperationType, name: Arc<str>) -> Histogram {
+    histogram!(GRAPHQL_DURATION, "type" => kind.label(), "name" => name)
 }
 
 /// A query whose answer is kept, for [`graphql_operation`] each time that it is given out.
@@ -222,11 +229,8 @@ pub struct AnsweredQuery {
 
 impl AnsweredQuery {
     pub fn new(name: Option<&str>) -> Self {
-        let (kind, name) = (OperationType::Query.label(), OPERATION_NAMES.label(name));
-        Self {
-            operations: counter!(GRAPHQL_OPERATIONS, "type" => kind, "name" => name.clone(), "outcome" => Outcome::Success.label()),
-            duration: histogram!(GRAPHQL_DURATION, "type" => kind, "name" => name),
-        }
+        let (kind, name) = (OperationType::Query, OPERATION_NAMES.label(name));
+        Self { operations: operations(kind, name.clone(), Outcome::Success), duration: operation_duration(kind, name) }
     }
 
     pub fn count(&self, elapsed: Duration) {

@@ -16,6 +16,7 @@ pub mod trace_context;
 #[cfg(test)]
 pub(crate) mod capture;
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -95,6 +96,18 @@ pub fn init(filter: &str, json: bool) -> Result<Telemetry, TelemetryError> {
     Ok(installed.insert(Telemetry { prometheus }).clone())
 }
 
+/// An error with its causes, on one line.
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
 }
@@ -121,8 +134,6 @@ fn recorder() -> Result<PrometheusBuilder, TelemetryError> {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
-
     use super::capture::Capture;
     use super::*;
 

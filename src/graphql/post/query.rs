@@ -70,9 +70,6 @@ impl TimeSpan {
     }
 }
 
-/// Longest text of a filter: a slug has 100 characters.
-const MAX_FILTER_BYTES: usize = 400;
-
 impl TryFrom<PostFilterInput> for PostFilter {
     type Error = ApiError;
 
@@ -80,16 +77,8 @@ impl TryFrom<PostFilterInput> for PostFilter {
         if let Some(span) = &input.published_between {
             span.check()?;
         }
-        let texts =
-            [("tag", &input.tag), ("series", &input.series), ("author", &input.author), ("language", &input.language)];
-        for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
-            if text.len() > MAX_FILTER_BYTES || text.contains('\0') {
-                let message = format!("`filter.{name}` holds a NUL character or more than {MAX_FILTER_BYTES} bytes");
-                return Err(ApiError::bad_input(message));
-            }
-        }
         let (from, to) = input.published_between.map_or((None, None), |span| (span.from, span.to));
-        Ok(Self {
+        let filter = Self {
             kinds: input.kind.into_iter().flatten().map(Into::into).collect(),
             statuses: input.status.into_iter().flatten().map(Into::into).collect(),
             tag_slug: input.tag,
@@ -98,7 +87,8 @@ impl TryFrom<PostFilterInput> for PostFilter {
             language: input.language,
             published_from: from,
             published_before: to,
-        })
+        };
+        filter.fault().map_or(Ok(filter), |fault| Err(ApiError::bad_input(fault)))
     }
 }
 

@@ -9,20 +9,11 @@ use super::{Asker, ChatEvent, Question, threads};
 use crate::services::allowance::Account;
 use crate::services::validate::Check;
 use crate::services::{RefusalCode, ServiceError, Services};
-use crate::store::posts::PostFilter;
 
 /// Longest question.
 pub const MAX_QUESTION_CHARS: usize = 2000;
 /// Events that a client may be behind before the model waits.
 const AHEAD: usize = 64;
-
-/// Errors: a text of it is in no database.
-fn check_filter(filter: &PostFilter) -> Result<(), ServiceError> {
-    let texts = [&filter.tag_slug, &filter.series_slug, &filter.author_handle, &filter.language];
-    let fits = texts.into_iter().flatten().all(|text| !text.contains('\0'));
-    let message = || "filter contains a NUL character".to_owned();
-    Check::default().that(fits, RefusalCode::Invalid, "filter", message).done()
-}
 
 /// Answers a question. Dropping the stream stops the model at its next token.
 ///
@@ -38,7 +29,9 @@ pub async fn ask(
         .that(!question.text.is_empty(), RefusalCode::Invalid, "question", || "question is empty".into())
         .at_most("question", &question.text, MAX_QUESTION_CHARS)
         .done()?;
-    check_filter(&question.filter)?;
+    if let Some(fault) = question.filter.fault() {
+        return Err(ServiceError::refuse(RefusalCode::Invalid, "filter", fault));
+    }
     let (actor, thread) = (&asker.actor, std::mem::take(&mut question.thread));
     let account = Account::of(services, &actor.viewer, asker.address, actor.now);
     if let Some(used_up) = account.used_up(services, actor.now).await? {

@@ -122,16 +122,9 @@ async fn write_all(taken: Vec<Waiting>) {
     let Some(services) = taken.first().map(|waiting| waiting.services.clone()) else { return };
     let (comments, answers): (Vec<_>, Vec<_>) =
         taken.into_iter().map(|waiting| (waiting.comment, waiting.answer)).unzip();
-    let answer = |answers: Vec<oneshot::Sender<_>>, outcomes: Vec<_>| {
-        // Who has gone meanwhile hears nothing, which is no error.
-        answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
-    };
-    match write(&services, &comments).await {
-        Ok(outcomes) => answer(answers, outcomes),
-        Err(error) if comments.len() == 1 || error.is_transient() => {
-            let outcomes = comments.iter().map(|_| Err(error.clone())).collect();
-            answer(answers, outcomes);
-        }
+    let outcomes = match write(&services, &comments).await {
+        Ok(outcomes) => outcomes,
+        Err(error) if comments.len() == 1 || error.is_transient() => vec![Err(error); comments.len()],
         // One of them is at fault, and the others are not to bear it.
         Err(_) => {
             let mut outcomes = Vec::with_capacity(comments.len());
@@ -139,9 +132,11 @@ async fn write_all(taken: Vec<Waiting>) {
                 let alone = write(&services, std::slice::from_ref(comment)).await;
                 outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
             }
-            answer(answers, outcomes);
+            outcomes
         }
-    }
+    };
+    // Who has gone meanwhile hears nothing, which is no error.
+    answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
 }
 
 /// Writes comments in one transaction with their events. What is refused leaves the others alone.

@@ -236,10 +236,6 @@ impl Reading<'_> {
         let mut forms = vec![quoted(word)];
         for stems in &self.stems {
             let stem = stems.stem(word);
-            // Of some Greek words nothing is left.
-            if stem.is_empty() {
-                continue;
-            }
             for form in [quoted(&as_stem(&stem)), quoted(&stem)] {
                 if !forms.contains(&form) {
                     forms.push(form);
@@ -297,8 +293,7 @@ impl Reading<'_> {
     }
 
     fn mark_stems(&mut self, word: &str) {
-        let stems = self.stems.iter().map(|stems| stems.stem(word)).filter(|stem| !stem.is_empty());
-        self.query.marks.stems.extend(stems.collect::<Vec<_>>());
+        self.query.marks.stems.extend(self.stems.iter().map(|stems| stems.stem(word)));
     }
 
     fn pair(&mut self, pair: &str) {

@@ -3,13 +3,12 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Config, Rope, Window, is_among};
+use super::{Config, Rope, SCALED, Window, is_among};
 use crate::inference::encoder::LoadError;
 use crate::inference::kernels::decoder::Gate;
 
 /// The architectures that are read from safetensors, as their files name them.
 const SUPPORTED: &[&str] = &["llama", "qwen2", "qwen3", "gemma3_text"];
-const SCALED: &str = "rotary positions that are scaled, or of a part of a head";
 
 /// What is read of the file.
 #[derive(Deserialize)]
@@ -152,7 +151,7 @@ impl Told {
         window.every = told.sliding_window_pattern.unwrap_or(window.every);
         if let Some(kinds) = &told.layer_types {
             let first = kinds.iter().position(|kind| kind == "full_attention");
-            window.every = first.map_or(kinds.len(), |first| first) + 1;
+            window.every = first.unwrap_or(kinds.len()) + 1;
             let is_so = |(n, kind): (usize, &String)| window.is_of(n) == (kind == "sliding_attention");
             if kinds.len() != plain.layers || !kinds.iter().enumerate().all(is_so) {
                 return Err(self.unsupported("layers that see all in no fixed order"));

@@ -11,6 +11,7 @@ use crate::inference::kernels::decoder::Gate;
 
 /// The architectures that run here, as GGUF names them.
 const SUPPORTED: &[&str] = &["llama", "qwen2", "qwen3", "gemma3"];
+const SCALED: &str = "rotary positions that are scaled, or of a part of a head";
 /// The layers of Gemma 3 27B, which divides the products of queries and keys by another number.
 const GEMMA_27B: usize = 62;
 
@@ -114,7 +115,7 @@ impl Config {
         let turned = gguf.size(&key("rope.dimension_count")).unwrap_or(head_dim);
         let is_scaled = scaling != "none" && !is_linear;
         if turned != head_dim || is_scaled || gguf.has("rope_freqs.weight") {
-            return Err(LoadError::Unsupported("rotary positions that are scaled, or of a part of a head".to_owned()));
+            return Err(LoadError::Unsupported(SCALED.to_owned()));
         }
         if is_gemma && config.window.is_none() {
             return Err(LoadError::Unsupported("a gemma3 without a sliding window".to_owned()));

@@ -138,8 +138,8 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// `steps`: how far one position turns each pair. `neighbours`: pairs of neighbours are turned, as Llama's files have it; else each with the
-    /// one half a head further, as GPT-NeoX does it.
+    /// `steps`: how far one position turns each pair. `neighbours`: pairs of neighbours are turned, as
+    /// Llama's files have it; else each with the one half a head further, as GPT-NeoX does it.
     pub fn new(steps: &[f64], context: usize, neighbours: bool) -> Self {
         let all = |of: fn(f64) -> f64| {
             let row = |position| steps.iter().map(move |step| of(position as f64 * step) as f32);
