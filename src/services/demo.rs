@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::importing::{self, ImportError, ImportOptions, ImportReport};
-use super::{ServiceError, Services};
+use super::{ServiceError, Services, connecting};
 use crate::events::{EventKind, NewEvent};
 use crate::store::users::{self, Role, UserRow};
 use crate::store::{posts, series, site, tags};
@@ -85,6 +85,7 @@ pub async fn remove(services: &Services, now: DateTime<Utc>) -> Result<Removed, 
     let tags = tags::delete_demo(&mut tx).await?;
     let series = series::delete_demo(&mut tx).await?;
     site::delete_demo(&mut tx).await?;
+    connecting::ask_for_all(&mut tx, now).await?;
     let mut events = vec![told(EventKind::SiteChanged, Uuid::nil(), now)];
     events.extend(
         gone.iter()

@@ -8,7 +8,7 @@ use super::error::gone;
 use super::markdown::{Rendered, render_post};
 use super::slug::slugify;
 use super::validate::{Check, MAX_POST_BYTES};
-use super::{Actor, RefusalCode, ServiceError, Services};
+use super::{Actor, RefusalCode, ServiceError, Services, connecting};
 use crate::events::{EventKind, NewEvent};
 use crate::store::jobs::{self, NewJob, Priority};
 use crate::store::posts::{self, NewPost, PostChanges, PostKind, PostRow, PostStatus};
@@ -175,6 +175,9 @@ pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<(), 
     let mut tx = services.db.begin().await?;
     let row = lock(&mut tx, id).await?;
     jobs::cancel(&mut tx, PUBLISH_JOB, id).await?;
+    if row.status == PostStatus::Published {
+        connecting::withdrawn(&mut tx, std::slice::from_ref(&row), actor.now).await?;
+    }
     posts::delete(&mut tx, id).await?;
     services.commit(tx, &[event(EventKind::PostDeleted, &row, actor)]).await?;
     Ok(())

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Float, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Float, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use self::saying::{NAME_SAID, SAID};
 use super::page::Order;
 use super::post_entities::MentionSource;
 use super::sql::Sql;
@@ -17,9 +18,13 @@ use super::text_enum::text_enum;
 use super::{Conn, DbError, Key, Page, PageOf, Sight};
 
 mod related;
+mod saying;
 mod writing;
 
 pub use related::{RelatedEntity, related};
+pub use saying::{
+    call_by_what_is_said, delete_unsaid, give_names, give_own_name, said_by, say, say_by_model, say_nothing, unsay,
+};
 pub use writing::{
     EntityChanges, Held, NewEntity, NewName, absorb, add_names, change, delete_unused, edited, forget_mentions, insert,
     lock, named, of_tags,
@@ -74,17 +79,28 @@ const KNOWN: &str = " CROSS JOIN LATERAL (SELECT count(*) AS posts, COALESCE(sum
                      WHERE post_entities.entity_id = entities.id AND posts.status = 'PUBLISHED') AS known";
 const BY_KEY: Order = Order { key: "entities.key", id: "entities.id", descending: false };
 
-/// What may be seen: a name that one post holds once may be none. What somebody said to be an entity
-/// is one as soon as a post names it, and for those who write before.
-fn visible(sight: Sight) -> &'static str {
+/// The condition that leaves what may be seen: a name that one post holds once may be none. What somebody
+/// said to be an entity is one as soon as a post names it, and for those who write before.
+fn visible<ST>(sql: Sql<ST>, sight: Sight) -> Sql<ST> {
     match sight {
-        Sight::Public => "NOT entities.deleted AND known.posts > 0 AND (entities.edited OR known.strength >= 1)",
-        Sight::Everything => "NOT entities.deleted AND (entities.edited OR known.strength >= 1)",
+        Sight::Public => sql
+            .push("NOT entities.deleted AND known.posts > 0 AND (entities.edited OR (known.strength >= 1 AND ")
+            .push(NAME_SAID)
+            .push("))"),
+        Sight::Everything => sql.push("NOT entities.deleted AND (entities.edited OR known.strength >= 1)"),
     }
 }
 
 fn shown(sight: Sight) -> Sql<EntityColumns> {
-    Sql::new("SELECT ").push(COLUMNS).push(" FROM entities").push(KNOWN).push(" WHERE ").push(visible(sight))
+    visible(Sql::new("SELECT ").push(COLUMNS).push(" FROM entities").push(KNOWN).push(" WHERE "), sight)
+}
+
+/// The condition that leaves the names, of entities that may be seen, that may be seen as well.
+fn name_visible(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Public => SAID,
+        Sight::Everything => "true",
+    }
 }
 
 /// The entities with these ids that may be seen.
@@ -98,6 +114,8 @@ pub async fn by_name(conn: &mut Conn, key: &str, sight: Sight) -> Result<Option<
     let sql = shown(sight)
         .push(" AND entities.id = (SELECT entity_id FROM entity_names WHERE entity_names.key = ")
         .bind::<Text, _>(key.to_owned())
+        .push(" AND ")
+        .push(name_visible(sight))
         .push(")");
     Ok(sql.get_result(conn).await.optional()?)
 }
@@ -109,17 +127,17 @@ pub async fn page(
     page: &Page,
     sight: Sight,
 ) -> Result<PageOf<EntityRow>, DbError> {
-    let sql = matching(shown(sight), filter);
+    let sql = matching(shown(sight), filter, sight);
     Ok(PageOf::new(BY_KEY.finish(sql, page).load(conn).await?, page))
 }
 
 /// How many entities [`page`] goes through in all.
 pub async fn count(conn: &mut Conn, filter: &EntityFilter, sight: Sight) -> Result<i64, DbError> {
-    let sql = Sql::<BigInt>::new("SELECT count(*) FROM entities").push(KNOWN).push(" WHERE ").push(visible(sight));
-    Ok(matching(sql, filter).get_result(conn).await?)
+    let sql = Sql::<BigInt>::new("SELECT count(*) FROM entities").push(KNOWN).push(" WHERE ");
+    Ok(matching(visible(sql, sight), filter, sight).get_result(conn).await?)
 }
 
-fn matching<ST>(sql: Sql<ST>, filter: &EntityFilter) -> Sql<ST> {
+fn matching<ST>(sql: Sql<ST>, filter: &EntityFilter, sight: Sight) -> Sql<ST> {
     sql.when(filter.kind, |sql, kind| sql.push(" AND entities.kind = ").bind::<Text, _>(kind)).when(
         filter.prefix.clone(),
         |sql, prefix| {
@@ -128,7 +146,9 @@ fn matching<ST>(sql: Sql<ST>, filter: &EntityFilter) -> Sql<ST> {
                  AND starts_with(entity_names.key, ",
             )
             .bind::<Text, _>(prefix)
-            .push("))")
+            .push(") AND ")
+            .push(name_visible(sight))
+            .push(")")
         },
     )
 }
@@ -137,18 +157,29 @@ pub fn key(row: &EntityRow) -> Key {
     Key::Text(row.key.clone())
 }
 
-/// The other names of each entity, in order.
-pub async fn aliases(conn: &mut Conn, ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<String>>, DbError> {
-    let sql = Sql::<(SqlUuid, Text)>::new(
-        "SELECT entities.id, entity_names.name FROM entity_names JOIN entities ON entities.id = entity_names.entity_id \
+/// Another name of an entity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alias {
+    pub name: String,
+    /// By an editor, and not only read out of posts.
+    pub given: bool,
+}
+
+/// The other names of each entity that may be seen, in order.
+pub async fn aliases(conn: &mut Conn, ids: &[Uuid], sight: Sight) -> Result<HashMap<Uuid, Vec<Alias>>, DbError> {
+    let sql = Sql::<(SqlUuid, Text, Bool)>::new(
+        "SELECT entities.id, entity_names.name, entity_names.given FROM entity_names \
+         JOIN entities ON entities.id = entity_names.entity_id \
          WHERE entity_names.key <> entities.key AND entities.id = ANY(",
     )
     .bind::<Array<SqlUuid>, _>(ids.to_vec())
-    .push(") ORDER BY entity_names.key");
-    let rows: Vec<(Uuid, String)> = sql.load(conn).await?;
-    let mut found: HashMap<Uuid, Vec<String>> = HashMap::new();
-    for (id, name) in rows {
-        found.entry(id).or_default().push(name);
+    .push(") AND ")
+    .push(name_visible(sight))
+    .push(" ORDER BY entity_names.key");
+    let rows: Vec<(Uuid, String, bool)> = sql.load(conn).await?;
+    let mut found: HashMap<Uuid, Vec<Alias>> = HashMap::new();
+    for (id, name, given) in rows {
+        found.entry(id).or_default().push(Alias { name, given });
     }
     Ok(found)
 }
@@ -163,8 +194,8 @@ pub async fn of_posts(conn: &mut Conn, post_ids: &[Uuid]) -> Result<HashMap<Uuid
              JOIN entities ON entities.id = mention.entity_id",
         )
         .push(KNOWN)
-        .push(" WHERE ")
-        .push(visible(Sight::Public))
+        .push(" WHERE ");
+    let sql = visible(sql, Sight::Public)
         .push(" AND mention.post_id = ANY(")
         .bind::<Array<SqlUuid>, _>(post_ids.to_vec())
         .push(") ORDER BY mention.post_id, mention.weight DESC, entities.key, entities.id");

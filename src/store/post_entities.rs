@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::schema::{graph_posts, post_entities, post_links};
 use super::sql::Sql;
 use super::text_enum::text_enum;
-use super::{Conn, DbError};
+use super::{Conn, DbError, entities};
 
 text_enum! {
     /// By what a post's entity was found.
@@ -104,10 +104,11 @@ pub async fn set_links(conn: &mut Conn, post_id: Uuid, slugs: &[String]) -> Resu
     Ok(())
 }
 
-/// Forgets all that these posts name and link to.
+/// Forgets all that these posts name, say and link to.
 pub async fn forget(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
     diesel::delete(post_entities::table.filter(post_entities::post_id.eq_any(post_ids))).execute(conn).await?;
     diesel::delete(post_links::table.filter(post_links::post_id.eq_any(post_ids))).execute(conn).await?;
+    entities::say_nothing(conn, post_ids).await?;
     diesel::delete(graph_posts::table.filter(graph_posts::post_id.eq_any(post_ids))).execute(conn).await?;
     Ok(())
 }

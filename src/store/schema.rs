@@ -111,6 +111,7 @@ diesel::table! {
         key -> Text,
         entity_id -> Uuid,
         name -> Text,
+        given -> Bool,
     }
 }
 
@@ -221,6 +222,14 @@ diesel::table! {
     post_links (post_id, slug) {
         post_id -> Uuid,
         slug -> Text,
+    }
+}
+
+diesel::table! {
+    post_names (post_id, key) {
+        post_id -> Uuid,
+        key -> Text,
+        by_model -> Bool,
     }
 }
 
@@ -465,6 +474,7 @@ diesel::joinable!(post_days -> posts (post_id));
 diesel::joinable!(post_entities -> entities (entity_id));
 diesel::joinable!(post_entities -> posts (post_id));
 diesel::joinable!(post_links -> posts (post_id));
+diesel::joinable!(post_names -> posts (post_id));
 diesel::joinable!(post_revisions -> posts (post_id));
 diesel::joinable!(post_revisions -> users (editor_id));
 diesel::joinable!(post_tags -> posts (post_id));
@@ -501,6 +511,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     post_days,
     post_entities,
     post_links,
+    post_names,
     post_related,
     post_revisions,
     post_tags,

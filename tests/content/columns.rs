@@ -96,6 +96,7 @@ const OTHERS: [(&str, &str); 27] = [
     ("post_related", "made of the posts again"),
     ("post_vectors", "made of the posts again"),
     ("post_entities", "made of the posts again"),
+    ("post_names", "made of the posts again"),
     ("post_links", "made of the posts again"),
     ("graph_posts", "made of the posts again"),
     ("entities", "made of the posts again; what was edited of them comes along: graph.rs"),

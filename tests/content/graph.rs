@@ -22,13 +22,14 @@ async fn edited(services: &Services) -> Seen {
     let mut conn = services.db.conn().await.expect("a connection");
     let rows = entities::edited(&mut conn).await.expect("the entities");
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut aliases = entities::aliases(&mut conn, &ids).await.expect("names");
+    let mut aliases = entities::aliases(&mut conn, &ids, Sight::Everything).await.expect("names");
     let tags = tags::all(&mut conn).await.expect("tags");
     let slug = |id| tags.iter().find(|tag| tag.id == id).map(|tag| tag.slug.clone());
     let mut seen: Seen = rows
         .into_iter()
         .map(|row| {
-            let mut names = aliases.remove(&row.id).unwrap_or_default();
+            let names = aliases.remove(&row.id).unwrap_or_default();
+            let mut names: Vec<String> = names.into_iter().map(|alias| alias.name).collect();
             names.sort_unstable();
             (row.name, row.kind, names, row.tag_id.and_then(slug), row.deleted)
         })

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Batch, Source};
 use crate::services::ServiceError;
-use crate::store::entities::{self, EntityOfPost, EntityRow, RelatedEntity};
+use crate::store::entities::{self, Alias, EntityOfPost, EntityRow, RelatedEntity};
 
 /// Most entities that are related to one.
 pub const MAX_RELATED: usize = 50;
@@ -24,15 +24,16 @@ impl Batch for EntityById {
     }
 }
 
-/// The other names of an entity that has been loaded, and so may be seen.
+/// The other names, that this viewer may see, of an entity that has been loaded.
 pub struct AliasesOfEntity;
 impl Batch for AliasesOfEntity {
     type Key = Uuid;
     type Value = Arc<Vec<String>>;
 
     async fn load(source: &Source, keys: &[Uuid]) -> Result<HashMap<Uuid, Arc<Vec<String>>>, ServiceError> {
-        let found = entities::aliases(&mut *source.services.db.conn().await?, keys).await?;
-        Ok(found.into_iter().map(|(id, names)| (id, Arc::new(names))).collect())
+        let found = entities::aliases(&mut *source.services.db.conn().await?, keys, source.sight).await?;
+        let names = |all: Vec<Alias>| Arc::new(all.into_iter().map(|alias| alias.name).collect());
+        Ok(found.into_iter().map(|(id, all)| (id, names(all))).collect())
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Renaming {
 #[derive(Clone, Debug)]
 pub struct Imported {
     pub thing: NewThing,
+    /// Names that posts have for it and nobody gave it.
+    pub read: Vec<String>,
     pub tag_id: Option<Uuid>,
     pub deleted: bool,
     pub created_at: DateTime<Utc>,
@@ -53,14 +55,16 @@ pub struct BroughtIn {
     pub taken: Vec<(String, String)>,
 }
 
-/// Refuses names that are none, and too many.
-pub fn check(thing: &NewThing) -> Result<(), ServiceError> {
+/// Refuses names that are none, and too many; `read` as [`Imported`] has it.
+pub fn check(thing: &NewThing, read: &[String]) -> Result<(), ServiceError> {
     let mut check = Check::default();
     check_name(&mut check, "name", &tidy(&thing.name));
-    check.that(thing.aliases.len() <= MOST_ALIASES, RefusalCode::TooLong, "aliases", || {
-        format!("{} aliases: at most {MOST_ALIASES} are allowed", thing.aliases.len())
-    });
-    thing.aliases.iter().for_each(|alias| check_name(&mut check, "aliases", &tidy(alias)));
+    for (field, names) in [("aliases", thing.aliases.as_slice()), ("read", read)] {
+        check.that(names.len() <= MOST_ALIASES, RefusalCode::TooLong, field, || {
+            format!("{} names in `{field}`: at most {MOST_ALIASES} are allowed", names.len())
+        });
+        names.iter().for_each(|name| check_name(&mut check, field, &tidy(name)));
+    }
     check.done()
 }
 
@@ -97,7 +101,9 @@ async fn bring_one_in(
             taken.push((it.thing.name.clone(), format!("{what} {by:?}")));
         }
     };
-    let names: Vec<String> = std::iter::once(&it.thing.name).chain(&it.thing.aliases).map(|name| tidy(name)).collect();
+    let names = std::iter::once(&it.thing.name).chain(&it.thing.aliases).chain(&it.read);
+    let names: Vec<String> = names.map(|name| tidy(name)).collect();
+    let given = 1 + it.thing.aliases.len();
     let keys: Vec<String> = names.iter().map(|name| key(name)).collect();
     let held: HashMap<String, Held> = entities::named(tx, &keys).await?.into_iter().collect();
     let of_tag = match it.tag_id {
@@ -113,10 +119,11 @@ async fn bring_one_in(
         say("`tag` is left out: it is the tag of".to_owned(), by);
         tag_id = None;
     }
-    let mut free = Vec::with_capacity(names.len());
-    for (name, key) in names.into_iter().zip(&keys) {
+    let (mut free, mut read) = (Vec::with_capacity(given), Vec::new());
+    for (n, (name, key)) in names.into_iter().zip(&keys).enumerate() {
         match held.get(key).filter(|by| by.edited) {
-            None => free.push(name),
+            None if n < given => free.push(name),
+            None => read.push(name),
             Some(by) => say(format!("the alias {name:?} is left out: it is a name of"), by),
         }
     }
@@ -134,7 +141,8 @@ async fn bring_one_in(
     };
     entities::insert(tx, std::slice::from_ref(&row)).await?;
     entities::absorb(tx, &others, row.id).await?;
-    add_names(tx, row.id, &free).await?;
+    give_names(tx, row.id, &free).await?;
+    entities::add_names(tx, &new_names(row.id, &read)).await?;
     let changes = EntityChanges { tag_id, deleted: Some(it.deleted), ..EntityChanges::default() };
     entities::change(tx, row.id, &changes).await?;
     if it.deleted {
@@ -171,7 +179,7 @@ pub async fn add(services: &Services, actor: &Actor, new: NewThing) -> Result<En
     entities::absorb(&mut tx, &hidden.concat(), row.id).await?;
     let mut names = vec![name];
     names.extend(aliases);
-    add_names(&mut tx, row.id, &names).await?;
+    give_names(&mut tx, row.id, &names).await?;
     ask_for_all(&mut tx, actor.now).await?;
     finish(services, tx, row.id, user_id, actor.now).await
 }
@@ -195,7 +203,7 @@ pub async fn rename(services: &Services, actor: &Actor, id: Uuid, to: Renaming) 
         ..EntityChanges::default()
     };
     entities::change(&mut tx, id, &changes).await?;
-    add_names(&mut tx, id, &[name]).await?;
+    give_names(&mut tx, id, &[name]).await?;
     ask_for_all(&mut tx, actor.now).await?;
     finish(services, tx, id, user_id, actor.now).await
 }
@@ -221,6 +229,7 @@ pub async fn merge(services: &Services, actor: &Actor, id: Uuid, others: &[Uuid]
     }
     entities::absorb(&mut tx, others, id).await?;
     entities::change(&mut tx, id, &EntityChanges { edited: Some(true), ..EntityChanges::default() }).await?;
+    entities::give_own_name(&mut tx, id).await?;
     finish(services, tx, id, user_id, actor.now).await
 }
 
@@ -292,7 +301,12 @@ async fn free(
     }
 }
 
-async fn add_names(conn: &mut Conn, id: Uuid, names: &[String]) -> Result<(), ServiceError> {
+async fn give_names(conn: &mut Conn, id: Uuid, names: &[String]) -> Result<(), ServiceError> {
+    Ok(entities::give_names(conn, &new_names(id, names)).await?)
+}
+
+/// Each name once.
+fn new_names(id: Uuid, names: &[String]) -> Vec<NewName> {
     let mut rows: Vec<NewName> = Vec::new();
     for name in names {
         let key = key(name);
@@ -300,7 +314,7 @@ async fn add_names(conn: &mut Conn, id: Uuid, names: &[String]) -> Result<(), Se
             rows.push(NewName { key, entity_id: id, name: name.clone() });
         }
     }
-    Ok(entities::add_names(conn, &rows).await?)
+    rows
 }
 
 fn check_name(check: &mut Check, field: &'static str, name: &str) {

@@ -1,6 +1,6 @@
 //! What was read out of a post, kept: names become entities, and what somebody has edited stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -31,6 +31,9 @@ pub async fn keep(
     now: DateTime<Utc>,
 ) -> Result<Kept, DbError> {
     let (resolved, introduced) = resolve(conn, &found.findings, now).await?;
+    let unsaid = entities::said_by(conn, &[post_id]).await?;
+    entities::say(conn, post_id, &names(&found.findings), keeps_model).await?;
+    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
     let before = post_entities::of_post(conn, post_id).await?;
     let mut mentions = mentions(post_id, &found.findings, &resolved);
     let of_model = before.iter().filter(|mention| keeps_model && mention.source == MentionSource::Model);
@@ -48,11 +51,20 @@ pub async fn keep(
 /// On a transaction that holds the graph's lock and the post's. True if that changes something.
 pub async fn add(conn: &mut Conn, post_id: Uuid, read: &[Finding], now: DateTime<Utc>) -> Result<bool, DbError> {
     let (resolved, _) = resolve(conn, read, now).await?;
+    let unsaid = entities::said_by(conn, &[post_id]).await?;
+    entities::say_by_model(conn, post_id, &names(read)).await?;
+    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
     let before = post_entities::of_post(conn, post_id).await?;
     let mut all: Vec<Mention> =
         before.iter().filter(|mention| mention.source != MentionSource::Model).cloned().collect();
     add_more(&mut all, mentions(post_id, read, &resolved));
     replace(conn, post_id, before, all).await
+}
+
+/// All names of what was found, as they are compared, each once.
+fn names(findings: &[Finding]) -> Vec<String> {
+    let all = findings.iter().flat_map(|finding| &finding.names).map(|name| key(name)).filter(|key| !key.is_empty());
+    all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Adds mentions; of two of one entity the weightier counts.
@@ -108,10 +120,7 @@ async fn resolve(
     findings: &[Finding],
     now: DateTime<Utc>,
 ) -> Result<(Vec<Option<Uuid>>, bool), DbError> {
-    let mut keys: Vec<String> = findings.iter().flat_map(|it| it.names.iter().map(|name| key(name))).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut by_key: HashMap<String, Held> = entities::named(conn, &keys).await?.into_iter().collect();
+    let mut by_key: HashMap<String, Held> = entities::named(conn, &names(findings)).await?.into_iter().collect();
     let tag_ids: Vec<Uuid> = findings.iter().filter_map(|finding| finding.tag_id).collect();
     let of_tags = entities::of_tags(conn, &tag_ids).await?;
     let (mut resolved, mut introduced) = (Vec::with_capacity(findings.len()), false);

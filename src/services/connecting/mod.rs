@@ -6,7 +6,7 @@
 //! [`rebuild`] reads all posts again, `by_model.rs` has a model read them where the owner wants that,
 //! `editing.rs` is what people say about entities, and `graph.rs` what there is around one. Nothing
 //! that stands in a post changes more than what that post is said to name. `docs/GRAPH.md` goes on
-//! from there. Imported by `indexing`, `graphql`, `jobs` and `app`.
+//! from there. Imported by `indexing`, `publishing`, `graphql`, `jobs` and `app`.
 //!
 //! To have more found: a rule in `reading.rs`, or a line in `technologies.txt`, and `RULES` counted up.
 
@@ -22,7 +22,7 @@ use super::markdown::{Line, lines};
 use super::{ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::store::jobs::{self, NewJob};
-use crate::store::posts::{self, PostKind, PostStatus};
+use crate::store::posts::{self, PostKind, PostRow, PostStatus};
 use crate::store::{Conn, DbError, entities, post_entities, series, tags, users};
 
 mod addresses;
@@ -44,7 +44,7 @@ pub use graph::{Graph, MAX_DEPTH, Relation, around};
 pub use names::key;
 
 use reading::{Found, Source};
-use vocabulary::Vocabulary;
+use vocabulary::{Vocabulary, project_name};
 
 /// The job that reads a post; its subject is the post.
 pub const CONNECT_JOB: &str = "connect_post";
@@ -52,7 +52,7 @@ pub const CONNECT_JOB: &str = "connect_post";
 pub const REBUILD_JOB: &str = "rebuild_graph";
 
 /// The rules that posts are read by; what older ones read is read again.
-const RULES: i32 = 1;
+const RULES: i32 = 2;
 /// Posts that [`rebuild`] reads by one vocabulary.
 const BATCH: i64 = 50;
 /// How long [`rebuild`] goes on before it asks for itself again: others may wait for the worker.
@@ -60,18 +60,25 @@ const SLICE: Duration = Duration::from_secs(300);
 /// In the job's payload: when it was asked for.
 const SINCE: &str = "since";
 
-/// What is to be done, in the transaction of the change, when posts are not published any more and
-/// have been forgotten: the name of a project was looked for in all others.
-pub async fn withdrawn(conn: &mut Conn, post_ids: &[Uuid], now: DateTime<Utc>) -> Result<(), DbError> {
-    let gone = posts::by_ids(conn, post_ids).await?;
-    if gone.iter().any(|post| post.kind == PostKind::Project) {
+/// Has posts say nothing any more that are not published now, in the transaction of the change. The name
+/// of a project was looked for in all others, so they are read again.
+pub async fn withdrawn(conn: &mut Conn, gone: &[PostRow], now: DateTime<Utc>) -> Result<(), DbError> {
+    let ids: Vec<Uuid> = gone.iter().map(|post| post.id).collect();
+    let unsaid = entities::said_by(conn, &ids).await?;
+    entities::say_nothing(conn, &ids).await?;
+    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
+    let projects = gone.iter().filter(|post| post.kind == PostKind::Project);
+    let names: Vec<String> = projects.map(|post| key(&project_name(&post.title))).collect();
+    if !names.is_empty() {
+        // Who only links to it does not say it.
+        entities::unsay(conn, &names).await?;
         ask_for_all(conn, now).await?;
     }
     Ok(())
 }
 
 /// Asks for all posts to be read again; the job.
-async fn ask_for_all(conn: &mut Conn, now: DateTime<Utc>) -> Result<Uuid, DbError> {
+pub async fn ask_for_all(conn: &mut Conn, now: DateTime<Utc>) -> Result<Uuid, DbError> {
     jobs::enqueue_with(conn, &rebuilding(now), now).await
 }
 
@@ -118,6 +125,8 @@ pub async fn rebuild(services: &Services, payload: &Value, progress: &Progress) 
             let mut tx = services.db.begin().await?;
             entities::lock(&mut tx).await?;
             entities::delete_unused(&mut tx).await?;
+            entities::call_by_what_is_said(&mut tx, None).await?;
+            entities::delete_unsaid(&mut tx).await?;
             services.commit(tx, &[]).await?;
             return Ok(Outcome::Done);
         }

@@ -114,6 +114,9 @@ pub struct EntityToml {
     /// What else means it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// What else meant it in posts: shown while a published post says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
     /// The slug of the tag that it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,

@@ -15,14 +15,14 @@ use crate::services::content_folder::{
     ReactionKind as FileReaction, ReactionToml, SeriesToml, SiteFiles, SiteToml, TagToml, UserRole, UserToml,
 };
 use crate::store::comments::{self, CommentRow, CommentStatus};
-use crate::store::entities::{self, EntityKind, Held};
+use crate::store::entities::{self, Alias, EntityKind, Held};
 use crate::store::posts::PostRow;
 use crate::store::reactions::{self, ReactionKind};
 use crate::store::series::{self, SeriesRow};
 use crate::store::site::{self, SiteRow};
 use crate::store::tags::{self, TagRow};
 use crate::store::users::{Role, UserRow};
-use crate::store::{Conn, DbError};
+use crate::store::{Conn, DbError, Sight};
 
 type Names<'a> = HashMap<Uuid, &'a str>;
 
@@ -101,15 +101,20 @@ async fn reaction_tomls(conn: &mut Conn, posts: &[Uuid], slugs: &Names<'_>) -> R
 async fn entity_tomls(conn: &mut Conn, tags: &[TagRow]) -> Result<Vec<EntityToml>, DbError> {
     let rows = entities::edited(conn).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut aliases = entities::aliases(conn, &ids).await?;
+    let mut aliases = entities::aliases(conn, &ids, Sight::Everything).await?;
     let tags: Names<'_> = tags.iter().map(|tag| (tag.id, tag.slug.as_str())).collect();
     let toml = |row: Held| {
-        let mut aliases = aliases.remove(&row.id).unwrap_or_default();
-        aliases.sort_unstable();
+        let (given, read) = aliases.remove(&row.id).unwrap_or_default().into_iter().partition(|alias| alias.given);
+        let sorted = |aliases: Vec<Alias>| {
+            let mut names: Vec<String> = aliases.into_iter().map(|alias| alias.name).collect();
+            names.sort_unstable();
+            names
+        };
         EntityToml {
             name: row.name,
             kind: file_entity_kind(row.kind),
-            aliases,
+            aliases: sorted(given),
+            read: sorted(read),
             tag: row.tag_id.and_then(|id| tags.get(&id).map(|&slug| slug.to_owned())),
             deleted: row.deleted,
             created: Some(Moment(row.created_at)),

@@ -29,7 +29,7 @@ pub async fn import(
     let mut things = Vec::new();
     for entity in wanted {
         let thing = NewThing { name: entity.name.clone(), kind: kind(entity.kind), aliases: entity.aliases.clone() };
-        if !entries.fits(ENTITIES, &entity.name, connecting::check(&thing)) {
+        if !entries.fits(ENTITIES, &entity.name, connecting::check(&thing, &entity.read)) {
             continue;
         }
         let tag_id = entity.tag.as_ref().and_then(|slug| tags.get(slug).copied());
@@ -37,7 +37,7 @@ pub async fn import(
             entries.say(ENTITIES, &entity.name, format!("`tag`: there is no tag {slug:?}; the entity has none"));
         }
         let created_at = entity.created.map_or(now, |at| at.0);
-        things.push(Imported { thing, tag_id, deleted: entity.deleted, created_at });
+        things.push(Imported { thing, read: entity.read.clone(), tag_id, deleted: entity.deleted, created_at });
     }
     let done = connecting::bring_in(&mut tx, &things, now).await?;
     report.entities += done.events.len();

@@ -69,8 +69,9 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
         relating::withdrawn(conn, &deleted, at).await?;
     }
     if let Some(at) = at.filter(|_| !gone.is_empty()) {
+        let rows = posts::by_ids(conn, &gone).await?;
+        connecting::withdrawn(conn, &rows, at).await?;
         forget(conn, &gone, at).await?;
-        connecting::withdrawn(conn, &gone, at).await?;
     }
     match at {
         Some(at) if !changed.is_empty() => jobs::enqueue_many(conn, INDEX_JOB, &changed, at).await,

@@ -46,9 +46,9 @@ pub async fn related(
     let sql = near(sql, i64::try_from(limit).unwrap_or(i64::MAX).saturating_mul(2))
         .push(") AS near JOIN entities ON entities.id = near.entity_id")
         .push(KNOWN)
-        .push(" WHERE ")
-        .push(visible(Sight::Public))
-        .push(" ORDER BY here.id, weight DESC, near.shared DESC, entities.key, entities.id");
+        .push(" WHERE ");
+    let sql =
+        visible(sql, Sight::Public).push(" ORDER BY here.id, weight DESC, near.shared DESC, entities.key, entities.id");
     let rows: Vec<(EntityRow, Uuid, f64, i64)> = sql.load(conn).await?;
     let mut found: HashMap<Uuid, Vec<RelatedEntity>> = HashMap::new();
     for (entity, here, weight, shared_posts) in rows {

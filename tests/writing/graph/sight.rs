@@ -142,3 +142,79 @@ async fn a_hostile_post_changes_only_its_own_entities() {
         assert_eq!(known(&after, name), known(&before, name), "{name} stays what it is");
     }
 }
+
+#[tokio::test]
+async fn a_name_leaves_with_the_last_post_that_says_it() {
+    let app = resting().await;
+    let (owner, editor) = (app.tokens.owner.clone(), app.tokens.editor.clone());
+    published(&app, "Public", "A word on Rust.", json!({ "tags": ["Zorblatt"] })).await;
+    let hidden = published(&app, "Hidden", "Of it.", json!({ "tags": ["Zorblatt · Quux"] })).await;
+    let deleted = published(&app, "Deleted", "Of it too.", json!({ "tags": ["Quibble"] })).await;
+    settle(&app).await;
+    let names = |found: &Value| {
+        let aliases = found["aliases"].as_array().cloned().unwrap_or_default();
+        aliases.iter().chain([&found["name"]]).map(text).collect::<BTreeSet<_>>()
+    };
+    let input = json!({ "id": id_of(&app, "Zorblatt").await, "mergedIds": [id_of(&app, "Quibble").await] });
+    done(&app, &editor, "mergeEntities", "entity { id }", input).await;
+    let found = entity(&app, None, "zorblatt").await;
+    assert!(names(&found).is_superset(&["Zorblatt", "Quux", "Quibble"].map(String::from).into()), "{found}");
+
+    done(&app, &owner, "unpublishPost", POST, json!({ "id": hidden })).await;
+    done(&app, &owner, "deletePost", "deletedId", json!({ "id": deleted })).await;
+    for when in ["at once", "after all was read again"] {
+        let found = entity(&app, None, "Zorblatt").await;
+        assert_eq!(slugs(&found), ["public".to_owned()].into(), "{when}");
+        assert_eq!(names(&found), ["Zorblatt".to_owned()].into(), "{when}");
+        for name in ["Quux", "Quibble", "Zorblatt · Quux"] {
+            assert_eq!(entity(&app, None, name).await, Value::Null, "{name}, {when}");
+        }
+        let list = "query($prefix: String) { entities(first: 100, prefix: $prefix) { nodes { name aliases } } }";
+        for prefix in ["qu", "zorblatt"] {
+            let all = app.ask(list, json!({ "prefix": prefix })).await.to_string();
+            assert!(!all.contains("Quux") && !all.contains("Quibble"), "{all}, {when}");
+        }
+        app.own("mutation { rebuildGraph { job { id } } }", json!({})).await;
+        settle(&app).await;
+    }
+    // Those who write have merged it and see it; a post that says a name again shows it again.
+    assert_eq!(entity(&app, Some(&editor), "Quibble").await["name"], "Zorblatt");
+    done(&app, &owner, "publishPost", POST, json!({ "id": hidden })).await;
+    settle(&app).await;
+    let found = entity(&app, None, "Quux").await;
+    assert!(slugs(&found).is_superset(&["public", "hidden"].map(String::from).into()), "{found}");
+}
+
+#[tokio::test]
+async fn what_is_called_by_a_name_that_is_taken_back_is_called_by_another() {
+    let app = resting().await;
+    let owner = app.tokens.owner.clone();
+    let first = published(&app, "First", "Of it.", json!({ "tags": ["Zorblatt · Quux"] })).await;
+    settle(&app).await;
+    published(&app, "Second", "[quux](https://crates.io/crates/quux)", json!({})).await;
+    settle(&app).await;
+    let found = entity(&app, None, "Quux").await;
+    assert_eq!((&found["name"], slugs(&found).len()), (&json!("Zorblatt · Quux"), 2), "{found}");
+    done(&app, &owner, "unpublishPost", POST, json!({ "id": first })).await;
+    let found = entity(&app, None, "quux").await;
+    assert_eq!((&found["name"], &found["aliases"]), (&json!("Quux"), &json!([])), "{found}");
+    let all = app.ask("{ entities(first: 100) { nodes { name aliases } } }", json!({})).await.to_string();
+    assert!(!all.contains("Zorblatt"), "{all}");
+}
+
+#[tokio::test]
+async fn a_project_is_not_named_any_more_where_it_was_only_linked_to() {
+    let app = resting().await;
+    let owner = app.tokens.owner.clone();
+    let project =
+        published(&app, "Glimmerforge: a lamp", "It glows.", json!({ "kind": "PROJECT", "slug": "gf" })).await;
+    published(&app, "Linking", "[see](/posts/gf)", json!({})).await;
+    settle(&app).await;
+    assert_eq!(names_of(&app, "linking").await, ["Glimmerforge".to_owned()].into());
+    done(&app, &owner, "unpublishPost", POST, json!({ "id": project })).await;
+    for when in ["at once", "after all was read again"] {
+        assert_eq!(names_of(&app, "linking").await, BTreeSet::new(), "{when}");
+        assert_eq!(entity(&app, None, "Glimmerforge").await, Value::Null, "{when}");
+        settle(&app).await;
+    }
+}

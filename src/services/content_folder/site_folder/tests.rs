@@ -58,6 +58,7 @@ fn full() -> SiteFiles {
             name: "Rust".into(),
             kind: EntityKind::Technology,
             aliases: vec!["rustlang".into()],
+            read: vec!["rs".into()],
             tag: Some("rust".into()),
             deleted: true,
             created: None,

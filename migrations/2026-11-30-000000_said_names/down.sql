@@ -1,0 +1,2 @@
+DROP TABLE post_names;
+ALTER TABLE entity_names DROP COLUMN given;
