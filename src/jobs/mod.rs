@@ -9,6 +9,7 @@
 //! harm, and stopped wherever it waits. If it comes again and again, a setting and a line in
 //! `cron::periodic`.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -45,6 +46,12 @@ const KINDS: &[(&str, Duration)] = &[
     (HOUSEKEEPING_JOB, Duration::from_secs(600)),
 ];
 
+/// Those of them that may take minutes.
+static LONG: LazyLock<Vec<&str>> =
+    LazyLock::new(|| KINDS.iter().filter(|(_, limit)| *limit > QUICK).map(|(kind, _)| *kind).collect());
+/// What may not take longer than this holds nobody up.
+const QUICK: Duration = Duration::from_secs(120);
+
 async fn run_one(services: &Services, job: &Claimed, progress: &Progress) -> Result<Outcome, ServiceError> {
     match job.kind.as_str() {
         PUBLISH_JOB => publishing::publish_due(services, job.subject, Utc::now()).await?,
@@ -76,6 +83,11 @@ pub trait Handlers: Send + Sync + 'static {
 
     /// How long a job of this kind may take.
     fn time_limit(&self, kind: &str) -> Duration;
+
+    /// Kinds of jobs that may take minutes.
+    fn long_kinds(&self) -> &[&str] {
+        &[]
+    }
 }
 
 /// The kinds of jobs that there are.
@@ -88,6 +100,10 @@ impl Handlers for Kinds {
 
     fn time_limit(&self, kind: &str) -> Duration {
         known(kind).map_or(Duration::from_secs(60), |(_, limit)| *limit)
+    }
+
+    fn long_kinds(&self) -> &[&str] {
+        &LONG
     }
 }
 

@@ -33,7 +33,8 @@ const MAX_ERROR_CHARS: usize = 2000;
 /// How a process works.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSettings {
-    /// Jobs at the same time; with 0 it does none.
+    /// Jobs at the same time; with 0 it does none. Where there are two places or more, long jobs leave
+    /// one to those that somebody waits for.
     pub at_once: usize,
     /// How long running jobs may go on when the process stops, before they are given back.
     pub grace: Duration,
@@ -52,6 +53,7 @@ enum Ended {
 /// Works the queue until `stop`, and then for as long as the grace lasts on what it has begun.
 pub async fn work<H: Handlers>(services: Services, handlers: H, settings: WorkerSettings, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(settings.at_once));
+    let long_places = Arc::new(Semaphore::new(settings.at_once.saturating_sub(1).max(1)));
     let desk = Arc::new(Desk { services, handlers, grace: settings.grace, stop: stop.clone() });
     let mut running = JoinSet::new();
     loop {
@@ -59,16 +61,19 @@ pub async fn work<H: Handlers>(services: Services, handlers: H, settings: Worker
             () = stop.cancelled() => break,
             Ok(place) = places.clone().acquire_owned() => place,
         };
-        let pause = match desk.claim().await {
+        let long_place = long_places.clone().try_acquire_owned().ok();
+        let but = if long_place.is_some() { &[] } else { desk.handlers.long_kinds() };
+        let pause = match desk.claim(but).await {
             Ok(Some(job)) => {
                 let desk = desk.clone();
+                let long_place = long_place.filter(|_| desk.handlers.long_kinds().contains(&job.kind.as_str()));
                 running.spawn(async move {
                     desk.attempt(job).await;
-                    drop(place);
+                    drop((place, long_place));
                 });
                 continue;
             }
-            Ok(None) => desk.until_next().await,
+            Ok(None) => desk.until_next(but).await,
             Err(error) => {
                 tracing::warn!(%error, "the job queue cannot be read");
                 POLL
@@ -78,6 +83,7 @@ pub async fn work<H: Handlers>(services: Services, handlers: H, settings: Worker
         tokio::select! {
             () = stop.cancelled() => break,
             () = desk.services.bell.asked() => {}
+            _ = long_places.acquire(), if long_place.is_none() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -88,7 +94,7 @@ pub async fn work<H: Handlers>(services: Services, handlers: H, settings: Worker
 pub async fn run_due(services: &Services) -> Result<(), DbError> {
     let desk =
         Desk { services: services.clone(), handlers: Kinds, grace: Duration::ZERO, stop: CancellationToken::new() };
-    while let Some(job) = desk.claim().await? {
+    while let Some(job) = desk.claim(&[]).await? {
         desk.attempt(job).await;
     }
     Ok(())
@@ -102,10 +108,10 @@ struct Desk<H> {
 }
 
 impl<H: Handlers> Desk<H> {
-    async fn claim(&self) -> Result<Option<Claimed>, DbError> {
+    async fn claim(&self, but: &[&str]) -> Result<Option<Claimed>, DbError> {
         let mut tx = self.services.db.begin().await?;
         let now = Utc::now();
-        let claimed = jobs::claim(&mut tx, now, now + LOCK).await?;
+        let claimed = jobs::claim(&mut tx, now, now + LOCK, but).await?;
         match claimed {
             Some(_) => self.services.commit(tx, &[]).await?,
             None => tx.rollback().await?,
@@ -114,8 +120,8 @@ impl<H: Handlers> Desk<H> {
     }
 
     /// How long there is nothing to do, as far as it is known.
-    async fn until_next(&self) -> Duration {
-        let next = async { jobs::next_due(&mut *self.services.db.conn().await?).await };
+    async fn until_next(&self, but: &[&str]) -> Duration {
+        let next = async { jobs::next_due(&mut *self.services.db.conn().await?, but).await };
         let due = next.await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the job queue cannot be read");
             None

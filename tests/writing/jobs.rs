@@ -45,6 +45,9 @@ fn now(kind: &str) -> NewJob<'_> {
     NewJob::new(kind, Uuid::now_v7(), Utc::now() - TimeDelta::milliseconds(1))
 }
 
+/// A kind of jobs that takes long.
+const LONG: &str = "test_long";
+
 /// What a handler does with a job.
 #[derive(Clone)]
 enum Act {
@@ -105,6 +108,10 @@ impl Handlers for Script {
 
     fn time_limit(&self, _: &str) -> Duration {
         self.limit
+    }
+
+    fn long_kinds(&self) -> &[&str] {
+        &[LONG]
     }
 }
 

@@ -170,23 +170,23 @@ async fn an_old_claim_of_a_job_neither_finishes_nor_fails_a_new_one() {
     let due = now - Duration::days(10_000);
     let (kind, locked_until) = ("test_only", now + Duration::minutes(1));
     jobs::enqueue(&mut tx, kind, subject, due, now).await.expect("it is asked for");
-    let old = jobs::claim(&mut tx, now, locked_until).await.expect("the queue is read").expect("a job is due");
+    let old = jobs::claim(&mut tx, now, locked_until, &[]).await.expect("the queue is read").expect("a job is due");
     assert_eq!((&*old.kind, old.subject), (kind, subject));
     jobs::enqueue(&mut tx, kind, subject, due, now).await.expect("it is asked for again");
-    let new = jobs::claim(&mut tx, now, locked_until).await.expect("the queue is read").expect("it is due again");
+    let new = jobs::claim(&mut tx, now, locked_until, &[]).await.expect("the queue is read").expect("it is due again");
     assert_eq!(old.attempts, new.attempts, "by its number the old claim could be the new one");
 
     jobs::finish(&mut tx, &old, None, now).await.expect("nothing happens");
     jobs::fail(&mut tx, &old, "too late", None, now).await.expect("nothing happens");
     // A lock that ran out lets the next worker in, and this claim is over, too.
     let later = now + Duration::minutes(2);
-    let third = jobs::claim(&mut tx, later, later + Duration::minutes(1)).await.expect("the queue is read");
+    let third = jobs::claim(&mut tx, later, later + Duration::minutes(1), &[]).await.expect("the queue is read");
     let third = third.expect("the new claim was not ended by the old one, and has run out");
     assert_eq!(third.subject, subject);
     jobs::fail(&mut tx, &new, "too late", None, later).await.expect("nothing happens");
     jobs::finish(&mut tx, &third, None, later).await.expect("it is done");
     let after = later + Duration::minutes(5);
-    let left = jobs::claim(&mut tx, after, after).await.expect("the queue is read");
+    let left = jobs::claim(&mut tx, after, after, &[]).await.expect("the queue is read");
     assert!(left.is_none_or(|job| job.subject != subject), "it is done once and for all");
     tx.commit().await.expect("the transaction ends before the server does");
 }

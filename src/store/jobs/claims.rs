@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
@@ -32,11 +32,12 @@ type ClaimedColumns = (SqlUuid, Text, SqlUuid, Jsonb, Integer, Integer, Timestam
 type ClaimedTuple = (Uuid, String, Uuid, Value, i32, i32, DateTime<Utc>);
 
 /// Claims the most important of the jobs that are due, and of those the one that has been due
-/// longest: one queued, or one whose worker let its lock run out.
+/// longest: one queued, or one whose worker let its lock run out. None of the kinds `but`.
 pub async fn claim(
     conn: &mut Conn,
     now: DateTime<Utc>,
     locked_until: DateTime<Utc>,
+    but: &[&str],
 ) -> Result<Option<Claimed>, DbError> {
     let claim = Uuid::now_v7();
     let sql = Sql::<ClaimedColumns>::new(
@@ -50,6 +51,8 @@ pub async fn claim(
     .bind::<Timestamptz, _>(now)
     .push(" AND (state = 'QUEUED' OR locked_until < ")
     .bind::<Timestamptz, _>(now)
+    .push(") AND kind <> ALL(")
+    .bind::<Array<Text>, _>(owned(but))
     .push(
         ") ORDER BY priority DESC, run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) \
          RETURNING id, kind, subject, payload, attempts, max_attempts, created_at",
@@ -147,10 +150,15 @@ fn still_held(sql: Sql<Text>, job: &Claimed) -> Sql<Text> {
         .bind::<SqlUuid, _>(job.claim)
 }
 
-/// When the next job is due, if any waits.
-pub async fn next_due(conn: &mut Conn) -> Result<Option<DateTime<Utc>>, DbError> {
+fn owned(kinds: &[&str]) -> Vec<String> {
+    kinds.iter().map(|&kind| kind.to_owned()).collect()
+}
+
+/// When the next job is due, if any waits that is none of the kinds `but`.
+pub async fn next_due(conn: &mut Conn, but: &[&str]) -> Result<Option<DateTime<Utc>>, DbError> {
     Ok(jobs::table
         .filter(jobs::state.eq(JobState::Queued))
+        .filter(jobs::kind.ne_all(owned(but)))
         .order(jobs::run_at)
         .select(jobs::run_at)
         .first(conn)

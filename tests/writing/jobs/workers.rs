@@ -1,5 +1,7 @@
 //! How the work is done: in which order, by whom, and what happens when something goes wrong.
 
+use std::time::Instant;
+
 use inkstone::store::jobs::Priority;
 
 use super::*;
@@ -64,12 +66,45 @@ async fn several_are_worked_on_at_once_and_no_more_than_that() {
 }
 
 #[tokio::test]
+async fn long_jobs_leave_a_place_to_quick_ones() {
+    let app = resting().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let gate_of = gate.clone();
+    let act = move |job: &Claimed| if job.kind == LONG { Act::Steps(1, gate_of.clone()) } else { Act::Finish };
+    let mut crew = Crew::start(&app, 2, act);
+    let first = ask(&app, &NewJob { priority: Priority::HIGH, ..now(LONG) }).await;
+    let second = ask(&app, &NewJob { priority: Priority::HIGH, ..now(LONG) }).await;
+    let begun = crew.begun().await.id;
+    assert!(begun == first || begun == second);
+    for _ in 0..3 {
+        let quick = ask(&app, &now("test_only")).await;
+        assert_eq!(crew.begun().await.id, quick, "it does not wait for what takes long");
+        assert_eq!(crew.next().await, Seen::Left(quick));
+    }
+    gate.add_permits(1);
+    assert_eq!(crew.next().await, Seen::Left(begun));
+    let begun_at = Instant::now();
+    let other = crew.begun().await.id;
+    assert_eq!(other, if begun == first { second } else { first });
+    assert!(begun_at.elapsed() < Duration::from_secs(3), "the other one begins when the first is done");
+    gate.add_permits(1);
+    assert_eq!(crew.next().await, Seen::Left(other));
+    crew.stop().await;
+
+    // Who works alone does them too.
+    let mut alone = Crew::start(&app, 1, |_| Act::Finish);
+    let long = ask(&app, &now(LONG)).await;
+    assert_eq!(alone.begun().await.id, long);
+    alone.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_of_a_worker_that_died_is_taken_over() {
     let app = resting().await;
     let id = ask(&app, &NewJob { run_at: Utc::now() - TimeDelta::days(9), ..now("test_only") }).await;
     let mut tx = app.services.db.begin().await.expect("a transaction");
     let past = Utc::now() - TimeDelta::seconds(1);
-    let dead = jobs::claim(&mut tx, Utc::now(), past).await.expect("the queue is read").expect("a job is due");
+    let dead = jobs::claim(&mut tx, Utc::now(), past, &[]).await.expect("the queue is read").expect("a job is due");
     tx.commit().await.expect("it is claimed");
     assert_eq!(dead.id, id);
     let mut crew = Crew::start(&app, 1, |_| Act::Finish);
@@ -86,7 +121,10 @@ async fn a_job_that_kills_its_workers_is_given_up() {
     for _ in 0..2 {
         let mut tx = app.services.db.begin().await.expect("a transaction");
         let past = Utc::now() - TimeDelta::seconds(1);
-        assert_eq!(jobs::claim(&mut tx, Utc::now(), past).await.expect("the queue is read").expect("a job").id, id);
+        assert_eq!(
+            jobs::claim(&mut tx, Utc::now(), past, &[]).await.expect("the queue is read").expect("a job").id,
+            id
+        );
         tx.commit().await.expect("it is claimed");
     }
     let crew = Crew::start(&app, 1, |_| Act::Finish);
