@@ -82,7 +82,7 @@ const CONTENT: [Table; 10] = [
 ];
 
 /// What is no content, and why.
-const OTHERS: [(&str, &str); 27] = [
+const OTHERS: [(&str, &str); 28] = [
     ("identities", "passwords"),
     ("sessions", "secrets"),
     ("api_keys", "secrets"),

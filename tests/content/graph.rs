@@ -87,6 +87,9 @@ async fn what_was_edited_of_the_graph_comes_along_and_does_not_undo_what_was_edi
 
     let (folder, options) = (Folder::new(&[]), options(services).await);
     exporting::export(services, folder.path(), false).await.expect("an export");
+    let file = std::fs::read_to_string(folder.path().join("entities.toml")).expect("the file");
+    let file: String = file.split_whitespace().collect();
+    assert!(file.contains("read=[\"Wetzink\"") && file.contains("aliases=[\"Zb\",\"Zorbicmatter\""), "{file}");
     picture::empty(services).await;
     users::insert(&mut services.db.conn().await.expect("a connection"), &options.author).await.expect("olga");
     let report = import_with(services, folder.path(), &options).await;
@@ -141,7 +144,7 @@ async fn what_two_entities_of_a_file_both_want_goes_to_the_first_and_is_told() {
         "entities.toml:7: the alias \"cafe\" is left out: it is a name of \"Alpha\"",
         "entities.toml:7: `tag` is left out: it is the tag of \"Alpha\"",
         "entities.toml:13: \"ALPHA\" is left out: it is a name of \"Alpha\"",
-        "entities.toml:17: `aliases`: 1001 aliases: at most 1000 are allowed",
+        "entities.toml:17: `aliases`: 1001 names: at most 1000 are allowed",
     ] {
         assert!(problems.iter().any(|problem| problem.contains(told)), "{told}: {problems:#?}");
     }

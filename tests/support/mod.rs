@@ -91,7 +91,7 @@ async fn make_template() -> Template {
     // moment after it, such as lists of related posts.
     loop {
         jobs::run_due(&services).await.expect("the jobs are done");
-        let next = next_due(&mut *services.db.conn().await.expect("a connection"), &[]).await.expect("the next job");
+        let next = next_due(&mut services.db.conn().await.expect("a connection"), &[]).await.expect("the next job");
         let Some(wait) = next.map(|at| at - Utc::now()).filter(|wait| *wait < SOON) else { break };
         tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
     }

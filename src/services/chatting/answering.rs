@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
 use super::follow_up;
-use super::language::Language;
+use super::language::{Language, is_courtesy};
 use super::places::Place;
 use super::prompt::{self, Budget, Parts, Shown};
 use super::quoting::quote;
@@ -122,11 +122,16 @@ impl Answering {
     async fn tell(&mut self, out: &Sender<ChatEvent>) -> Result<Finish, Stop> {
         let conversation_id = self.thread.conversation_id();
         say(out, ChatEvent::Started { conversation_id, message_id: self.message_id }).await?;
+        let language = Language::of(&self.question.text);
+        if is_courtesy(&self.question.text) {
+            say(out, ChatEvent::Citations { citations: Vec::new(), degraded: false }).await?;
+            self.write(out, language.courteous().to_owned()).await?;
+            return Ok(Finish::NotCovered);
+        }
         let context = context(&self.services.engine);
         let parts = self.find(context).await?;
         let citations = self.citations.clone();
         say(out, ChatEvent::Citations { citations, degraded: self.degraded }).await?;
-        let language = Language::of(&self.question.text);
         let Some(parts) = parts else {
             self.write(out, language.not_covered().to_owned()).await?;
             return Ok(Finish::NotCovered);
@@ -190,8 +195,9 @@ impl Answering {
         let before = &self.thread.before;
         let question = follow_up::answered(&self.question.text, before.last());
         let said: String = before.iter().map(|turn| turn.answer.as_str()).collect::<Vec<_>>().join("\n");
-        let (parts, read) = quote(&self.services.engine, &question, passages, &said, language).await;
-        self.used.prompt_tokens += read;
+        self.used += std::mem::take(&mut self.running);
+        let parts = quote(&self.services.engine, &question, passages, &said, language, &mut self.running).await;
+        self.used += std::mem::take(&mut self.running);
         for part in parts {
             self.write(out, part).await?;
         }
@@ -206,10 +212,10 @@ impl Answering {
     /// What the answer is to be written from; `None` if there is nothing.
     async fn find(&mut self, context: usize) -> Result<Option<Parts>, Stop> {
         let (budget, before) = (Budget::of(context), &self.thread.before);
-        let found = Box::pin(retrieving::find(&self.services, &self.question, before)).await;
-        let Found { passages, degraded, usage } = found?;
+        let found = Box::pin(retrieving::find(&self.services, &self.question, before, &mut self.running)).await;
+        let Found { passages, degraded } = found?;
         self.degraded = degraded;
-        self.used += usage;
+        self.used += std::mem::take(&mut self.running);
         let (citations, shown) = prompt::choose(&passages, budget);
         self.citations = citations;
         if self.citations.is_empty() {

@@ -75,23 +75,23 @@ pub fn answered(question: &str, before: Option<&Turn>) -> String {
     if says_little(&question.trim().to_lowercase()) { query(question, before) } else { question.to_owned() }
 }
 
-/// The question in full, as a model says it, and what that took. None where it does not say it in time.
-pub async fn in_full(engine: &Engine, question: &str, before: &[Turn]) -> (Option<String>, Usage) {
-    let mut usage = Usage::default();
-    let asked = tokio::time::timeout(REWRITE_TIME, write(engine, question, before, &mut usage)).await;
+/// The question in full, as a model says it; `None` where it does not say it in time. `spent` is what that
+/// took so far, also where nobody waits for it any more.
+pub async fn in_full(engine: &Engine, question: &str, before: &[Turn], spent: &mut Usage) -> Option<String> {
+    let asked = tokio::time::timeout(REWRITE_TIME, write(engine, question, before, spent)).await;
     let text = match asked {
         Ok(Ok(text)) => text,
         Ok(Err(error)) => {
             tracing::debug!(%error, "a question is looked for as it is");
-            return (None, usage);
+            return None;
         }
-        Err(_) => return (None, usage),
+        Err(_) => return None,
     };
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
-    (line.filter(|line| line.chars().count() <= REWRITE_CHARS), usage)
+    line.filter(|line| line.chars().count() <= REWRITE_CHARS)
 }
 
-async fn write(engine: &Engine, question: &str, before: &[Turn], usage: &mut Usage) -> Result<String, InferenceError> {
+async fn write(engine: &Engine, question: &str, before: &[Turn], spent: &mut Usage) -> Result<String, InferenceError> {
     let mut said = String::new();
     for turn in before.iter().rev().take(2).rev() {
         let (asked, answered) = (cut(&turn.question, BEFORE_CHARS), cut(&turn.answer, BEFORE_CHARS));
@@ -108,15 +108,15 @@ async fn write(engine: &Engine, question: &str, before: &[Turn], usage: &mut Usa
     let request = GenerateRequest { prompt: Prompt::Messages(messages), tools: Vec::new(), options };
     let read = request.prompt.about_tokens();
     let mut pieces = engine.generate(None, request).await?;
-    usage.prompt_tokens = read;
+    spent.prompt_tokens = read;
     let mut text = String::new();
     while let Some(piece) = pieces.next().await {
         match piece? {
             Piece::Text { text: more, .. } => {
-                usage.completion_tokens += 1;
+                spent.completion_tokens += 1;
                 text.push_str(&more);
             }
-            Piece::Done { usage: used, .. } => *usage = used,
+            Piece::Done { usage, .. } => *spent = usage,
         }
     }
     Ok(text)

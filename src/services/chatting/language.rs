@@ -33,6 +33,14 @@ impl Language {
         }
     }
 
+    /// The answer to what is no question.
+    pub fn courteous(self) -> &'static str {
+        match self {
+            Self::English => "Ask me anything about what is published here, and I look it up.",
+            Self::Chinese => "想了解本站的什么内容，请直接提问，我来查找。",
+        }
+    }
+
     /// Before an answer that is quoted.
     pub fn quoting(self) -> &'static str {
         match self {
@@ -40,6 +48,47 @@ impl Language {
             Self::Chinese => "站内最接近的内容：",
         }
     }
+}
+
+/// What is said to be polite, and asks nothing.
+const COURTESIES: &[&str] = &[
+    "hi",
+    "hello",
+    "hey",
+    "hi there",
+    "hello there",
+    "good morning",
+    "good afternoon",
+    "good evening",
+    "thanks",
+    "thank you",
+    "thanks a lot",
+    "many thanks",
+    "thank you very much",
+    "ok",
+    "okay",
+    "ok thanks",
+    "great",
+    "bye",
+    "goodbye",
+    "你好",
+    "您好",
+    "你们好",
+    "嗨",
+    "早上好",
+    "晚上好",
+    "谢谢",
+    "谢谢你",
+    "多谢",
+    "好的",
+    "再见",
+];
+
+/// Whether a question is a courtesy and nothing else.
+pub fn is_courtesy(question: &str) -> bool {
+    let words = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let said = words.collect::<Vec<_>>().join(" ").to_lowercase();
+    COURTESIES.contains(&said.as_str())
 }
 
 /// A Chinese character. Kana and hangul are none.
@@ -50,6 +99,16 @@ pub fn is_han(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_courtesy_is_no_question() {
+        for said in ["hi", "Hello!", "  Thanks, ", "OK, thanks.", "你好！", "谢谢。"] {
+            assert!(is_courtesy(said), "{said:?}");
+        }
+        for asked in ["", "hi, what is ink?", "thanks to whom?", "你好吗", "谢谢谁", "Rust"] {
+            assert!(!is_courtesy(asked), "{asked:?}");
+        }
+    }
 
     #[test]
     fn one_character_makes_a_question_chinese() {

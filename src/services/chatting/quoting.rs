@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::language::{Language, is_han};
 use super::prompt::Shown;
-use crate::inference::{EmbedRequest, Engine, InferenceError, Overlong, TextKind};
+use crate::inference::{EmbedRequest, Engine, InferenceError, Overlong, TextKind, Usage};
 use crate::services::indexing::sentences;
-use crate::services::prompting::{cut, one_line};
+use crate::services::prompting::{about_tokens, cut, one_line};
 use crate::services::searching::passages::Terms;
 
 /// Passages that are quoted from: those behind them hardly answer.
@@ -47,14 +47,15 @@ struct Weighed<'a> {
 /// The answer, part by part: the first says whose words these are. `passages` are those that are
 /// cited, in the order of their numbers. What was `said` before is not quoted again, while there is more.
 ///
-/// Also tells how many tokens a model read for it.
+/// `spent` is what a model took for it so far, also where nobody waits for it any more.
 pub async fn quote(
     engine: &Engine,
     question: &str,
     passages: &[Shown],
     said: &str,
     language: Language,
-) -> (Vec<String>, usize) {
+    spent: &mut Usage,
+) -> Vec<String> {
     let all: Vec<Weighed<'_>> = passages
         .iter()
         .enumerate()
@@ -68,7 +69,7 @@ pub async fn quote(
     if weighed.is_empty() {
         weighed = again;
     }
-    let read = weigh(engine, question, passages, &mut weighed).await;
+    weigh(engine, question, passages, &mut weighed, spent).await;
     weighed.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     let mut parts = vec![language.quoting().to_owned()];
     let mut quoted: Vec<(usize, String)> = Vec::new();
@@ -84,27 +85,31 @@ pub async fn quote(
         quoted.push((0, one_line(cut(&first.text, QUOTE_COLUMNS))));
     }
     parts.extend(quoted.into_iter().map(|(passage, text)| format!("\n\n“{}” [{}]", uncited(&text), passage + 1)));
-    (parts, read)
+    parts
 }
 
-/// Gives how many tokens were read.
-async fn weigh(engine: &Engine, question: &str, passages: &[Shown], weighed: &mut [Weighed<'_>]) -> usize {
+async fn weigh(engine: &Engine, question: &str, passages: &[Shown], weighed: &mut [Weighed<'_>], spent: &mut Usage) {
     let terms = Terms::of(question);
     let texts: Vec<&str> = weighed.iter().map(|it| it.text).collect();
-    let (near, read) = match tokio::time::timeout(WAIT, similarities(engine, question, &texts)).await {
-        Ok(Ok(near)) => near,
+    // Until the model says how many there were.
+    spent.prompt_tokens = texts.iter().chain([&question]).map(|text| about_tokens(text)).sum();
+    let near = match tokio::time::timeout(WAIT, similarities(engine, question, &texts)).await {
+        Ok(Ok((near, read))) => {
+            spent.prompt_tokens = read;
+            near
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "words alone choose what is quoted");
-            (Vec::new(), 0)
+            spent.prompt_tokens = 0;
+            Vec::new()
         }
-        Err(_) => (Vec::new(), 0),
+        Err(_) => Vec::new(),
     };
     let words = if near.is_empty() { 1.0 } else { WORDS };
     for (n, it) in weighed.iter_mut().enumerate() {
         let shared = terms.share_in(it.text, &passages[it.passage].language);
         it.weight = near.get(n).copied().unwrap_or(0.0) + words * shared - LATER * it.passage as f32;
     }
-    read
 }
 
 /// Cosines of the question with each text, and the tokens of all.
@@ -195,7 +200,7 @@ mod tests {
 
     async fn quoted(engine: &Engine, question: &str, texts: &[&str]) -> String {
         let passages: Vec<Shown> = texts.iter().copied().map(shown).collect();
-        quote(engine, question, &passages, "", Language::of(question)).await.0.concat()
+        quote(engine, question, &passages, "", Language::of(question), &mut Usage::default()).await.concat()
     }
 
     #[tokio::test]
@@ -204,8 +209,9 @@ mod tests {
         let (engine, mut said) = (Engine::default(), String::new());
         for part in ["“Two hives of honeybees stand there.”", "“Bees swarm in May, when it is (1) warm.”", "“Two hives"]
         {
-            let asked = quote(&engine, "hives of honeybees?", &passages, &said, Language::English);
-            let answer = asked.await.0.concat();
+            let mut spent = Usage::default();
+            let asked = quote(&engine, "hives of honeybees?", &passages, &said, Language::English, &mut spent);
+            let answer = asked.await.concat();
             assert!(answer.contains(part), "{part} in {answer}");
             said.push_str(&answer);
         }

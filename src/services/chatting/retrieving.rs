@@ -42,8 +42,6 @@ pub struct Found {
     /// Best first; none where the site says nothing of it.
     pub passages: Vec<Passage>,
     pub degraded: bool,
-    /// What saying the question in full took.
-    pub usage: Usage,
 }
 
 /// How much speaks for a passage at least.
@@ -55,8 +53,14 @@ struct Least {
     similarity_han: f32,
 }
 
-/// Looks for what answers a question. Only what is published is found, whoever asks.
-pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> Result<Found, ServiceError> {
+/// Looks for what answers a question. Only what is published is found, whoever asks. `spent` is what a
+/// model that writes took for it so far.
+pub async fn find(
+    services: &Services,
+    question: &Question,
+    before: &[Turn],
+    spent: &mut Usage,
+) -> Result<Found, ServiceError> {
     let leans = !before.is_empty() && follow_up::is_follow_up(&question.text);
     let words = if leans { SHARED_WORDS_OF_TWO } else { SHARED_WORDS };
     let models = services.engine.models();
@@ -70,11 +74,10 @@ pub async fn find(services: &Services, question: &Question, before: &[Turn]) -> 
     let mut found = look(services, question, &query, least).await?;
     let is_able = are_written(services.chats.settings().answers, &services.engine);
     if leans && is_able && found.passages.is_empty() && can_say_in_full(&services.engine) {
-        let (line, usage) = follow_up::in_full(&services.engine, &question.text, before).await;
+        let line = follow_up::in_full(&services.engine, &question.text, before, spent).await;
         if let Some(line) = line {
             found = look(services, question, &line, Least { words: SHARED_WORDS, ..least }).await?;
         }
-        found.usage = usage;
     }
     Ok(found)
 }
@@ -83,7 +86,7 @@ async fn look(services: &Services, question: &Question, query: &str, least: Leas
     let looked = passages::passages(services, Sight::Public, query, &question.filter, LOOKED_AT);
     let passages::Passages { mut passages, degraded } = Box::pin(looked).await?;
     passages.retain(|passage| answers(passage, least));
-    Ok(Found { passages, degraded, usage: Usage::default() })
+    Ok(Found { passages, degraded })
 }
 
 /// Whether a passage may answer the question. A reranker has read both; where it is not sure, or there

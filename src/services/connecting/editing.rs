@@ -61,7 +61,7 @@ pub fn check(thing: &NewThing, read: &[String]) -> Result<(), ServiceError> {
     check_name(&mut check, "name", &tidy(&thing.name));
     for (field, names) in [("aliases", thing.aliases.as_slice()), ("read", read)] {
         check.that(names.len() <= MOST_ALIASES, RefusalCode::TooLong, field, || {
-            format!("{} names in `{field}`: at most {MOST_ALIASES} are allowed", names.len())
+            format!("{} names: at most {MOST_ALIASES} are allowed", names.len())
         });
         names.iter().for_each(|name| check_name(&mut check, field, &tidy(name)));
     }

@@ -43,6 +43,20 @@ async fn what_the_site_does_not_cover_is_said_without_a_model() {
 }
 
 #[tokio::test]
+async fn a_courtesy_is_answered_and_not_looked_for() {
+    let (app, heard) = site(&[]).await;
+    publish(&app, "thanks", "Thanks", "Many thanks to all, and hello. Thanks again.").await;
+    found(&app, "thanks to all").await;
+    let asked = heard.count();
+    for (question, says) in [("Thanks!", "Ask me anything"), ("你好", "想了解本站的什么内容")] {
+        let answer = ask(&app, None, json!({ "question": question })).await;
+        assert!(answer["text"].as_str().is_some_and(|text| text.starts_with(says)), "{answer:#}");
+        assert_eq!((&answer["citations"], &answer["done"]["finishReason"]), (&json!([]), &json!("NOT_COVERED")));
+    }
+    assert_eq!(heard.count(), asked, "no model was asked");
+}
+
+#[tokio::test]
 async fn only_what_is_published_answers_also_for_the_owner() {
     let (app, _) = site(&[]).await;
     let draft = json!({ "title": "Gribble", "markdown": "The gribble is a secret of the workshop." });

@@ -145,3 +145,53 @@ async fn nobody_takes_all_places_alone() {
     other.subscribe("1", CHAT, input).await;
     assert_eq!(other.event().await["chat"]["__typename"], "ChatStarted");
 }
+
+#[tokio::test]
+async fn what_a_model_took_counts_also_where_the_reader_left() {
+    use inkstone::store::token_usage::total;
+
+    let mut model = Scripted { stays: true, ..Scripted::new(vec![Ok(said("It "))]) };
+    model.card.context = 4096;
+    let (app, heard) = site_on(model, &[]).await;
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    let reader = inkstone::store::users::by_handle(&mut conn, "rita").await.expect("an answer");
+    let viewer = inkstone::auth::Viewer::trusted(reader.expect("rita"));
+    let account = inkstone::services::allowance::Account::of(&app.services, &viewer, None, chrono::Utc::now());
+    let subject = account.person().to_owned();
+    drop(conn);
+    let used = async || {
+        let mut conn = app.services.db.conn().await.expect("a connection");
+        let all = total(&mut conn, chrono::Utc::now().date_naive(), &subject).await;
+        all.expect("a number")
+    };
+    let more_than = async |before: i64| {
+        let begun = std::time::Instant::now();
+        loop {
+            match used().await {
+                now if now > before => return now,
+                _ => assert!(begun.elapsed() < PATIENCE, "it should count more than {before}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let query = "subscription($input: ChatInput!) { chat(input: $input) {
+        __typename ... on ChatStarted { conversationId } } }";
+    let mut socket = Socket::connect(&app, Some(&app.tokens.reader)).await;
+    socket.subscribe("1", query, json!({ "input": { "question": QUESTION } })).await;
+    let id = socket.event().await["chat"]["conversationId"].take();
+    while socket.event().await["chat"]["__typename"] != "ChatToken" {}
+    socket.send(json!({ "type": "complete", "id": "1" })).await;
+    let before = more_than(0).await;
+
+    // Nothing is found, so that the model is to say the question in full, and has not said it yet.
+    let input = json!({ "question": "And it?", "conversationId": id, "filter": { "tag": "none-such" } });
+    let asked = heard.count();
+    let begun = std::time::Instant::now();
+    socket.subscribe("2", query, json!({ "input": input })).await;
+    while heard.count() == asked {
+        assert!(begun.elapsed() < PATIENCE, "the model should be asked");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    socket.send(json!({ "type": "complete", "id": "2" })).await;
+    more_than(before).await;
+}
