@@ -6,7 +6,7 @@ use async_graphql::{Request, Response};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
 use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::{Extension, response};
@@ -46,18 +46,12 @@ pub async fn get(
     request: axum::extract::Request,
 ) -> response::Response {
     let (mut parts, _) = request.into_parts();
-    if let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        return websocket::accept(state, upgrade, parts.headers, request_id, address);
-    }
-    let call = Call::new(&state, &parts.headers, &request_id, address);
-    let key = responses::Key::of_address(call.headers, &parts.uri, call.modern);
-    if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
-        return call.at_a_price(kept).await;
-    }
-    match asked::from_address(&parts.uri) {
-        Ok(request) => Box::pin(call.get(request, key)).await,
-        Err(error) => call.at_a_price(refuse(&error, StatusCode::BAD_REQUEST, &request_id)).await,
-    }
+    let modern = takes_modern(&parts.headers);
+    let answer = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => websocket::accept(state, upgrade, parts.headers, request_id, address),
+        Err(_) => Call::new(&state, &parts.headers, &request_id, address).answer_to_address(&parts.uri).await,
+    };
+    named(answer, modern)
 }
 
 /// An operation in the body, or a list of them.
@@ -69,21 +63,8 @@ pub async fn post(
     body: Body,
 ) -> response::Response {
     let call = Call::new(&state, &headers, &request_id, address);
-    let body = match asked::read(&state.limits, &headers, body).await {
-        Ok(body) => body,
-        Err((status, error)) => return call.at_a_price(unread(&error, status, &request_id)).await,
-    };
-    let key = responses::Key::of_body(call.headers, body.bytes(), call.modern);
-    if let Some(kept) = key.as_ref().and_then(|key| state.responses.find(key, call.headers)) {
-        return call.at_a_price(kept).await;
-    }
-    let asked = asked::from_bytes(&state.limits, body.bytes());
-    drop(body);
-    match asked {
-        Ok(Asked::One(request)) => Box::pin(call.post(*request, key)).await,
-        Ok(Asked::Several(requests)) => Box::pin(call.batch(requests)).await,
-        Err((status, error)) => call.at_a_price(refuse(&error, status, &request_id)).await,
-    }
+    let answer = call.answer_to_body(body).await;
+    named(answer, call.modern)
 }
 
 /// The schema in the GraphQL schema language.
@@ -107,6 +88,35 @@ impl<'a> Call<'a> {
         address: ClientAddress,
     ) -> Self {
         Self { state, headers, request_id, address, modern: takes_modern(headers) }
+    }
+
+    async fn answer_to_address(&self, address: &Uri) -> response::Response {
+        let key = responses::Key::of_address(self.headers, address, self.modern);
+        if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
+            return self.at_a_price(kept).await;
+        }
+        match asked::from_address(address) {
+            Ok(request) => Box::pin(self.get(request, key)).await,
+            Err(error) => self.at_a_price(refuse(&error, StatusCode::BAD_REQUEST, self.request_id)).await,
+        }
+    }
+
+    async fn answer_to_body(&self, body: Body) -> response::Response {
+        let body = match asked::read(&self.state.limits, self.headers, body).await {
+            Ok(body) => body,
+            Err((status, error)) => return self.at_a_price(unread(&error, status, self.request_id)).await,
+        };
+        let key = responses::Key::of_body(self.headers, body.bytes(), self.modern);
+        if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
+            return self.at_a_price(kept).await;
+        }
+        let asked = asked::from_bytes(&self.state.limits, body.bytes());
+        drop(body);
+        match asked {
+            Ok(Asked::One(request)) => Box::pin(self.post(*request, key)).await,
+            Ok(Asked::Several(requests)) => Box::pin(self.batch(requests)).await,
+            Err((status, error)) => self.at_a_price(refuse(&error, status, self.request_id)).await,
+        }
     }
 
     async fn get(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
@@ -278,11 +288,15 @@ fn no_cache(mut answer: response::Response) -> response::Response {
     answer
 }
 
-/// A refusal is a GraphQL answer too, and clients of the newer media type believe it by that name
-/// only: plain JSON with such a status could be of any machine on the way.
+/// [`named`] around a route.
 pub async fn say_what_it_is(request: axum::extract::Request, next: Next) -> response::Response {
     let modern = takes_modern(request.headers());
-    let mut answer = next.run(request).await;
+    named(next.run(request).await, modern)
+}
+
+/// A refusal is a GraphQL answer too, and clients of the newer media type believe it by that name
+/// only: plain JSON with such a status could be of any machine on the way.
+fn named(mut answer: response::Response, modern: bool) -> response::Response {
     if modern && !answer.status().is_success() && answer.headers().get(CONTENT_TYPE) == Some(&JSON) {
         answer.headers_mut().insert(CONTENT_TYPE, GRAPHQL_JSON);
     }

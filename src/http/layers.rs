@@ -1,7 +1,7 @@
 //! What surrounds every route: ids, log line, metrics, the net under panics, security headers.
 //!
 //! Only `http` imports this. To add a layer: a function in a file of `layers/`, and its place in
-//! [`surround`] or [`with_layers`].
+//! [`Surround`] or [`with_layers`].
 
 mod client;
 mod context;
@@ -13,13 +13,16 @@ mod security;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::{Context as Task, Poll};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
-use tower::ServiceBuilder;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
+use tower::layer::layer_fn;
+use tower::{Service, ServiceBuilder};
 use tower_http::compression::CompressionLayer;
 
 use crate::config::{Networks, Origins};
@@ -27,6 +30,9 @@ use crate::telemetry::metrics::HttpRequests;
 
 pub use client::ClientAddress;
 pub use context::RequestId;
+
+use context::Context;
+use measure::Measured;
 
 /// What stands around the server.
 #[derive(Clone, Debug)]
@@ -38,7 +44,7 @@ pub struct Surroundings {
 /// Label of a request that no route answers.
 const UNMATCHED: &str = "unmatched";
 
-/// What [`surround`] works with.
+/// What [`Surround`] works with.
 struct Around {
     trusted_proxies: Networks,
     requests: HttpRequests,
@@ -46,7 +52,7 @@ struct Around {
 
 /// `router` with all layers around the routes it has so far, so call this last.
 ///
-/// From the outside in: what [`surround`] does; which sites may ask; compression, of what is no stream;
+/// From the outside in: what [`Surround`] does; which sites may ask; compression, of what is no stream;
 /// the net under panics; the route. Handlers find a [`RequestId`], a [`ClientAddress`] and a
 /// [`TraceContext`](crate::telemetry::trace_context::TraceContext) in the request's extensions.
 pub fn with_layers<S>(router: Router<S>, surroundings: &Surroundings) -> Router<S>
@@ -58,21 +64,50 @@ where
     // The first is the outermost. As one layer: the router copies each of its own for every request, and puts
     // what it makes of it on the heap.
     let layers = ServiceBuilder::new()
-        .layer(from_fn_with_state(around, surround))
+        .layer(layer_fn(move |inner| Surround { inner, around: around.clone() }))
         .layer(cors::layer(&surroundings.origins))
         .layer(CompressionLayer::new())
-        .layer(from_fn(panics::catch));
+        .map_future(panics::catch);
     router.layer(layers)
 }
 
 /// Security headers, which so reach every response; the client's address; the context, whose span and ids
-/// are there for everything inside; metrics, which so see the status of a panic. One function, because each
-/// middleware is one more service and one more future on the heap.
-async fn surround(State(around): State<Arc<Around>>, mut request: Request, next: Next) -> Response {
-    let address = client::find(&request, &around.trusted_proxies);
-    request.extensions_mut().insert(address);
-    let measured = |request| measure::record(&around.requests, request, next);
-    let mut response = context::establish(request, address, measured).await;
-    security::set_headers(response.headers_mut());
-    response
+/// are there for everything inside; metrics, which so see the status of a panic. One service, and none of
+/// `axum::middleware`, which copies all that is inside of it for every request.
+#[derive(Clone)]
+struct Surround<S> {
+    inner: S,
+    around: Arc<Around>,
+}
+
+impl<S> Service<Request> for Surround<S>
+where
+    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(task)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let address = client::find(&request, &self.around.trusted_proxies);
+        request.extensions_mut().insert(address);
+        let context = Context::establish(&mut request, address);
+        let (measured, around) = (Measured::begin(&request), self.around.clone());
+        let answer = self.inner.call(request);
+        let answer = async move {
+            let Ok(response) = answer.await;
+            let response = response.into_response();
+            measured.end(&around.requests, response.status());
+            response
+        };
+        Box::pin(async move {
+            let mut response = context.finish(answer).await;
+            security::set_headers(response.headers_mut());
+            Ok(response)
+        })
+    }
 }

@@ -135,10 +135,10 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
         .merge(openai::routes())
         .merge(
             Router::new()
-                .route("/graphql", get(graphql::get).post(graphql::post))
                 .route("/graphql/stream", get(sse::get).post(sse::post).put(sse::put).delete(sse::delete))
                 .route_layer(from_fn(graphql::say_what_it_is)),
         )
+        .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/schema.graphql", get(graphql::sdl))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(health::ready))

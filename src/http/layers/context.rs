@@ -7,11 +7,12 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
+use chrono::Utc;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::UNMATCHED;
 use super::client::ClientAddress;
+use super::{UNMATCHED, panics};
 use crate::telemetry::trace_context::{TRACEPARENT, TraceContext};
 
 /// The header that carries a request's id, in both directions.
@@ -35,9 +36,12 @@ impl RequestId {
         fit.then(|| Self(text.into()))
     }
 
-    /// An id of our own, in the order of time.
-    fn from_uuid(id: Uuid) -> Self {
-        Self(id.to_string().into())
+    /// An id of our own, a UUID in the order of time. Its random part is the thread's: `Uuid::now_v7` asks the
+    /// kernel for it each time.
+    fn new() -> Self {
+        let millis = Utc::now().timestamp_millis().unsigned_abs();
+        let id: Uuid = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+        Self(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -51,43 +55,53 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives the request its id, trace and span, logs its end, and echoes both ids.
-///
-/// The path is logged without the query string, which can hold secrets.
-pub(super) async fn establish<F>(
-    mut request: Request,
-    client: ClientAddress,
-    answer: impl FnOnce(Request) -> F,
-) -> Response
-where
-    F: Future<Output = Response>,
-{
-    let started = Instant::now();
-    let id = request_id(request.headers());
-    let trace = trace_context(request.headers());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    // Error level: a span below the log filter's level would leave warnings without ids.
-    let span = tracing::error_span!(
-        "request",
-        request_id = %id,
-        trace_id = trace.trace_id_hex(),
-        method = %request.method(),
-        path = request.uri().path(),
-        client = client.0.map(tracing::field::display),
-    );
-    request.extensions_mut().insert(id.clone());
-    request.extensions_mut().insert(trace);
-    let answer = answer(request);
-    async move {
-        let mut response = answer.await;
-        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-        log_end(route, response.status().as_u16(), started);
-        response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));
-        response.headers_mut().insert(TRACEPARENT, visible_ascii(&trace.to_string()));
-        response
+/// What one request is called by, while it is answered.
+pub(super) struct Context {
+    id: RequestId,
+    trace: TraceContext,
+    route: Option<MatchedPath>,
+    span: tracing::Span,
+    started: Instant,
+}
+
+impl Context {
+    /// Gives the request its id, trace and span.
+    ///
+    /// The path is logged without the query string, which can hold secrets.
+    pub(super) fn establish(request: &mut Request, client: ClientAddress) -> Self {
+        let started = Instant::now();
+        let id = request_id(request.headers());
+        let trace = trace_context(request.headers());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        // Error level: a span below the log filter's level would leave warnings without ids.
+        let span = tracing::error_span!(
+            "request",
+            request_id = %id,
+            trace_id = trace.trace_id_hex(),
+            method = %request.method(),
+            path = request.uri().path(),
+            client = client.0.map(tracing::field::display),
+        );
+        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(trace);
+        Self { id, trace, route, span, started }
     }
-    .instrument(span)
-    .await
+
+    /// The answer within the request's span, with both ids; logs its end.
+    pub(super) async fn finish(self, answer: impl Future<Output = Response>) -> Response {
+        let Self { id, trace, route, span, started } = self;
+        async move {
+            let mut response = answer.await;
+            let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+            panics::tell(&mut response, &id);
+            log_end(route, response.status().as_u16(), started);
+            response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));
+            response.headers_mut().insert(TRACEPARENT, visible_ascii(&trace.to_string()));
+            response
+        }
+        .instrument(span)
+        .await
+    }
 }
 
 /// The method is in the span, and so on the line already.
@@ -102,7 +116,7 @@ fn log_end(route: &str, status: u16, started: Instant) {
 
 fn request_id(headers: &HeaderMap) -> RequestId {
     let chosen = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    chosen.and_then(RequestId::parse).unwrap_or_else(|| RequestId::from_uuid(Uuid::now_v7()))
+    chosen.and_then(RequestId::parse).unwrap_or_else(RequestId::new)
 }
 
 /// Our position in the client's trace, or a new trace. Two headers contradict each other.
