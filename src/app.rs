@@ -17,6 +17,7 @@ use crate::events::{Bus, EventLog, Observer};
 use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
+use crate::services::attempts::Attempts;
 use crate::services::{
     Bell, Chats, Presence, Services, Version, caching, commenting, demo, indexing, reading, searching,
 };
@@ -98,6 +99,7 @@ impl App {
             db,
             cache,
             passwords: Passwords::new(),
+            attempts: Attempts::new(settings::limiter(&config, redis.clone())),
             presence: Presence::default(),
             bell: Bell::default(),
             policy: Arc::new(settings::policy(&config)),

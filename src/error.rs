@@ -162,6 +162,11 @@ impl From<ServiceError> for ApiError {
             }
             ServiceError::Busy(what) => Self::new(Code::Overloaded, what),
             ServiceError::UsedUp(used_up) => Self::new(Code::RateLimited, used_up.message()),
+            ServiceError::TooManyAttempts(wait) => {
+                let seconds = wait.as_secs() + 1;
+                let message = format!("too many attempts with a wrong password: try again in {seconds} s");
+                Self::new(Code::RateLimited, message)
+            }
             ServiceError::Db(ref db) => match **db {
                 DbError::Unavailable(_) => DbError::Unavailable(db.to_string()).into(),
                 DbError::TimedOut => DbError::TimedOut.into(),

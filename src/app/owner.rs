@@ -46,6 +46,10 @@ async fn known(services: &Services, owner: &UserRow, file: &PathBuf, hash: Strin
         if services.passwords.verify(password.clone(), Some(hash)).await? {
             return Ok(sign_in_with(owner, &password));
         }
+        // It opens nothing any more.
+        if let Err(error) = std::fs::remove_file(file) {
+            tracing::warn!(%error, file = %file.display(), "an old password cannot be deleted");
+        }
     }
     Ok(format!("Sign in as the owner with the handle {:?} and your password.", owner.handle))
 }

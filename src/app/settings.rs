@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use crate::auth::Authenticator;
-use crate::cache::{CacheSettings, Limiter};
+use crate::cache::{CacheSettings, Limiter, Remote};
 use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
@@ -40,7 +40,6 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         max_directives: MAX_DIRECTIVES,
         max_tokens: config.max_query_tokens.as_usize(),
     };
-    let limiter = Limiter::new(app.redis.clone(), &config.redis_namespace, REDIS_COMMAND_TIMEOUT);
     let sdl = graphql::sdl();
     let services = &app.services;
     Ok(HttpState {
@@ -71,7 +70,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
             secure_cookies: config.tls_key.is_some() || config.public_url.as_ref().is_some_and(|url| url.is_https()),
             statement_counts: config.statement_counts,
         },
-        rate: RateLimit::new(limiter, config.rate_limit_per_minute.get()),
+        rate: RateLimit::new(limiter(config, app.redis.clone()), config.rate_limit_per_minute.get()),
         addresses: addresses(config),
         stopping,
         subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
@@ -119,6 +118,10 @@ pub(super) fn pool(config: &Config) -> PoolSettings {
         acquire_timeout: config.database_acquire_timeout_ms.millis(),
         statement_timeout: config.database_statement_timeout_ms.millis(),
     }
+}
+
+pub(super) fn limiter(config: &Config, redis: Option<Remote>) -> Limiter {
+    Limiter::new(redis, &config.redis_namespace, REDIS_COMMAND_TIMEOUT)
 }
 
 pub(super) fn cache(config: &Config) -> CacheSettings {

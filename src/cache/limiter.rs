@@ -26,6 +26,8 @@ const TAKE: &str = "local t = redis.call('TIME'); local now = t[1] * 1000000 + t
     redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1) \
     return {1, after - now}";
 
+const GIVE_BACK: &str = "return redis.call('DEL', KEYS[1])";
+
 /// How many points in how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -68,6 +70,19 @@ impl Limiter {
             None => self.take_here(client, quota, cost),
         };
         quota.taken(allowed, ahead, cost)
+    }
+
+    /// Gives a client all its points back.
+    pub async fn give_back(&self, client: &str) {
+        self.local.invalidate(client);
+        let Some((remote, namespace)) = &self.remote else { return };
+        if remote.link().serial == 0 {
+            return;
+        }
+        let asked = remote.eval::<i64>(GIVE_BACK, vec![format!("ink:{namespace}:rate:{client}")], vec![], self.wait);
+        if let Ok(Err(error)) = tokio::time::timeout(self.wait, asked).await {
+            tracing::debug!(%error, "points could not be given back");
+        }
     }
 
     fn take_here(&self, client: &str, quota: Quota, cost: i64) -> (bool, i64) {

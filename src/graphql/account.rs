@@ -102,7 +102,9 @@ impl AccountMutation {
     async fn sign_in(&self, ctx: &Context<'_>, input: SignInInput) -> Result<SessionPayload, ApiError> {
         let request = ctx.request();
         request.one_password()?;
-        begun(ctx, accounts::sign_in(&request.services, &request.actor, &input.login, input.password).await)
+        let signed_in =
+            accounts::sign_in(&request.services, &request.actor, &input.login, input.password, request.address).await;
+        begun(ctx, signed_in)
     }
 
     /// Ends the session that this request was made with, or all of yours.
@@ -126,8 +128,8 @@ impl AccountMutation {
     ) -> Result<ChangePasswordPayload, ApiError> {
         let request = ctx.request();
         request.one_password()?;
-        let done =
-            profiles::change_password(&request.services, &request.actor, input.current_password, input.new_password);
+        let (current, new) = (input.current_password, input.new_password);
+        let done = profiles::change_password(&request.services, &request.actor, current, new, request.address);
         let (row, user_errors) = outcome(done.await)?;
         Ok(ChangePasswordPayload { user: row.map(|row| User(Arc::new(row))), user_errors })
     }

@@ -1,5 +1,7 @@
 //! Accounts: signing up, in and out; making users and keys from the command line.
 
+use std::net::IpAddr;
+
 use serde_json::json;
 use uuid::Uuid;
 
@@ -45,20 +47,25 @@ pub async fn sign_up(services: &Services, actor: &Actor, account: NewAccount) ->
     begin_session(services, actor, user).await
 }
 
-/// Begins a session with a handle or an e-mail address and the password.
+/// Begins a session with a handle or an e-mail address and the password. `address` is where from.
 pub async fn sign_in(
     services: &Services,
     actor: &Actor,
     login: &str,
     password: String,
+    address: Option<IpAddr>,
 ) -> Result<SignedIn, ServiceError> {
     let login = login.trim().to_lowercase();
+    let attempt = services.attempts.begin(&login, address).await?;
     let found = identities::by_login(&mut *services.db.conn().await?, &login).await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));
     // Also without a user: an unknown one must take as long as a wrong password.
     let right = services.passwords.verify(password, hash).await?;
     match user {
-        Some(user) if right => begin_session(services, actor, user).await,
+        Some(user) if right => {
+            attempt.succeeded().await;
+            begin_session(services, actor, user).await
+        }
         _ => {
             let message = "no account has this name and password";
             Err(ServiceError::Refused(vec![Refusal {

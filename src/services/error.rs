@@ -1,6 +1,7 @@
 //! How a verb can fail.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::allowance::UsedUp;
 use crate::auth::PasswordError;
@@ -24,6 +25,9 @@ pub enum ServiceError {
     /// There are no tokens left for today.
     #[error("the {} tokens of this day are used up", .0.tokens_per_day)]
     UsedUp(UsedUp),
+    /// A password was tried too often; so long until it can be tried again.
+    #[error("too many attempts to sign in")]
+    TooManyAttempts(Duration),
     #[error("the store failed")]
     Db(#[source] Arc<DbError>),
     /// A defect.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use self::attempts::Attempts;
 use crate::auth::{Passwords, Viewer};
 use crate::cache::Cache;
 use crate::events::{EventKind, EventLog, NewEvent};
@@ -22,6 +23,7 @@ use crate::store::{Db, DbError, Tx};
 pub mod accounts;
 pub mod allowance;
 pub mod assisting;
+pub mod attempts;
 pub mod caching;
 pub mod chatting;
 pub mod commenting;
@@ -74,6 +76,7 @@ pub struct Services {
     pub version: Version,
     /// The models.
     pub engine: Engine,
+    pub attempts: Attempts,
     /// The words of the site, for search.
     pub surveys: searching::Surveys,
     pub chats: Chats,

@@ -1,5 +1,7 @@
 //! Accounts that are there: profiles, roles, passwords.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
@@ -68,16 +70,19 @@ pub async fn change_password(
     actor: &Actor,
     current: String,
     new: String,
+    address: Option<IpAddr>,
 ) -> Result<UserRow, ServiceError> {
     let user = actor.viewer.user().cloned().ok_or(ServiceError::Unauthenticated)?;
     actor.require(actor.viewer.may_manage_account_of(user.id), "change the password")?;
     password::check(&new)
         .map_err(|unfit| ServiceError::refuse(RefusalCode::Invalid, "newPassword", unfit.to_string()))?;
+    let attempt = services.attempts.begin(&user.handle, address).await?;
     let hash = identities::password(&mut *services.db.conn().await?, user.id).await?;
     if !services.passwords.verify(current, hash).await? {
         let message = "this is not the password that you have now";
         return Err(ServiceError::refuse(RefusalCode::WrongCredentials, "currentPassword", message));
     }
+    attempt.succeeded().await;
     replace_password(services, actor, user.id, new, actor.viewer.session()).await?;
     Ok((*user).clone())
 }

@@ -83,7 +83,7 @@ async fn make_template() -> Template {
         accounts::create_user(&services, &actor, account, role).await.expect("an account");
     }
     let token = async |handle: &str| {
-        let signed_in = accounts::sign_in(&services, &actor, handle, PASSWORD.into()).await;
+        let signed_in = accounts::sign_in(&services, &actor, handle, PASSWORD.into(), None).await;
         signed_in.unwrap_or_else(|e| panic!("{handle} signs in: {e}")).token.expose().to_owned()
     };
     let tokens = Tokens { owner: token("olga").await, editor: token("edgar").await, reader: token("rita").await };

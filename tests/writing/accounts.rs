@@ -123,6 +123,45 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_password_cannot_be_guessed_in_a_row() {
+    let app = TestApp::start_with(&[("trusted_proxies", "127.0.0.1")]).await;
+    let from = async |address: &str, login: &str, password: &str| {
+        let query = format!(
+            "mutation($input: SignInInput!) {{ done: signIn(input: $input) {{ {SESSION} userErrors {{ code }} }} }}"
+        );
+        let body = json!({ "query": query, "variables": { "input": { "login": login, "password": password } } });
+        let asked = app.http.post(format!("{}/graphql", app.base)).header("x-forwarded-for", address).json(&body);
+        asked.send().await.expect("an answer").json::<Value>().await.expect("JSON")
+    };
+    let is_wrong = |answer: Value| assert_eq!(answer["data"]["done"]["userErrors"][0]["code"], "WRONG_CREDENTIALS");
+    let is_rita = |answer: Value| assert_eq!(answer["data"]["done"]["user"]["handle"], "rita", "{answer}");
+    for _ in 0..9 {
+        is_wrong(from("198.51.100.7", "rita", "not her password").await);
+    }
+    is_rita(from("198.51.100.7", "rita", PASSWORD).await);
+    for login in ["rita", "nobody-here"] {
+        for n in 0..10 {
+            let login = if n % 2 == 0 { login.to_owned() } else { login.to_uppercase() };
+            is_wrong(from("198.51.100.7", &login, "wrong").await);
+        }
+        let refused = from("198.51.100.7", login, PASSWORD).await;
+        assert_eq!(code(&refused), "RATE_LIMITED", "also the right one, which nobody learns so");
+        let message = refused["errors"][0]["message"].as_str().expect("a message");
+        assert!(message.contains("too many attempts with a wrong password: try again in "), "{message}");
+    }
+    is_rita(from("198.51.100.8", "rita", PASSWORD).await);
+    is_rita(from("198.51.100.7", "rita@example.org", PASSWORD).await);
+
+    let change = "mutation($input: ChangePasswordInput!) { changePassword(input: $input) { userErrors { code } } }";
+    let input = json!({ "input": { "currentPassword": "not it", "newPassword": "a long enough one" } });
+    for _ in 0..10 {
+        let answer = app.ask_as(Some(&app.tokens.editor), change, input.clone()).await;
+        assert_eq!(answer["data"]["changePassword"]["userErrors"][0]["code"], "WRONG_CREDENTIALS", "{answer}");
+    }
+    assert_eq!(code(&app.ask_as(Some(&app.tokens.editor), change, input).await), "RATE_LIMITED");
+}
+
+#[tokio::test]
 async fn a_closed_site_takes_no_accounts_but_lets_the_old_ones_in() {
     let app = TestApp::start_with(&[("sign_up", "closed")]).await;
     let input = json!({ "handle": "weiran", "name": "Wei Ran", "password": "a long enough one" });

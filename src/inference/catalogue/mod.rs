@@ -1,6 +1,7 @@
 //! The models that are known, and where their files are: `models.toml` here, and the owner's own.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -85,6 +86,17 @@ pub enum Source {
     Url { url: String },
     Wheel { wheel: String, version: String, file: String },
     Path { path: PathBuf },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hub { hub, file, .. } => write!(f, "{file} of {hub} on the hub"),
+            Self::Url { url } => f.write_str(url),
+            Self::Wheel { wheel, version, file } => write!(f, "{file} in the wheel {wheel} {version}"),
+            Self::Path { path } => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// A file of models that cannot be used. Says where and what.

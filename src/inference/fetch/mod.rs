@@ -125,7 +125,7 @@ impl Fetcher {
         for source in &file.sources {
             match self.from(source, file, path, progress.clone()).await {
                 Ok(()) => {
-                    tracing::info!(model = %entry.name(), file = %file.name, ?source, "fetched");
+                    tracing::info!(model = %entry.name(), file = %file.name, %source, "fetched");
                     return Ok(());
                 }
                 // Another source would meet the same.
