@@ -36,6 +36,13 @@ async fn an_empty_directory_becomes_a_site_that_is_still_there_after_a_restart()
     assert_eq!(data["post"]["title"], "Written before the restart");
     server.owner_token().await;
     assert_eq!(server.stop("TERM").code, Some(0));
+
+    let file = place.path("data/owner-password");
+    assert!(file.exists(), "it is kept while it opens something");
+    place.succeed_with(&["user", "set-password", &owner.0, "--password-stdin"], "a password of their own\n");
+    let server = place.serve(&[]);
+    assert!(!file.exists(), "it opens nothing any more");
+    assert_eq!(server.sign_in(&owner.0, "a password of their own").await["user"]["role"], "OWNER");
 }
 
 #[tokio::test]
