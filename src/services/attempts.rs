@@ -32,7 +32,7 @@ impl Attempts {
         let digest = Sha256::digest(format!("{login}\n{}", allowance::network(address)));
         let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let account = format!("password:{digits}");
-        let taken = self.0.take(&account, ATTEMPTS, 1).await;
+        let taken = Box::pin(self.0.take(&account, ATTEMPTS, 1)).await;
         if !taken.allowed {
             return Err(ServiceError::TooManyAttempts(taken.retry_after));
         }
@@ -49,6 +49,6 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// The password was right: those before it are forgotten.
     pub(super) async fn succeeded(self) {
-        self.limiter.give_back(&self.account).await;
+        Box::pin(self.limiter.give_back(&self.account)).await;
     }
 }

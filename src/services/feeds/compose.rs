@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Addresses, Format, MAX_ENTRIES, MAX_HTML_BYTES, Scope};
 use crate::services::{ServiceError, Services, markdown, organising};
+use crate::store::Sight;
 use crate::store::posts::{self, PostFilter, PostKind, PostRow};
 use crate::store::site::{self, SiteRow};
 use crate::store::tags::{self, TagRow};
@@ -65,12 +66,12 @@ pub(super) struct Tag {
 
 /// Reads what a feed needs: five statements, one more for a tag's, however many entries there are.
 ///
-/// `None` if there is no such tag, or nothing in this language and the site is in another one.
+/// `None` if no published post has such a tag, or nothing in this language and the site is in another one.
 pub(super) async fn gather(services: &Services, scope: &Scope) -> Result<Option<Content>, ServiceError> {
     let mut conn = services.db.conn().await?;
     let conn = &mut *conn;
     let tag = match scope {
-        Scope::Tag(slug) => match tags::by_slugs(conn, std::slice::from_ref(slug)).await?.pop() {
+        Scope::Tag(slug) => match tags::by_slug(conn, slug.clone(), Sight::Public).await? {
             Some(tag) => Some(tag),
             None => return Ok(None),
         },

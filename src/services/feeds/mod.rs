@@ -55,7 +55,7 @@ impl Document {
     }
 }
 
-/// The feed of this scope; `None` if there is no such tag, or nothing in this language.
+/// The feed of this scope; `None` if no published post has such a tag, or nothing in this language.
 pub async fn feed(
     services: &Services,
     addresses: &Addresses,
