@@ -69,7 +69,7 @@ pub async fn delete_tag(services: &Services, actor: &Actor, id: Uuid) -> Result<
     if !tags::delete(&mut tx, id).await? {
         return Err(ServiceError::not_found("id", "tag"));
     }
-    jobs::enqueue_many(&mut tx, INDEX_JOB, &posts, actor.now).await?;
+    jobs::enqueue_many(&mut tx, INDEX_JOB, jobs::Priority::NORMAL, &posts, actor.now).await?;
     services.commit(tx, &[told(EventKind::TagChanged, id, "", actor)]).await?;
     Ok(())
 }

@@ -117,12 +117,18 @@ pub async fn enqueue(
     Ok(())
 }
 
-/// Asks for jobs of one kind now, like [`enqueue`].
-pub async fn enqueue_many(conn: &mut Conn, kind: &str, subjects: &[Uuid], now: DateTime<Utc>) -> Result<(), DbError> {
+/// Asks for jobs of one kind now.
+pub async fn enqueue_many(
+    conn: &mut Conn,
+    kind: &str,
+    priority: Priority,
+    subjects: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
     // In one order, so that two who ask for the same wait for each other; each once.
     let subjects: BTreeSet<&Uuid> = subjects.iter().collect();
     for subject in subjects {
-        enqueue(conn, kind, *subject, now, now).await?;
+        enqueue_with(conn, &NewJob { priority, ..NewJob::new(kind, *subject, now) }, now).await?;
     }
     Ok(())
 }

@@ -52,15 +52,16 @@ const CATCH_UP: i64 = 1_000;
 
 /// Asks, in the transaction of a change, for what search has to learn of it.
 pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
-    let (mut changed, mut gone, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut edited, mut gone, mut deleted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut at = None;
     for event in events {
         match event.kind {
-            EventKind::PostPublished | EventKind::PostUpdated => changed.push(event.subject),
+            EventKind::PostPublished => new.push(event.subject),
+            EventKind::PostUpdated => edited.push(event.subject),
             EventKind::PostUnpublished => gone.push(event.subject),
             // It takes its own rows along.
             EventKind::PostDeleted => deleted.push(event.subject),
-            EventKind::TagChanged => changed.extend(tags::post_ids(conn, event.subject).await?),
+            EventKind::TagChanged => new.extend(tags::post_ids(conn, event.subject).await?),
             _ => continue,
         }
         at = Some(event.at);
@@ -73,10 +74,10 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
         connecting::withdrawn(conn, &rows, at).await?;
         forget(conn, &gone, at).await?;
     }
-    match at {
-        Some(at) if !changed.is_empty() => jobs::enqueue_many(conn, INDEX_JOB, &changed, at).await,
-        _ => Ok(()),
-    }
+    let Some(at) = at else { return Ok(()) };
+    // What was taken out of a text is found until then: it goes before what is not found yet.
+    jobs::enqueue_many(conn, INDEX_JOB, jobs::Priority::HIGH, &edited, at).await?;
+    jobs::enqueue_many(conn, INDEX_JOB, jobs::Priority::NORMAL, &new, at).await
 }
 
 async fn forget(conn: &mut Conn, post_ids: &[Uuid], at: DateTime<Utc>) -> Result<(), DbError> {
@@ -91,7 +92,7 @@ async fn forget(conn: &mut Conn, post_ids: &[Uuid], at: DateTime<Utc>) -> Result
 pub async fn catch_up(services: &Services, now: DateTime<Utc>) -> Result<usize, ServiceError> {
     let mut tx = services.db.begin().await?;
     let stale = post_words::out_of_date(&mut tx, ANALYSIS, INDEX_JOB, CATCH_UP).await?;
-    jobs::enqueue_many(&mut tx, INDEX_JOB, &stale, now).await?;
+    jobs::enqueue_many(&mut tx, INDEX_JOB, jobs::Priority::NORMAL, &stale, now).await?;
     services.commit(tx, &[]).await?;
     Ok(stale.len())
 }
@@ -188,7 +189,7 @@ pub async fn index_post(services: &Services, id: Uuid, now: DateTime<Utc>) -> Re
     if !complete {
         jobs::enqueue_with(&mut tx, &reading(now), now).await?;
     }
-    jobs::enqueue(&mut tx, CONNECT_JOB, id, now, now).await?;
+    jobs::enqueue_many(&mut tx, CONNECT_JOB, jobs::Priority::HIGH, &[id], now).await?;
     services.commit(tx, &[learnt(id, now)]).await?;
     tracing::debug!(post = %source.row.slug, chunks = total, complete, "search knows a post");
     Ok(())

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
+use inkstone::jobs::run_due;
 use inkstone::store::jobs::Priority;
 
 use super::*;
+
 use crate::deeds::done;
 
 #[tokio::test]
@@ -30,6 +32,28 @@ async fn the_most_important_job_comes_first_and_of_equals_the_one_that_is_due_lo
     }
     crew.stop().await;
     assert_eq!(shown(&app, wanted[4].1).await["state"], "QUEUED");
+}
+
+#[tokio::test]
+async fn what_was_edited_is_read_before_what_is_new() {
+    let app = resting().await;
+    let owner = app.tokens.owner.clone();
+    let made = async |title: &str| {
+        let input = json!({ "title": title, "markdown": "Of it." });
+        let post = done(&app, &owner, "createPost", "post { id version }", input).await["post"].take();
+        done(&app, &owner, "publishPost", "post { id }", json!({ "id": post["id"] })).await;
+        post
+    };
+    let old = made("Old").await;
+    Box::pin(run_due(&app.services)).await.expect("the jobs are done");
+    made("New").await;
+    let input = json!({ "id": old["id"], "basedOnVersion": 2, "markdown": "Of something else." });
+    done(&app, &owner, "updatePost", "post { id }", input).await;
+    let mut tx = app.services.db.begin().await.expect("a transaction");
+    let first = jobs::claim(&mut tx, Utc::now(), Utc::now(), &[]).await.expect("the queue").expect("a job");
+    let found = inkstone::store::posts::by_ids(&mut tx, &[first.subject]).await.expect("the post");
+    assert_eq!((first.kind.as_str(), found[0].title.as_str()), ("index_post", "Old"));
+    tx.rollback().await.expect("nothing is changed");
 }
 
 #[tokio::test]
