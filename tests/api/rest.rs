@@ -195,6 +195,7 @@ async fn what_cannot_be_answered_is_a_problem() {
     for (path, named) in [
         ("/api/v1/site?fields=title", "fields"),
         ("/api/v1/posts?first=many", "first"),
+        ("/api/v1/search", "the parameter `q` is missing"),
         ("/api/v1/posts?first=0", "first"),
         ("/api/v1/posts?first=101", "first"),
         ("/api/v1/posts?first=5&first=6", "first"),

@@ -209,12 +209,7 @@ impl Reply {
 
     fn end(&self, done: &Done) -> Vec<Value> {
         let mut last = self.chunk(json!({}), Some(finish_reason(done.finish)));
-        if done.degraded {
-            last["degraded"] = true.into();
-        }
-        if done.finish == Finish::Quoted {
-            last["quoted"] = true.into();
-        }
+        describe(&mut last, done);
         let mut chunks = vec![last];
         if self.include_usage {
             let mut usage = self.answer("chat.completion.chunk", json!([]));
@@ -222,6 +217,16 @@ impl Reply {
             chunks.push(usage);
         }
         chunks
+    }
+}
+
+/// What OpenAI's answers do not have: whether the site was quoted, and whether a model was missing.
+fn describe(answer: &mut Value, done: &Done) {
+    if done.degraded {
+        answer["degraded"] = true.into();
+    }
+    if done.finish == Finish::Quoted {
+        answer["quoted"] = true.into();
     }
 }
 
@@ -259,9 +264,7 @@ async fn whole(events: impl Stream<Item = ChatEvent>, reply: Reply) -> Result<Re
                 let mut answer = reply.answer("chat.completion", json!([choice]));
                 answer["usage"] = shown(done.usage);
                 answer["citations"] = cited;
-                if done.degraded {
-                    answer["degraded"] = true.into();
-                }
+                describe(&mut answer, &done);
                 return Ok(axum::Json(answer).into_response());
             }
         }

@@ -134,6 +134,14 @@ impl Endpoint {
                 )));
             }
         }
+        let is_missing = |definition: &&VariableDefinition| {
+            let is_needed = !definition.var_type.node.nullable && definition.default_value.is_none();
+            is_needed && !found.contains_key(&definition.name.node)
+        };
+        if let Some(missing) = self.parameters().find(is_missing) {
+            let name = &missing.name.node;
+            return Err(ApiError::bad_input(format!("the parameter `{name}` is missing: add `?{name}=…`")));
+        }
         Ok(Variables::from_value(Value::Object(found.into_iter().collect())))
     }
 

@@ -193,7 +193,7 @@ impl Answering {
 
     async fn quote(&mut self, out: &Sender<ChatEvent>, passages: &[Shown], language: Language) -> Result<Finish, Stop> {
         let before = &self.thread.before;
-        let question = follow_up::answered(&self.question.text, before.last());
+        let question = follow_up::answered(&self.question.text, follow_up::last_asked(before));
         let said: String = before.iter().map(|turn| turn.answer.as_str()).collect::<Vec<_>>().join("\n");
         self.used += std::mem::take(&mut self.running);
         let parts = quote(&self.services.engine, &question, passages, &said, language, &mut self.running).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::language::is_han;
+use super::language::{is_courtesy, is_han};
 use super::threads::Turn;
 use crate::inference::{Engine, GenerateOptions, GenerateRequest, InferenceError, Message, Piece, Prompt, Role, Usage};
 use crate::services::prompting::cut;
@@ -60,6 +60,11 @@ fn says_little(question: &str) -> bool {
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The last question before that asked something.
+pub fn last_asked(before: &[Turn]) -> Option<&Turn> {
+    before.iter().rev().find(|turn| !is_courtesy(&turn.question))
 }
 
 /// What to look for.
@@ -137,6 +142,14 @@ mod tests {
         {
             assert!(!is_follow_up(question), "{question:?}");
         }
+    }
+
+    #[test]
+    fn a_courtesy_between_is_passed_over() {
+        let turn = |question: &str| Turn { question: question.into(), answer: "…".into() };
+        let before = [turn("How is ink made?"), turn("Thanks!")];
+        assert_eq!(last_asked(&before).map(|turn| turn.question.as_str()), Some("How is ink made?"));
+        assert!(last_asked(&before[1..]).is_none());
     }
 
     #[test]

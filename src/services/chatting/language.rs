@@ -1,5 +1,7 @@
 //! The two languages that the chat itself speaks.
 
+use unicode_normalization::UnicodeNormalization;
+
 /// What the chat says by itself is said in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -57,6 +59,7 @@ const COURTESIES: &[&str] = &[
     "hey",
     "hi there",
     "hello there",
+    "hey there",
     "good morning",
     "good afternoon",
     "good evening",
@@ -65,30 +68,43 @@ const COURTESIES: &[&str] = &[
     "thanks a lot",
     "many thanks",
     "thank you very much",
+    "thank you so much",
+    "thx",
+    "ty",
+    "cheers",
     "ok",
     "okay",
     "ok thanks",
     "great",
     "bye",
     "goodbye",
+    "merci",
+    "hola",
+    "danke",
     "你好",
     "您好",
     "你们好",
     "嗨",
     "早上好",
     "晚上好",
+    "在吗",
     "谢谢",
     "谢谢你",
+    "谢谢您",
     "多谢",
     "好的",
     "再见",
 ];
+/// What a Chinese courtesy may end in.
+const SOFTENERS: &[char] = &['啊', '呀', '啦', '哦', '哈', '了'];
 
 /// Whether a question is a courtesy and nothing else.
 pub fn is_courtesy(question: &str) -> bool {
-    let words = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    // Letters of full width are letters.
+    let plain: String = question.nfkc().collect();
+    let words = plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let said = words.collect::<Vec<_>>().join(" ").to_lowercase();
-    COURTESIES.contains(&said.as_str())
+    COURTESIES.contains(&said.trim_end_matches(SOFTENERS))
 }
 
 /// A Chinese character. Kana and hangul are none.
@@ -102,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_courtesy_is_no_question() {
-        for said in ["hi", "Hello!", "  Thanks, ", "OK, thanks.", "你好！", "谢谢。"] {
+        for said in ["hi", "Hello!", "  Thanks, ", "OK, thanks.", "你好！", "谢谢。", "多谢啦！", "ｈｉ"] {
             assert!(is_courtesy(said), "{said:?}");
         }
         for asked in ["", "hi, what is ink?", "thanks to whom?", "你好吗", "谢谢谁", "Rust"] {

@@ -61,7 +61,8 @@ pub async fn find(
     before: &[Turn],
     spent: &mut Usage,
 ) -> Result<Found, ServiceError> {
-    let leans = !before.is_empty() && follow_up::is_follow_up(&question.text);
+    let last = follow_up::last_asked(before);
+    let leans = last.is_some() && follow_up::is_follow_up(&question.text);
     let words = if leans { SHARED_WORDS_OF_TWO } else { SHARED_WORDS };
     let models = services.engine.models();
     let is_chinese = Language::of(&question.text) == Language::Chinese;
@@ -70,7 +71,7 @@ pub async fn find(
         true => (ANSWERS_E5, if is_chinese { ANSWERS_E5_HAN } else { ANSWERS_E5 }),
     };
     let least = Least { similarity, words, similarity_han };
-    let query = follow_up::query(&question.text, before.last());
+    let query = follow_up::query(&question.text, last);
     let mut found = look(services, question, &query, least).await?;
     let is_able = are_written(services.chats.settings().answers, &services.engine);
     if leans && is_able && found.passages.is_empty() && can_say_in_full(&services.engine) {

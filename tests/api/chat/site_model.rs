@@ -114,6 +114,7 @@ async fn where_no_model_can_write_the_site_is_quoted() {
     assert_eq!(response.status(), 200);
     let told = response.json::<Value>().await.expect("JSON");
     let (choice, degraded) = (&told["choices"][0], &told["degraded"]);
+    assert_eq!(told["quoted"], true, "{told:#}");
     assert_eq!((&choice["finish_reason"], degraded), (&json!("stop"), &json!(true)), "{told:#}");
     assert!(choice["message"]["content"].as_str().is_some_and(|text| text.contains("93 degrees")), "{told:#}");
 }
