@@ -14,7 +14,7 @@ use crate::store::jobs::{self, NewJob, Priority};
 use crate::store::posts::{self, NewPost, PostChanges, PostKind, PostRow, PostStatus};
 use crate::store::revisions::{self, RevisionRow};
 use crate::store::tags::TagRow;
-use crate::store::{Conn, DbError, Tx, series, tags, translations};
+use crate::store::{Conn, DbError, Tx, post_entities, series, tags, translations};
 
 mod normal_form;
 mod writing;
@@ -176,6 +176,7 @@ pub async fn delete(services: &Services, actor: &Actor, id: Uuid) -> Result<(), 
     let row = lock(&mut tx, id).await?;
     jobs::cancel(&mut tx, PUBLISH_JOB, id).await?;
     if row.status == PostStatus::Published {
+        post_entities::forget(&mut tx, &[id]).await?;
         connecting::withdrawn(&mut tx, std::slice::from_ref(&row), actor.now).await?;
     }
     posts::delete(&mut tx, id).await?;

@@ -23,7 +23,7 @@ mod writing;
 
 pub use related::{RelatedEntity, related};
 pub use saying::{
-    call_by_what_is_said, delete_unsaid, give_names, give_own_name, said_by, say, say_by_model, say_nothing, unsay,
+    call_by_what_is_said, delete_unsaid, give_names, give_own_name, say, say_by_model, say_nothing, unsay,
 };
 pub use writing::{
     EntityChanges, Held, NewEntity, NewName, absorb, add_names, change, delete_unused, edited, forget_mentions, insert,

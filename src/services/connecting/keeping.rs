@@ -31,9 +31,7 @@ pub async fn keep(
     now: DateTime<Utc>,
 ) -> Result<Kept, DbError> {
     let (resolved, introduced) = resolve(conn, &found.findings, now).await?;
-    let unsaid = entities::said_by(conn, &[post_id]).await?;
     entities::say(conn, post_id, &names(&found.findings), keeps_model).await?;
-    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
     let before = post_entities::of_post(conn, post_id).await?;
     let mut mentions = mentions(post_id, &found.findings, &resolved);
     let of_model = before.iter().filter(|mention| keeps_model && mention.source == MentionSource::Model);
@@ -51,9 +49,7 @@ pub async fn keep(
 /// On a transaction that holds the graph's lock and the post's. True if that changes something.
 pub async fn add(conn: &mut Conn, post_id: Uuid, read: &[Finding], now: DateTime<Utc>) -> Result<bool, DbError> {
     let (resolved, _) = resolve(conn, read, now).await?;
-    let unsaid = entities::said_by(conn, &[post_id]).await?;
     entities::say_by_model(conn, post_id, &names(read)).await?;
-    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
     let before = post_entities::of_post(conn, post_id).await?;
     let mut all: Vec<Mention> =
         before.iter().filter(|mention| mention.source != MentionSource::Model).cloned().collect();

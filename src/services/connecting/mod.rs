@@ -60,13 +60,9 @@ const SLICE: Duration = Duration::from_secs(300);
 /// In the job's payload: when it was asked for.
 const SINCE: &str = "since";
 
-/// Has posts say nothing any more that are not published now, in the transaction of the change. The name
-/// of a project was looked for in all others, so they are read again.
+/// What is to be done, in the transaction of the change, when posts are not published any more and
+/// have been forgotten: the name of a project was looked for in all others.
 pub async fn withdrawn(conn: &mut Conn, gone: &[PostRow], now: DateTime<Utc>) -> Result<(), DbError> {
-    let ids: Vec<Uuid> = gone.iter().map(|post| post.id).collect();
-    let unsaid = entities::said_by(conn, &ids).await?;
-    entities::say_nothing(conn, &ids).await?;
-    entities::call_by_what_is_said(conn, Some(&unsaid)).await?;
     let projects = gone.iter().filter(|post| post.kind == PostKind::Project);
     let names: Vec<String> = projects.map(|post| key(&project_name(&post.title))).collect();
     if !names.is_empty() {

@@ -70,9 +70,9 @@ pub async fn ask_for(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError
         relating::withdrawn(conn, &deleted, at).await?;
     }
     if let Some(at) = at.filter(|_| !gone.is_empty()) {
+        forget(conn, &gone, at).await?;
         let rows = posts::by_ids(conn, &gone).await?;
         connecting::withdrawn(conn, &rows, at).await?;
-        forget(conn, &gone, at).await?;
     }
     let Some(at) = at else { return Ok(()) };
     // What was taken out of a text is found until then: it goes before what is not found yet.

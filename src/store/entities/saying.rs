@@ -12,17 +12,26 @@ use crate::store::schema::{entities, entity_names, post_names};
 use crate::store::sql::Sql;
 use crate::store::{Conn, DbError};
 
+/// The condition that a published post says this name.
+macro_rules! by_a_post {
+    ($key:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM post_names JOIN posts ON posts.id = post_names.post_id \
+             AND posts.status = 'PUBLISHED' WHERE post_names.key = ",
+            $key,
+            ")"
+        )
+    };
+}
+
 /// The condition that one of `entity_names` is said.
-pub(super) const SAID: &str = "(entity_names.given OR EXISTS (SELECT 1 FROM post_names \
-                               JOIN posts ON posts.id = post_names.post_id AND posts.status = 'PUBLISHED' \
-                               WHERE post_names.key = entity_names.key))";
+pub(super) const SAID: &str = concat!("(entity_names.given OR ", by_a_post!("entity_names.key"), ")");
 /// The condition that what one of `entities` is called is said.
-pub(super) const NAME_SAID: &str = "EXISTS (SELECT 1 FROM post_names \
-                                    JOIN posts ON posts.id = post_names.post_id AND posts.status = 'PUBLISHED' \
-                                    WHERE post_names.key = entities.key)";
+pub(super) const NAME_SAID: &str = by_a_post!("entities.key");
 
 /// Replaces what a post says by what rules have read of it; what a model has read stays if `keeps_model`.
 pub async fn say(conn: &mut Conn, post_id: Uuid, keys: &[String], keeps_model: bool) -> Result<(), DbError> {
+    let before = said_by(conn, &[post_id]).await?;
     let old = post_names::table.filter(post_names::post_id.eq(post_id));
     if keeps_model {
         diesel::delete(old.filter(post_names::by_model.eq(false))).execute(conn).await?;
@@ -36,11 +45,12 @@ pub async fn say(conn: &mut Conn, post_id: Uuid, keys: &[String], keeps_model: b
         .set(post_names::by_model.eq(false))
         .execute(conn)
         .await?;
-    Ok(())
+    call_otherwise(conn, before, keys).await
 }
 
 /// Replaces what a model has read in a post.
 pub async fn say_by_model(conn: &mut Conn, post_id: Uuid, keys: &[String]) -> Result<(), DbError> {
+    let before = said_by(conn, &[post_id]).await?;
     let old = post_names::table.filter(post_names::post_id.eq(post_id)).filter(post_names::by_model);
     diesel::delete(old).execute(conn).await?;
     diesel::insert_into(post_names::table)
@@ -48,7 +58,7 @@ pub async fn say_by_model(conn: &mut Conn, post_id: Uuid, keys: &[String]) -> Re
         .on_conflict_do_nothing()
         .execute(conn)
         .await?;
-    Ok(())
+    call_otherwise(conn, before, keys).await
 }
 
 #[derive(Insertable)]
@@ -64,14 +74,24 @@ fn rows(post_id: Uuid, keys: &[String], by_model: bool) -> Vec<SaidName<'_>> {
 }
 
 /// The names that these posts say.
-pub async fn said_by(conn: &mut Conn, post_ids: &[Uuid]) -> Result<Vec<String>, DbError> {
+async fn said_by(conn: &mut Conn, post_ids: &[Uuid]) -> Result<Vec<String>, DbError> {
     let said = post_names::table.filter(post_names::post_id.eq_any(post_ids));
     Ok(said.select(post_names::key).distinct().load(conn).await?)
 }
 
 /// Forgets what these posts say.
 pub async fn say_nothing(conn: &mut Conn, post_ids: &[Uuid]) -> Result<(), DbError> {
+    let before = said_by(conn, post_ids).await?;
     diesel::delete(post_names::table.filter(post_names::post_id.eq_any(post_ids))).execute(conn).await?;
+    call_otherwise(conn, before, &[]).await
+}
+
+/// Of what was said `before` some is said no more by who says this `now`: what is called so is called otherwise.
+async fn call_otherwise(conn: &mut Conn, mut before: Vec<String>, now: &[String]) -> Result<(), DbError> {
+    before.retain(|key| !now.contains(key));
+    if !before.is_empty() {
+        call_by_what_is_said(conn, Some(&before)).await?;
+    }
     Ok(())
 }
 
