@@ -6,7 +6,6 @@
 mod client;
 mod context;
 mod cors;
-mod measure;
 mod panics;
 mod security;
 
@@ -32,7 +31,6 @@ pub use client::ClientAddress;
 pub use context::RequestId;
 
 use context::Context;
-use measure::Measured;
 
 /// What stands around the server.
 #[derive(Clone, Debug)]
@@ -96,16 +94,13 @@ where
         let address = client::find(&request, &self.around.trusted_proxies);
         request.extensions_mut().insert(address);
         let context = Context::establish(&mut request, address);
-        let (measured, around) = (Measured::begin(&request), self.around.clone());
-        let answer = self.inner.call(request);
+        let (answer, around) = (self.inner.call(request), self.around.clone());
         let answer = async move {
             let Ok(response) = answer.await;
-            let response = response.into_response();
-            measured.end(&around.requests, response.status());
-            response
+            response.into_response()
         };
         Box::pin(async move {
-            let mut response = context.finish(answer).await;
+            let mut response = context.finish(&around.requests, answer).await;
             security::set_headers(response.headers_mut());
             Ok(response)
         })

@@ -1,11 +1,11 @@
-//! A request's id and trace, in its extensions, its span, its log lines and its response.
+//! A request's id and trace, in its extensions, its span, its log lines and its response; its metrics.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use chrono::Utc;
 use tracing::Instrument;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::client::ClientAddress;
 use super::{UNMATCHED, panics};
+use crate::telemetry::metrics::HttpRequests;
 use crate::telemetry::trace_context::{TRACEPARENT, TraceContext};
 
 /// The header that carries a request's id, in both directions.
@@ -59,6 +60,7 @@ impl fmt::Display for RequestId {
 pub(super) struct Context {
     id: RequestId,
     trace: TraceContext,
+    method: Method,
     route: Option<MatchedPath>,
     span: tracing::Span,
     started: Instant,
@@ -84,17 +86,20 @@ impl Context {
         );
         request.extensions_mut().insert(id.clone());
         request.extensions_mut().insert(trace);
-        Self { id, trace, route, span, started }
+        Self { id, trace, method: request.method().clone(), route, span, started }
     }
 
-    /// The answer within the request's span, with both ids; logs its end.
-    pub(super) async fn finish(self, answer: impl Future<Output = Response>) -> Response {
-        let Self { id, trace, route, span, started } = self;
+    /// The answer within the request's span, with both ids; logs its end, and counts the request under its
+    /// route's pattern. The time ends with the head of the response.
+    pub(super) async fn finish(self, requests: &HttpRequests, answer: impl Future<Output = Response>) -> Response {
+        let Self { id, trace, method, route, span, started } = self;
         async move {
             let mut response = answer.await;
             let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
             panics::tell(&mut response, &id);
-            log_end(route, response.status().as_u16(), started);
+            let (status, took) = (response.status().as_u16(), started.elapsed());
+            requests.count(method.as_str(), route, status, took);
+            log_end(route, status, took);
             response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));
             response.headers_mut().insert(TRACEPARENT, visible_ascii(&trace.to_string()));
             response
@@ -105,8 +110,8 @@ impl Context {
 }
 
 /// The method is in the span, and so on the line already.
-fn log_end(route: &str, status: u16, started: Instant) {
-    let duration_ms = started.elapsed().as_micros() as f64 / 1000.0;
+fn log_end(route: &str, status: u16, took: Duration) {
+    let duration_ms = took.as_micros() as f64 / 1000.0;
     if QUIET_ROUTES.contains(&route) {
         tracing::debug!(route, status, duration_ms, "request finished");
     } else {
