@@ -75,11 +75,8 @@ impl Limiter {
     /// Gives a client all its points back.
     pub async fn give_back(&self, client: &str) {
         self.local.invalidate(client);
-        let Some((remote, namespace)) = &self.remote else { return };
-        if remote.link().serial == 0 {
-            return;
-        }
-        let asked = remote.eval::<i64>(GIVE_BACK, vec![format!("ink:{namespace}:rate:{client}")], vec![], self.wait);
+        let Some((remote, _, key)) = self.shared(client) else { return };
+        let asked = remote.eval::<i64>(GIVE_BACK, vec![key], vec![], self.wait);
         if let Ok(Err(error)) = tokio::time::timeout(self.wait, asked).await {
             tracing::debug!(%error, "points could not be given back");
         }
@@ -96,14 +93,16 @@ impl Limiter {
         }
     }
 
-    /// `None` when Redis is away or slow: then this process counts by itself.
-    async fn take_shared(&self, client: &str, quota: Quota, cost: i64) -> Option<(bool, i64)> {
+    /// Redis, the link to it, and the key of a client there, if it is there itself.
+    fn shared(&self, client: &str) -> Option<(&Remote, u64, String)> {
         let (remote, namespace) = self.remote.as_ref()?;
         let serial = remote.link().serial;
-        if serial == 0 {
-            return None;
-        }
-        let key = format!("ink:{namespace}:rate:{client}");
+        (serial != 0).then(|| (remote, serial, format!("ink:{namespace}:rate:{client}")))
+    }
+
+    /// `None` when Redis is away or slow: then this process counts by itself.
+    async fn take_shared(&self, client: &str, quota: Quota, cost: i64) -> Option<(bool, i64)> {
+        let (remote, serial, key) = self.shared(client)?;
         let asked =
             remote.eval::<(i64, i64)>(TAKE, vec![key], vec![micros(quota.period).into(), cost.into()], self.wait);
         match tokio::time::timeout(self.wait, asked).await {

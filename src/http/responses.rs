@@ -13,10 +13,10 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{self, IntoResponse};
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
 
 use super::{conditional, viewer};
 use crate::services::Services;
+use crate::services::digest::digits;
 use crate::telemetry::metrics::AnsweredQuery;
 
 /// Memory for answers.
@@ -139,12 +139,7 @@ impl Responses {
 
 /// Weak, because the answer may be packed on its way, each time in another way.
 fn etag(described: &HeaderMap, body: &[u8]) -> HeaderValue {
-    let mut hash = Sha256::new();
-    for value in described.values() {
-        hash.update(value.as_bytes());
-    }
-    hash.update(body);
-    let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = digits(described.values().map(HeaderValue::as_bytes).chain([body]));
     HeaderValue::from_str(&format!("W/\"{digits}\"")).unwrap_or(HeaderValue::from_static("W/\"\""))
 }
 

@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
-use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
 use super::Services;
+use super::digest::digits;
 use crate::auth::Viewer;
 use crate::store::{DbError, token_usage};
 
@@ -153,9 +153,7 @@ pub fn network(address: Option<IpAddr>) -> String {
 /// A subject that changes each day, so that nobody reads in the table who came back. It is no
 /// secret: who guesses an address can check it.
 fn of_the_day(network: &str, now: DateTime<Utc>) -> String {
-    let digest = Sha256::digest(format!("{} {network}", now.date_naive()));
-    let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("{ADDRESS}{digits}")
+    format!("{ADDRESS}{}", digits([format!("{} {network}", now.date_naive()).as_bytes()]))
 }
 
 /// At least a second.

@@ -7,8 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
+use super::digest::digits;
 use super::{ServiceError, allowance};
 use crate::cache::{Limiter, Quota};
 
@@ -29,9 +28,8 @@ impl Attempts {
     /// Errors: `TooManyAttempts`.
     pub(super) async fn begin(&self, login: &str, address: Option<IpAddr>) -> Result<Attempt<'_>, ServiceError> {
         // Of any length, and nobody's name stands in Redis.
-        let digest = Sha256::digest(format!("{login}\n{}", allowance::network(address)));
-        let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let account = format!("password:{digits}");
+        let network = allowance::network(address);
+        let account = format!("password:{}", digits([login.as_bytes(), b"\n", network.as_bytes()]));
         let taken = Box::pin(self.0.take(&account, ATTEMPTS, 1)).await;
         if !taken.allowed {
             return Err(ServiceError::TooManyAttempts(taken.retry_after));

@@ -31,6 +31,7 @@ pub mod connecting;
 pub mod content_folder;
 pub mod dates;
 pub mod demo;
+pub mod digest;
 mod error;
 pub mod evaluating;
 pub mod exporting;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::digest::digits;
 use super::{ServiceError, Services, caching};
 use crate::store::{Conn, DbError, events};
 
@@ -49,9 +49,8 @@ pub struct Document {
 
 impl Document {
     fn new(text: String, changed_at: DateTime<Utc>) -> Self {
-        let digest = Sha256::digest(text.as_bytes());
-        let digits: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Self { text, etag: format!("W/\"{digits}\""), changed_at }
+        let etag = format!("W/\"{}\"", digits([text.as_bytes()]));
+        Self { text, etag, changed_at }
     }
 }
 

@@ -6,7 +6,6 @@ use inkstone::jobs::run_due;
 use inkstone::store::jobs::Priority;
 
 use super::*;
-
 use crate::deeds::done;
 
 #[tokio::test]
