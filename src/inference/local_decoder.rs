@@ -71,7 +71,7 @@ impl LocalDecoder {
     /// Loads the model whose file is in `folder`; takes some seconds.
     pub fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<Self, LoadError> {
         let files = Files::open(&folder, &entry)?;
-        let decoder = Decoder::load(&files, entry.context, &running.decoders)?;
+        let decoder = Decoder::load(&folder, &entry, entry.context, &running.decoders)?;
         let tokenizer = TokenText::new(&files, decoder.vocabulary())?;
         let source = match &entry.chat_template {
             Some(template) => Some(template.clone()),
@@ -230,7 +230,7 @@ impl Worker {
 
     fn load(&mut self) {
         let begun = Instant::now();
-        let load = || Decoder::load(&Files::open(&self.folder, &self.entry)?, self.context, &self.running.decoders);
+        let load = || Decoder::load(&self.folder, &self.entry, self.context, &self.running.decoders);
         match catch_unwind(AssertUnwindSafe(load)) {
             Ok(Ok(decoder)) => {
                 tracing::info!(model = %self.name, ms = begun.elapsed().as_millis(), "loaded");

@@ -23,6 +23,7 @@ pub mod generate;
 // Open for `benches/inference.rs`.
 #[doc(hidden)]
 pub use inkstone_kernels as kernels;
+mod laid_out;
 mod local_decoder;
 mod local_encoder;
 mod provider;
@@ -32,6 +33,7 @@ mod request;
 pub use device::Compute;
 pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
 pub use error::InferenceError;
+pub use laid_out::LaidOut;
 pub use provider::{PROVIDED, ProviderSettings};
 pub use request::{
     Constraint, EmbedRequest, Embeddings, FinishReason, GenerateOptions, GenerateRequest, Generation, Message,

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Module, Tensor};
 
 use super::config::Config;
 use super::gguf::Gguf;
+use crate::inference::LaidOut;
 use crate::inference::encoder::LoadError;
 use crate::inference::kernels::quant::{PackError, QuantLinear};
 
@@ -25,6 +26,34 @@ pub(super) trait Source {
 
     /// A tensor `[out, in]` as candle multiplies with it.
     fn tensor(&self, tensor: &str, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError>;
+}
+
+/// Another source, with its matrices kept as they are laid out.
+pub(super) struct Kept<'a> {
+    pub source: &'a dyn Source,
+    pub laid_out: &'a LaidOut,
+}
+
+impl Source for Kept<'_> {
+    fn has(&self, tensor: &str) -> bool {
+        self.source.has(tensor)
+    }
+
+    fn rows(&self, tensor: &str) -> Result<usize, LoadError> {
+        self.source.rows(tensor)
+    }
+
+    fn numbers(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        self.source.numbers(tensor, shape)
+    }
+
+    fn matrix(&self, tensor: &str, shape: [usize; 2]) -> Result<QuantLinear, LoadError> {
+        self.laid_out.matrix(tensor, shape, || self.source.matrix(tensor, shape))
+    }
+
+    fn tensor(&self, tensor: &str, shape: [usize; 2], on: On<'_>) -> Result<Matrix, LoadError> {
+        self.source.tensor(tensor, shape, on)
+    }
 }
 
 /// Where candle computes, and in which type of numbers.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::LoadError;
 use super::ops::{self, Linear, Norm};
 use super::tensors::{Matrix, Tensors};
-use crate::inference::Compute;
+use crate::inference::{Compute, LaidOut};
 
 /// The sizes of an encoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +109,13 @@ struct Layer {
 
 impl Bert {
     /// `prefix` is what the names of the tensors begin with, such as `bert.`.
-    pub fn load(tensors: Tensors, prefix: &str, shape: Shape, compute: &Compute) -> Result<Self, LoadError> {
+    pub fn load(
+        tensors: Tensors,
+        prefix: &str,
+        shape: Shape,
+        compute: &Compute,
+        laid_out: &LaidOut,
+    ) -> Result<Self, LoadError> {
         let fits = shape.heads > 0 && shape.hidden.is_multiple_of(shape.heads.max(1)) && shape.layers <= 1000;
         if !fits {
             return Err(LoadError::Unsupported(format!("an encoder of {shape:?}")));
@@ -117,7 +123,7 @@ impl Bert {
         let embedding = |name: &str| tensors.matrix(&format!("{prefix}embeddings.{name}.weight"));
         let (words, positions) = (embedding("word_embeddings")?, embedding("position_embeddings")?);
         let types = embedding("token_type_embeddings")?;
-        let from = Loading { tensors: &tensors, shape: &shape, compute };
+        let from = Loading { tensors: &tensors, shape: &shape, compute, laid_out };
         let norm = from.norm(&format!("{prefix}embeddings.LayerNorm"))?;
         let layers =
             (0..shape.layers).map(|n| from.layer(&format!("{prefix}encoder.layer.{n}"))).collect::<Result<_, _>>()?;
@@ -125,9 +131,9 @@ impl Bert {
     }
 
     /// A layer on top of the encoder.
-    pub fn linear(&self, name: &str, sizes: [usize; 2]) -> Result<Linear, LoadError> {
+    pub fn linear(&self, name: &str, sizes: [usize; 2], laid_out: &LaidOut) -> Result<Linear, LoadError> {
         let Self { tensors, shape, compute, .. } = self;
-        Loading { tensors, shape, compute }.linear(name, sizes, ops::Activation::None)
+        Loading { tensors, shape, compute, laid_out }.linear(name, sizes, ops::Activation::None)
     }
 
     /// A tensor of what is on top of the encoder.
@@ -173,6 +179,7 @@ pub(super) struct Loading<'a> {
     pub tensors: &'a Tensors,
     pub shape: &'a Shape,
     pub compute: &'a Compute,
+    pub laid_out: &'a LaidOut,
 }
 
 impl Loading<'_> {
@@ -180,13 +187,12 @@ impl Loading<'_> {
         let (hidden, inner) = (self.shape.hidden, self.shape.inner);
         let attention = |part: &str| format!("{name}.attention.self.{part}");
         let parts = ["query", "key", "value"].map(attention);
-        let mut weight = Vec::with_capacity(3 * hidden * hidden);
-        let mut bias = Vec::with_capacity(3 * hidden);
-        for part in parts {
-            weight.extend(self.tensors.read(&format!("{part}.weight"), &[hidden, hidden])?);
-            bias.extend(self.tensors.read(&format!("{part}.bias"), &[hidden])?);
-        }
-        let qkv = Linear::new(weight, bias, [3 * hidden, hidden], ops::Activation::None, self)?;
+        let all = |kind: &str, shape: &[usize]| -> Result<Vec<f32>, LoadError> {
+            let read = |part| self.tensors.read(&format!("{part}.{kind}"), shape);
+            Ok(parts.iter().map(read).collect::<Result<Vec<_>, _>>()?.concat())
+        };
+        let read = || Ok((all("weight", &[hidden, hidden])?, all("bias", &[hidden])?));
+        let qkv = Linear::new(&attention("qkv"), read, [3 * hidden, hidden], ops::Activation::None, self)?;
         Ok(Layer {
             qkv,
             attended: self.linear(
@@ -207,9 +213,14 @@ impl Loading<'_> {
         [out, width]: [usize; 2],
         activation: ops::Activation,
     ) -> Result<Linear, LoadError> {
-        let weight = self.tensors.read(&format!("{name}.weight"), &[out, width])?;
-        let bias = self.tensors.read(&format!("{name}.bias"), &[out])?;
-        Linear::new(weight, bias, [out, width], activation, self)
+        let read = |kind: &str, shape: &[usize]| self.tensors.read(&format!("{name}.{kind}"), shape);
+        Linear::new(
+            name,
+            || Ok((read("weight", &[out, width])?, read("bias", &[out])?)),
+            [out, width],
+            activation,
+            self,
+        )
     }
 
     fn norm(&self, name: &str) -> Result<Norm, LoadError> {

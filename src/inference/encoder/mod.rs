@@ -17,6 +17,8 @@ use ops::Linear;
 pub(super) use tensors::{Form, Tensors};
 
 use super::catalogue::{Entry, Pooling};
+use super::kernels::dense::DenseLinear;
+use super::laid_out::LaidOut;
 use super::{Compute, InferenceError, Overlong, Task, TextKind};
 
 /// A model that cannot be loaded. For the owner, in words.
@@ -115,14 +117,14 @@ enum Head {
 
 impl Head {
     /// BERT's pooler and a layer on top of it; XLM-RoBERTa has both in its classifier.
-    fn score(bert: &Bert, prefix: &str, entry: &Entry) -> Result<Self, LoadError> {
+    fn score(bert: &Bert, prefix: &str, entry: &Entry, laid_out: &LaidOut) -> Result<Self, LoadError> {
         let (pooler, last) = match entry.encoder() {
             "xlm-roberta" => ("classifier.dense".to_owned(), "classifier.out_proj"),
             _ => (format!("{prefix}pooler.dense"), "classifier"),
         };
         let hidden = bert.shape.hidden;
         Ok(Self::Score {
-            pooler: bert.linear(&pooler, [hidden, hidden])?,
+            pooler: bert.linear(&pooler, [hidden, hidden], laid_out)?,
             weight: bert.read(&format!("{last}.weight"), &[1, hidden])?,
             bias: bert.read(&format!("{last}.bias"), &[1])?[0],
         })
@@ -132,6 +134,16 @@ impl Head {
 impl Encoder {
     /// Reads a model from the folder that its files are in.
     pub fn load(folder: &Path, entry: &Entry, compute: &Compute) -> Result<Self, LoadError> {
+        let laid_out = match compute {
+            Compute::Kernels(_) => LaidOut::of::<DenseLinear>(folder, entry),
+            Compute::Tensors { .. } => LaidOut::none(),
+        };
+        let loaded = Self::read(folder, entry, compute, &laid_out)?;
+        laid_out.finish();
+        Ok(loaded)
+    }
+
+    fn read(folder: &Path, entry: &Entry, compute: &Compute, laid_out: &LaidOut) -> Result<Self, LoadError> {
         let (tensors, shape) = open(folder, entry)?;
         let positions = shape.positions.saturating_sub(shape.first_position);
         if entry.context > positions {
@@ -143,10 +155,10 @@ impl Encoder {
         if entry.task == Task::Embed && entry.dimensions != Some(shape.hidden) {
             return Err(LoadError::Unsupported(format!("`dimensions` that are not the model's, {}", shape.hidden)));
         }
-        let bert = Bert::load(tensors, prefix, shape, compute)?;
+        let bert = Bert::load(tensors, prefix, shape, compute, laid_out)?;
         let head = match entry.task {
             Task::Embed => Head::Pool(entry.pooling),
-            Task::Rerank => Head::score(&bert, prefix, entry)?,
+            Task::Rerank => Head::score(&bert, prefix, entry, laid_out)?,
             Task::Generate | Task::Describe => return Err(LoadError::Unsupported("an encoder that writes".to_owned())),
         };
         Ok(Self { bert, head })

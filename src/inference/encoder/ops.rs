@@ -27,20 +27,25 @@ enum Weights {
 }
 
 impl Linear {
-    /// `weight` is `[out, in]`, row by row.
+    /// `read` gives the weights, `[out, in]` row by row, and the bias; it is not called where they were laid
+    /// out before.
     pub(super) fn new(
-        weight: Vec<f32>,
-        bias: Vec<f32>,
+        name: &str,
+        read: impl FnOnce() -> std::result::Result<(Vec<f32>, Vec<f32>), LoadError>,
         [out, width]: [usize; 2],
         activation: Activation,
         from: &Loading<'_>,
     ) -> std::result::Result<Self, LoadError> {
         let weights = match from.compute {
             Compute::Kernels(pool) => {
-                let packed = DenseLinear::new(&weight, Some(&bias), out, width, Precision::best());
+                let packed = from.laid_out.matrix(name, [out, width], || {
+                    let (weight, bias) = read()?;
+                    Ok(DenseLinear::new(&weight, Some(&bias), out, width, Precision::best()))
+                })?;
                 Weights::Packed { packed, pool: pool.clone() }
             }
             Compute::Tensors { device, dtype } => {
+                let (weight, bias) = read()?;
                 let transposed = Tensor::from_vec(weight, (out, width), device)?.to_dtype(*dtype)?.t()?.contiguous()?;
                 Weights::Plain { transposed, bias: Tensor::from_vec(bias, out, device)?.to_dtype(*dtype)? }
             }

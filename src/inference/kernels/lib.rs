@@ -6,5 +6,6 @@
 pub mod decoder;
 pub mod dense;
 pub mod encoder;
+pub mod memory;
 pub mod pool;
 pub mod quant;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::super::memory::Aligned;
 use super::super::pool::Pool;
 #[cfg(target_arch = "x86_64")]
 use super::Form;
@@ -10,7 +11,7 @@ use super::cut::Cut;
 use super::lane::{Isa, Lane, Op};
 use super::pack::{from_bf16, to_bf16};
 use super::tile::{self, Bias, Product};
-use super::{Activation, Aligned, DenseLinear, Weights};
+use super::{Activation, DenseLinear, Weights};
 
 /// Values that are rounded alone; for fewer the threads would not be worth it.
 #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,6 @@
 //! by rows, so that a block of them stays in the cache while the panels go by, and where there are
 //! few rows by outputs.
 
-mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
@@ -20,9 +19,10 @@ pub(super) mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(super) use aligned::Aligned;
 pub(super) use forward::Shared;
 use lane::Isa;
+
+use super::memory::{Aligned, Fixed};
 
 /// What a layer does to its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,10 @@ impl Form {
 
 enum Weights {
     /// `[panel, in, columns]`; `rounded` as in [`Form`].
-    F32 { packed: Aligned<f32>, isa: Isa, rounded: bool },
+    F32 { packed: Fixed<f32>, isa: Isa, rounded: bool },
     /// `[panel, depth / 2, 32, 2]`
     #[cfg(target_arch = "x86_64")]
-    Bf16(Aligned<u16>),
+    Bf16(Fixed<u16>),
 }
 
 /// A matrix of weights, `[out, in]`, with its bias, laid out for this machine's kernels.
@@ -115,10 +115,10 @@ impl DenseLinear {
     /// Of memory, for the weights and the bias.
     pub fn bytes(&self) -> usize {
         let weights = match &self.weights {
-            Weights::F32 { packed, .. } => packed.bytes(),
+            Weights::F32 { packed, .. } => packed.as_bytes().len(),
             #[cfg(target_arch = "x86_64")]
-            Weights::Bf16(packed) => packed.bytes(),
+            Weights::Bf16(packed) => packed.as_bytes().len(),
         };
-        weights + self.bias.bytes()
+        weights + size_of_val(&*self.bias)
     }
 }

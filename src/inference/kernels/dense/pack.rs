@@ -1,6 +1,9 @@
 //! Weights as the kernels want them.
 
-use super::{Aligned, DenseLinear, Form, Weights};
+use memmap2::Mmap;
+
+use super::super::memory::{Aligned, Fixed, Kept, Plain};
+use super::{DenseLinear, Form, Precision, Weights};
 
 impl Form {
     /// Columns of a panel.
@@ -47,15 +50,60 @@ impl DenseLinear {
             Form::F32 { isa, rounded } => {
                 let panel = [columns, in_features, 1];
                 let packed = pack(weight, shape, panel, |x| if rounded { from_bf16(to_bf16(x)) } else { x });
-                Weights::F32 { packed, isa, rounded }
+                Weights::F32 { packed: packed.into(), isa, rounded }
             }
             #[cfg(target_arch = "x86_64")]
             Form::Bf16 | Form::Amx => {
                 let panel = [columns, form.depth(in_features), 2];
-                Weights::Bf16(pack(weight, shape, panel, to_bf16))
+                Weights::Bf16(pack(weight, shape, panel, to_bf16).into())
             }
         };
         Self { form, weights, bias: padded, out_features, in_features }
+    }
+}
+
+/// In the form that is best here, with the bias of all columns as its head.
+impl Kept for DenseLinear {
+    fn layout() -> String {
+        match Form::of(Precision::best()) {
+            form @ Form::F32 { .. } => format!("f32x{}", form.columns()),
+            #[cfg(target_arch = "x86_64")]
+            form => format!("bf16x{}", form.columns()),
+        }
+    }
+
+    fn head(&self) -> Vec<u8> {
+        self.bias.iter().flat_map(|x| x.to_le_bytes()).collect()
+    }
+
+    fn weights(&self) -> &[u8] {
+        match &self.weights {
+            Weights::F32 { packed, .. } => packed.as_bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Weights::Bf16(packed) => packed.as_bytes(),
+        }
+    }
+
+    fn from_kept([out_features, in_features]: [usize; 2], head: &[u8], weights: Mmap) -> Option<Self> {
+        let form = Form::of(Precision::best());
+        let columns = out_features.checked_next_multiple_of(form.columns())?;
+        let (kept, rest) = head.as_chunks();
+        if kept.len() != columns || !rest.is_empty() {
+            return None;
+        }
+        let mut bias = Aligned::zeroed(columns);
+        bias.iter_mut().zip(kept).for_each(|(x, bytes)| *x = f32::from_le_bytes(*bytes));
+        let weights = match form {
+            Form::F32 { isa, rounded } => {
+                let packed = Fixed::of_file(weights, columns.checked_mul(in_features)?)?;
+                Weights::F32 { packed, isa, rounded }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Form::Bf16 | Form::Amx => {
+                Weights::Bf16(Fixed::of_file(weights, columns.checked_mul(form.depth(in_features))?)?)
+            }
+        };
+        Some(Self { form, weights, bias, out_features, in_features })
     }
 }
 
@@ -71,7 +119,7 @@ pub(super) fn from_bf16(x: u16) -> f32 {
 }
 
 /// `[out, in]` as panels `[depth / beside, columns, beside]`.
-fn pack<T: super::aligned::Plain>(
+pub(super) fn pack<T: Plain>(
     weight: &[f32],
     [out_features, in_features]: [usize; 2],
     [columns, depth, beside]: [usize; 3],

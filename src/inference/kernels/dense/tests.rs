@@ -1,9 +1,11 @@
 //! Each form of the kernels against the plain computation.
 
+use super::super::memory::tests::sum;
+use super::super::memory::{Fixed, LAYOUT};
 use super::super::pool::Pool;
 use super::lane::{Isa, Lane, Op};
 use super::math::{exp2, gelu};
-use super::pack::{from_bf16, to_bf16};
+use super::pack::{from_bf16, pack, to_bf16};
 use super::*;
 
 /// Numbers of -1 to 1, the same ones every time.
@@ -229,4 +231,14 @@ fn it_says_what_it_takes() {
     let least = 33 * 31 * size_of::<f32>();
     assert!((least..4 * least).contains(&layer.bytes()), "{} bytes for 33 x 31", layer.bytes());
     assert!(Precision::best() == Precision::F32 || forms().len() > 3, "bf16 only where the processor has it");
+}
+
+#[test]
+fn weights_lie_as_the_number_of_the_layout_says() {
+    let weight: Vec<f32> = (0..20 * 31).map(|n| n as f32 * 0.25).collect();
+    let bytes = |packed: &Fixed<f32>| sum(packed.as_bytes());
+    let [narrow, wide] = [8, 32].map(|columns| bytes(&pack(&weight, [20, 31], [columns, 31, 1], |x| x).into()));
+    let halves: Fixed<u16> = pack(&weight, [20, 31], [32, 32, 2], to_bf16).into();
+    let of_layout_1 = [7921591841465767055, 13280118186843611475, 3838945271187520780];
+    assert_eq!((LAYOUT, [narrow, wide, sum(halves.as_bytes())]), (1, of_layout_1), "another layout has another number");
 }

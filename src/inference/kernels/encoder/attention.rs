@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
+use super::super::dense::Shared;
 use super::super::dense::lane::{Isa, Lane, Op};
 use super::super::dense::math::exp2;
 use super::super::dense::tile::{Finish, Product, multiply};
-use super::super::dense::{Aligned, Shared};
+use super::super::memory::Aligned;
 use super::super::pool::Pool;
 
 /// Queries whose scores are computed before they are used, in tiles: the scores stay in the first cache.

@@ -80,6 +80,20 @@ impl Kind {
             Self::Eight => Eight::BYTES,
         }
     }
+
+    /// As it is written in files: the bits of a code.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Four => 4,
+            Self::Five => 5,
+            Self::Six => 6,
+            Self::Eight => 8,
+        }
+    }
+
+    pub fn of_number(number: u8) -> Option<Self> {
+        [Self::Four, Self::Five, Self::Six, Self::Eight].into_iter().find(|kind| kind.number() == number)
+    }
 }
 
 /// 32 weights of one output, before they are packed.

@@ -21,12 +21,14 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
 
 pub use pack::PackError;
 
 use self::activations::{Activations, Block};
 use self::layout::{Eight, Five, Four, INS, Kind, OUTS, ROWS, Six};
 use self::pack::Tiles;
+use super::memory::Kept;
 use super::pool::Pool;
 
 /// Parts for each thread: the fewer, the longer the runs of memory; the more, the closer to one
@@ -116,6 +118,26 @@ impl QuantLinear {
                 }
             }
         }
+    }
+}
+
+/// Its head is its kind and the factors.
+impl Kept for QuantLinear {
+    fn layout() -> String {
+        "tiles".to_owned()
+    }
+
+    fn head(&self) -> Vec<u8> {
+        self.tiles.head()
+    }
+
+    fn weights(&self) -> &[u8] {
+        self.tiles.bytes()
+    }
+
+    fn from_kept([out_features, in_features]: [usize; 2], head: &[u8], weights: Mmap) -> Option<Self> {
+        let tiles = Tiles::from_kept([out_features, in_features], head, weights)?;
+        Some(Self { tiles, out_features, in_features })
     }
 }
 

@@ -5,7 +5,9 @@
 //! F16, BF16 and F32 become 8 bits with a scale for 32 weights, as Q8_0.
 
 use candle_core::quantized::GgmlDType;
+use memmap2::Mmap;
 
+use super::super::memory::{Aligned, Fixed};
 use super::layout::{Eight, Five, Form, Four, INS, Kind, OUTS, Six, Weights, from_half, write};
 
 /// Why a matrix was not packed.
@@ -63,15 +65,10 @@ fn source(dtype: GgmlDType) -> Result<Source, PackError> {
     Ok(Source { kind, bytes, values, read })
 }
 
-/// 64 bytes, where vectors are loaded from.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub struct Line(pub [u8; 64]);
-
 /// Tiles, row by row, the last of them padded with zeros.
 pub struct Tiles {
     pub kind: Kind,
-    lines: Vec<Line>,
+    bytes: Fixed<u8>,
     /// Bytes of a row of tiles.
     pub stride: usize,
     /// What the outputs of each row of tiles are multiplied with.
@@ -89,13 +86,12 @@ impl Tiles {
             return Err(PackError::Size { dtype, out_features, in_features, bytes: data.len() });
         }
         let (tile_rows, stride) = (out_features.div_ceil(OUTS), in_features / INS * source.kind.tile_bytes());
-        let lines = vec![Line([0; 64]); (tile_rows * stride).div_ceil(64)];
-        let mut this = Self { kind: source.kind, lines, stride, factors: Vec::with_capacity(tile_rows) };
+        let (mut bytes, mut factors) = (Aligned::zeroed(tile_rows * stride), Vec::with_capacity(tile_rows));
         for (index, rows) in data.chunks(OUTS * row_bytes).enumerate() {
             let weights: Vec<Vec<Weights>> = rows.chunks(row_bytes).map(|row| read_row(&source, row)).collect();
             let factor = factor(&weights);
-            this.factors.push(factor.recip());
-            let tiles = &mut this.bytes_mut()[index * stride..][..stride];
+            factors.push(factor.recip());
+            let tiles = &mut bytes[index * stride..][..stride];
             match source.kind {
                 Kind::Four => write_row::<Four>(tiles, &weights, factor),
                 Kind::Five => write_row::<Five>(tiles, &weights, factor),
@@ -103,32 +99,34 @@ impl Tiles {
                 Kind::Eight => write_row::<Eight>(tiles, &weights, factor),
             }
         }
-        Ok(this)
+        Ok(Self { kind: source.kind, bytes: bytes.into(), stride, factors })
+    }
+
+    /// The kind, and the factors.
+    pub fn head(&self) -> Vec<u8> {
+        let factors = self.factors.iter().flat_map(|factor| factor.to_le_bytes());
+        std::iter::once(self.kind.number()).chain(factors).collect()
+    }
+
+    /// Tiles that were written to a file. None if they are not those of a matrix of this shape.
+    pub fn from_kept([out_features, in_features]: [usize; 2], head: &[u8], bytes: Mmap) -> Option<Self> {
+        let (kind, factors) = head.split_first()?;
+        let (kind, (factors, rest)) = (Kind::of_number(*kind)?, factors.as_chunks());
+        let tile_rows = out_features.div_ceil(OUTS);
+        if !in_features.is_multiple_of(INS) || factors.len() != tile_rows || !rest.is_empty() {
+            return None;
+        }
+        let stride = (in_features / INS).checked_mul(kind.tile_bytes())?;
+        let bytes = Fixed::of_file(bytes, tile_rows.checked_mul(stride)?)?;
+        Some(Self { kind, bytes, stride, factors: factors.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect() })
     }
 
     pub fn row(&self, index: usize) -> &[u8] {
-        &self.bytes()[index * self.stride..][..self.stride]
+        &self.bytes[index * self.stride..][..self.stride]
     }
 
     pub fn bytes(&self) -> &[u8] {
-        self.lines.as_slice().as_flattened_bytes()
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        let len = size_of_val(self.lines.as_slice());
-        // SAFETY: a line is 64 bytes without padding, and all of them are set.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), len) }
-    }
-}
-
-trait Flatten {
-    fn as_flattened_bytes(&self) -> &[u8];
-}
-
-impl Flatten for [Line] {
-    fn as_flattened_bytes(&self) -> &[u8] {
-        // SAFETY: a line is 64 bytes without padding, and all of them are set.
-        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), size_of_val(self)) }
+        self.bytes.as_bytes()
     }
 }
 

@@ -3,6 +3,8 @@ use std::borrow::Cow;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{Device, Tensor};
 
+use super::super::memory::tests::sum;
+use super::super::memory::{Kept, LAYOUT};
 use super::*;
 
 const TYPES: [GgmlDType; 11] = {
@@ -221,4 +223,16 @@ fn every_16_bit_float_comes_back() {
     for (value, half) in [(65_519.0, 0x7bff), (65_520.0, 0x7c00), (1.000_488_3, 0x3c00), (1.001_464_8, 0x3c02)] {
         assert_eq!(layout::to_half(value), half, "{value} to the nearest, or the even one");
     }
+}
+
+#[test]
+fn weights_lie_as_the_number_of_the_layout_says() {
+    let sums = [GgmlDType::Q4_1, GgmlDType::Q5K, GgmlDType::Q6K, GgmlDType::Q8_0].map(|dtype| {
+        let count = 20 * 256 / dtype.block_size() * dtype.type_size();
+        let blocks: Vec<u8> = (0..count).map(|n| (n * 7 + n / 100) as u8).collect();
+        let matrix = QuantLinear::from_ggml(dtype, &blocks, 20, 256).unwrap();
+        sum(&[matrix.head(), matrix.weights().to_vec()].concat())
+    });
+    let of_layout_1 = [4632909116723801806, 10450387937025208265, 8976032197797745344, 4839536592147054227];
+    assert_eq!((LAYOUT, sums), (1, of_layout_1), "another layout has another number");
 }
