@@ -18,6 +18,7 @@ use crate::http::{self, Surroundings};
 use crate::inference::Engine;
 use crate::jobs;
 use crate::services::attempts::Attempts;
+use crate::services::ledger::Ledger;
 use crate::services::{
     Bell, Chats, Presence, Services, Version, caching, commenting, demo, indexing, reading, searching,
 };
@@ -109,6 +110,7 @@ impl App {
             chats: Chats::new(settings::chats(&config)),
             new_comments: commenting::NewComments::default(),
             lately: reading::Lately::default(),
+            ledger: Ledger::default(),
         };
         Ok(Self {
             services,
@@ -208,6 +210,7 @@ impl App {
     /// Gives everything back in order.
     pub async fn close(self) -> Result<()> {
         self.services.events.announce_now().await;
+        self.services.ledger.write(&self.services.db).await;
         if let Some(redis) = &self.redis {
             redis.close().await;
         }

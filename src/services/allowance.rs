@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
-use tracing::Instrument;
 
 use super::Services;
 use super::digest::digits;
+use super::ledger::{self, Use};
 use crate::auth::Viewer;
 use crate::store::{DbError, token_usage};
 
@@ -87,25 +87,18 @@ impl Account {
     }
 
     /// Writes down what was used: before this returns where there is a bound, so that the next
-    /// request knows of it, and else behind it. What cannot be written is told in the log.
+    /// request knows of it, and else with what others use meanwhile. What cannot be written is told in
+    /// the log.
     pub async fn note(&self, services: &Services, prompt_tokens: usize, completion_tokens: usize, now: DateTime<Utc>) {
         if prompt_tokens == 0 && completion_tokens == 0 {
             return;
         }
         let [prompt, completion] = [prompt_tokens, completion_tokens].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        let (db, subject) = (services.db.clone(), self.subject.clone());
-        let noting = async move {
-            let noted = async {
-                token_usage::add(&mut *db.conn().await?, now.date_naive(), &subject, prompt, completion).await
-            };
-            if let Err(error) = noted.await {
-                tracing::warn!(%error, "the use of tokens could not be noted");
-            }
-        };
+        let (day, used) = (now.date_naive(), Use { prompt, completion });
         if self.tokens_per_day == 0 {
-            tokio::spawn(noting.in_current_span());
-        } else {
-            noting.await;
+            services.ledger.note(&services.db, day, &self.subject, used);
+        } else if let Err(error) = ledger::add(&services.db, day, &self.subject, used).await {
+            tracing::warn!(%error, "the use of tokens could not be noted");
         }
     }
 }

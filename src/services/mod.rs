@@ -41,6 +41,7 @@ pub mod indexing;
 pub mod inferring;
 pub mod jobs;
 pub mod keys;
+pub mod ledger;
 pub mod markdown;
 pub mod organising;
 pub mod presence;
@@ -84,6 +85,8 @@ pub struct Services {
     pub new_comments: commenting::NewComments,
     /// What was read of late, so that it counts once.
     pub lately: reading::Lately,
+    /// What is used of the models and not written down yet.
+    pub ledger: ledger::Ledger,
 }
 
 /// Counts what has happened to the content, as far as this process knows: what was made of it is

@@ -49,7 +49,8 @@ class Inkstone:
     def __init__(self, binary, models, threads, folder):
         self.listen = f"127.0.0.1:{free_port()}"
         settings = {"embed_model": MINILM, "generate_model": SMOLLM, "rerank_model": "none", "models_dir": models,
-                    "inference_threads": threads, "rate_limit_per_minute": 0, "fetch_models": "true"}
+                    "inference_threads": threads, "rate_limit_per_minute": 0, "fetch_models": "true",
+                    "demo": "never", "job_workers": 0}
         command = [binary, "--listen", self.listen]
         for name, value in settings.items():
             command += ["--set", f"{name}={value}"]

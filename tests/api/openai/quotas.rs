@@ -80,3 +80,35 @@ async fn what_is_refused_is_not_free() {
         assert!(statuses.contains(&429), "30 are not: {statuses:?}");
     }
 }
+
+#[tokio::test]
+async fn what_has_no_bound_is_written_down_together() {
+    let app = TestApp::start_with(&[("reader_tokens_per_day", "1000"), ("tokens_per_day", "0")]).await;
+    let subject = {
+        let mut conn = app.services.db.conn().await.expect("a connection");
+        let olga = inkstone::store::users::by_handle(&mut conn, "olga").await.expect("an answer").expect("olga");
+        inkstone::auth::Viewer::trusted(olga).account().expect("she is signed in")
+    };
+    let noted = async || {
+        let mut conn = app.services.db.conn().await.expect("a connection");
+        let today = chrono::Utc::now().date_naive();
+        inkstone::store::token_usage::total(&mut conn, today, &subject).await.expect("a number")
+    };
+    let mut used = 0;
+    let mut embed = async || {
+        let body = json!({ "input": "four words of ink" });
+        let answer = send(&app, Some(&app.tokens.owner), Method::POST, "/v1/embeddings", Some(body)).await;
+        used += answer.json::<Value>().await.expect("JSON")["usage"]["total_tokens"].as_i64().expect("a number");
+        used
+    };
+    embed().await;
+    let both = embed().await;
+    let begun = std::time::Instant::now();
+    while noted().await < both {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{} of {both} tokens", noted().await);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let all = embed().await;
+    app.services.ledger.write(&app.services.db).await;
+    assert_eq!(noted().await, all, "a server that stops does not wait for the second to be over");
+}
