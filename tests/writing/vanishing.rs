@@ -119,6 +119,30 @@ async fn a_comment_on_a_post_that_vanishes_takes_no_others_with_it() {
 }
 
 #[tokio::test]
+async fn a_comment_does_not_wait_for_one_that_waits_for_a_deletion() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let (stays, vanishes) = (published(&app, "Stays").await, published(&app, "vanishes").await);
+    let (watching, deleting) = (other(&app).await, other(&app).await);
+    deleting.batch_execute("BEGIN; DELETE FROM posts WHERE slug = 'vanishes'").await.expect("deleted");
+    let add = |post: &str| {
+        let input = json!({ "postId": post, "markdown": "In time?" });
+        attempt(&app, Some(&app.tokens.editor), "addComment", "comment { id }", input)
+    };
+    let meanwhile = async {
+        waiting(&watching, 1).await;
+        let answer = add(&stays).await;
+        deleting.batch_execute("COMMIT").await.expect("committed");
+        answer
+    };
+    let (refusal, written) = tokio::join!(add(&vanishes), meanwhile);
+    assert_eq!(refused(&refusal), json!([["NOT_FOUND", "postId"]]), "{refusal:#}");
+    assert_eq!(refused(&written), json!([]), "{written:#}");
+}
+
+#[tokio::test]
 async fn an_answer_to_a_comment_that_vanishes_is_refused_as_not_found() {
     if !on_real_servers() {
         return;

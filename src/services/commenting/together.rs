@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -17,8 +18,10 @@ use crate::store::{DbError, Tx};
 
 /// Comments in one transaction.
 const TOGETHER: usize = 64;
-/// Transactions at a time: one may wait for somebody who deletes a post.
+/// Transactions at a time.
 const WRITERS: usize = 2;
+/// The second one begins where a comment waited so long: the first may wait for somebody who deletes a post.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Comments that wait for one.
 const MOST_WAITING: usize = 1024;
 
@@ -51,13 +54,18 @@ struct Queue {
 impl NewComments {
     /// Writes a comment, together with all that wait.
     pub(super) async fn write(&self, services: &Services, comment: NewComment) -> Result<CommentRow, ServiceError> {
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { services: services.clone(), comment, answer };
-        if let Some(writer) = self.queue(waiting)? {
-            tokio::spawn(writer.run());
-        }
+        let (answer, mut answered) = oneshot::channel();
+        self.queue(Waiting { services: services.clone(), comment, answer })?;
+        self.let_write(1);
+        let outcome = tokio::select! {
+            outcome = &mut answered => outcome,
+            () = tokio::time::sleep(PATIENCE) => {
+                self.let_write(WRITERS);
+                answered.await
+            }
+        };
         let lost = || ServiceError::Internal("a comment was lost with those that it was written with".into());
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        outcome.unwrap_or_else(|_| Err(lost()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -65,17 +73,22 @@ impl NewComments {
     }
 
     /// Errors: too many wait.
-    fn queue(&self, waiting: Waiting) -> Result<Option<Writer>, ServiceError> {
+    fn queue(&self, waiting: Waiting) -> Result<(), ServiceError> {
         let mut queue = self.lock();
         if queue.waiting.len() >= MOST_WAITING {
             return Err(ServiceError::Busy("too many comments are being written: try again in a moment".into()));
         }
         queue.waiting.push(waiting);
-        if queue.writers == WRITERS {
-            return Ok(None);
+        Ok(())
+    }
+
+    /// One more writer, if anything waits and there are fewer than `most`.
+    fn let_write(&self, most: usize) {
+        let mut queue = self.lock();
+        if !queue.waiting.is_empty() && queue.writers < most {
+            queue.writers += 1;
+            tokio::spawn(Writer { queue: self.clone(), done: false }.run());
         }
-        queue.writers += 1;
-        Ok(Some(Writer { queue: self.clone(), done: false }))
     }
 }
 
