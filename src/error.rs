@@ -126,6 +126,12 @@ impl From<ApiError> for async_graphql::Error {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&DbError> for ApiError {
+    fn from(error: &DbError) -> Self {
         match error {
             DbError::Unavailable(_) => {
                 tracing::warn!(%error, "the database is away");
@@ -142,7 +148,7 @@ impl From<DbError> for ApiError {
                 Self::new(Code::Overloaded, "somebody changed the same thing at the same moment: try again")
             }
             DbError::UnfitText => Self::bad_input("a text holds a NUL character (U+0000): leave it out"),
-            DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
+            DbError::Constraint { .. } | DbError::Other(_) => Self::internal(error),
         }
     }
 }
@@ -167,13 +173,7 @@ impl From<ServiceError> for ApiError {
                 let message = format!("too many attempts with a wrong password: try again in {seconds} s");
                 Self::new(Code::RateLimited, message)
             }
-            ServiceError::Db(ref db) => match **db {
-                DbError::Unavailable(_) => DbError::Unavailable(db.to_string()).into(),
-                DbError::TimedOut => DbError::TimedOut.into(),
-                DbError::Serialization => DbError::Serialization.into(),
-                DbError::UnfitText => DbError::UnfitText.into(),
-                DbError::Constraint { .. } | DbError::Other(_) => Self::internal(&error),
-            },
+            ServiceError::Db(error) => Self::from(&*error),
             ServiceError::Internal(_) => Self::internal(&error),
         }
     }
@@ -186,7 +186,7 @@ impl From<AuthError> for ApiError {
                 Code::Unauthenticated,
                 "the token is not valid, or no longer: sign in again, or make a new key",
             ),
-            AuthError::Db(error) => error.into(),
+            AuthError::Db(error) => Self::from(&*error),
         }
     }
 }

@@ -9,21 +9,18 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::store::api_keys::ApiKeyRow;
+use crate::store::Sight;
 use crate::store::users::{Role, UserRow};
-use crate::store::{Conn, Db, DbError, Sight, api_keys, sessions};
 
+mod authenticator;
 pub mod password;
 pub mod token;
 
+pub use authenticator::{AuthError, Authenticator};
 pub use password::{PasswordError, Passwords};
 pub use token::{ApiKey, ReadingToken, SessionToken, TokenHash};
-
-/// How exactly the last use of a key is known.
-const NOTE_USE_EVERY: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// What an API key may be used for. A session may everything that its user may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,67 +193,5 @@ impl Viewer {
 
     pub fn is_staff(&self) -> bool {
         matches!(self.role(), Some(Role::Owner | Role::Editor))
-    }
-}
-
-/// Credentials could not be turned into a viewer.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    /// The token is malformed, unknown, expired or revoked. Which one is not told.
-    #[error("the token is not valid, or no longer")]
-    InvalidToken,
-    #[error("the token could not be looked up")]
-    Db(#[from] DbError),
-}
-
-/// Looks tokens up.
-#[derive(Clone)]
-pub struct Authenticator {
-    db: Db,
-}
-
-impl Authenticator {
-    pub fn new(db: Db) -> Self {
-        Self { db }
-    }
-
-    /// The user behind a session token or an API key.
-    pub async fn viewer(&self, token: &str, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
-        let hash = TokenHash::of(token).ok_or(AuthError::InvalidToken)?;
-        self.look_up(hash, !ApiKey::looks_like(token), now).await
-    }
-
-    /// The same viewer with the rights of this moment; who has not signed in stays as they are.
-    ///
-    /// Errors: `InvalidToken` when the session or the key has ended since.
-    pub async fn renew(&self, viewer: &Viewer, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
-        match viewer.credential {
-            Some(hash) => self.look_up(hash, viewer.in_person, now).await,
-            None => Ok(viewer.clone()),
-        }
-    }
-
-    async fn look_up(&self, hash: TokenHash, in_person: bool, now: DateTime<Utc>) -> Result<Viewer, AuthError> {
-        let mut conn = self.db.conn().await?;
-        let (user, scopes, key) = if in_person {
-            let user = sessions::find(&mut conn, hash.as_bytes(), now).await?.ok_or(AuthError::InvalidToken)?;
-            (user, Scope::ALL.to_vec(), None)
-        } else {
-            let found = api_keys::find(&mut conn, hash.as_bytes(), now).await?;
-            let (key, user) = found.ok_or(AuthError::InvalidToken)?;
-            note_use(&mut conn, &key, now).await;
-            (user, Scope::of_stored(&key.scopes), Some(key.id))
-        };
-        Ok(Viewer { user: Some(Arc::new(user)), scopes, in_person, credential: Some(hash), key })
-    }
-}
-
-/// Notes that a key was used, at most once a minute: it should not cost a write with each request.
-async fn note_use(conn: &mut Conn, key: &ApiKeyRow, now: DateTime<Utc>) {
-    if key.last_used_at.is_some_and(|at| now - at < NOTE_USE_EVERY) {
-        return;
-    }
-    if let Err(error) = api_keys::touch(conn, key.id, now).await {
-        tracing::warn!(%error, key = %key.id, "the use of an API key could not be noted");
     }
 }

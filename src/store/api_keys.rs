@@ -55,21 +55,15 @@ pub async fn insert(conn: &mut Conn, key: &NewApiKey) -> Result<ApiKeyRow, DbErr
     Ok(inserted.get_result(conn).await?)
 }
 
-/// A key that is neither expired nor revoked, and its user.
-pub async fn find(
-    conn: &mut Conn,
-    token_hash: &[u8],
-    now: DateTime<Utc>,
-) -> Result<Option<(ApiKeyRow, UserRow)>, DbError> {
+/// The keys with these hashes that were not revoked, expired ones too, each with its hash and its user.
+pub async fn by_hashes(conn: &mut Conn, token_hashes: &[&[u8]]) -> Result<Vec<(Vec<u8>, ApiKeyRow, UserRow)>, DbError> {
     Ok(api_keys::table
         .inner_join(users::table)
-        .filter(api_keys::token_hash.eq(token_hash))
+        .filter(api_keys::token_hash.eq_any(token_hashes))
         .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now)))
-        .select((ApiKeyRow::as_select(), UserRow::as_select()))
-        .first(conn)
-        .await
-        .optional()?)
+        .select((api_keys::token_hash, ApiKeyRow::as_select(), UserRow::as_select()))
+        .load(conn)
+        .await?)
 }
 
 /// Those of these keys that were not revoked.

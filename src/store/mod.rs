@@ -58,6 +58,7 @@ pub mod site;
 mod sql;
 pub mod tags;
 mod text_enum;
+pub mod together;
 pub mod token_usage;
 pub mod translations;
 pub mod users;

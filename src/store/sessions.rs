@@ -49,16 +49,14 @@ pub async fn insert(
     Ok(())
 }
 
-/// The user of a session that has not expired.
-pub async fn find(conn: &mut Conn, token_hash: &[u8], now: DateTime<Utc>) -> Result<Option<UserRow>, DbError> {
+/// The sessions with these hashes, expired ones too, each with its user.
+pub async fn by_hashes(conn: &mut Conn, token_hashes: &[&[u8]]) -> Result<Vec<(SessionRow, UserRow)>, DbError> {
     Ok(sessions::table
         .inner_join(users::table)
-        .filter(sessions::token_hash.eq(token_hash))
-        .filter(sessions::expires_at.gt(now))
-        .select(UserRow::as_select())
-        .first(conn)
-        .await
-        .optional()?)
+        .filter(sessions::token_hash.eq_any(token_hashes))
+        .select((SessionRow::as_select(), UserRow::as_select()))
+        .load(conn)
+        .await?)
 }
 
 /// The newest sessions of each user that have not expired, in one lateral statement.

@@ -8,7 +8,7 @@
 use chrono::{Duration, Utc};
 use inkstone::auth::{Scope, Viewer};
 use inkstone::services::{Actor, accounts};
-use inkstone::store::users;
+use inkstone::store::{api_keys, users};
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, code, data};

@@ -2,10 +2,7 @@
 //! transaction, which costs little more than one of them alone would.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::error::gone;
@@ -14,16 +11,11 @@ use super::{depth_below, event};
 use crate::events::EventKind;
 use crate::store::comments::{self, CommentRow, CommentStatus};
 use crate::store::posts::{self, PostRow};
+use crate::store::together::{Bounds, Together, Turn, Unanswered};
 use crate::store::{DbError, Tx};
 
-/// Comments in one transaction.
-const TOGETHER: usize = 64;
-/// Transactions at a time.
-const WRITERS: usize = 2;
-/// The second one begins where a comment waited so long: the first may wait for somebody who deletes a post.
-const PATIENCE: Duration = Duration::from_millis(50);
-/// Comments that wait for one.
-const MOST_WAITING: usize = 1024;
+/// A second transaction goes on while one waits for somebody who deletes a post.
+const BOUNDS: Bounds = Bounds { items: 64, turns: 2, waiting: 1024 };
 
 /// A comment that somebody may write, checked as far as that goes without the database.
 pub(super) struct NewComment {
@@ -35,121 +27,48 @@ pub(super) struct NewComment {
     pub html: String,
 }
 
-struct Waiting {
-    services: Services,
-    comment: NewComment,
-    answer: oneshot::Sender<Result<CommentRow, ServiceError>>,
-}
-
 /// The comments that wait to be written. Cloning is cheap.
-#[derive(Clone, Default)]
-pub struct NewComments(Arc<Mutex<Queue>>);
+#[derive(Clone)]
+pub struct NewComments(Together<NewComment, Result<CommentRow, ServiceError>>);
 
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    writers: usize,
+impl Default for NewComments {
+    fn default() -> Self {
+        Self(Together::new(BOUNDS))
+    }
 }
 
 impl NewComments {
     /// Writes a comment, together with all that wait.
     pub(super) async fn write(&self, services: &Services, comment: NewComment) -> Result<CommentRow, ServiceError> {
-        let (answer, mut answered) = oneshot::channel();
-        self.queue(Waiting { services: services.clone(), comment, answer })?;
-        self.let_write(1);
-        let outcome = tokio::select! {
-            outcome = &mut answered => outcome,
-            () = tokio::time::sleep(PATIENCE) => {
-                self.let_write(WRITERS);
-                answered.await
+        self.0.ask(comment, services).await.unwrap_or_else(|unanswered| {
+            Err(match unanswered {
+                Unanswered::Full => {
+                    ServiceError::Busy("too many comments are being written: try again in a moment".into())
+                }
+                Unanswered::Lost => {
+                    ServiceError::Internal("a comment was lost with those that it was written with".into())
+                }
+            })
+        })
+    }
+}
+
+impl Turn<NewComment, Result<CommentRow, ServiceError>> for Services {
+    async fn take(&self, comments: Vec<NewComment>) -> Vec<Result<CommentRow, ServiceError>> {
+        match write(self, &comments).await {
+            Ok(outcomes) => outcomes,
+            Err(error) if comments.len() == 1 || error.is_transient() => vec![Err(error); comments.len()],
+            // One of them is at fault, and the others are not to bear it.
+            Err(_) => {
+                let mut outcomes = Vec::with_capacity(comments.len());
+                for comment in &comments {
+                    let alone = write(self, std::slice::from_ref(comment)).await;
+                    outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
+                }
+                outcomes
             }
-        };
-        let lost = || ServiceError::Internal("a comment was lost with those that it was written with".into());
-        outcome.unwrap_or_else(|_| Err(lost()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Errors: too many wait.
-    fn queue(&self, waiting: Waiting) -> Result<(), ServiceError> {
-        let mut queue = self.lock();
-        if queue.waiting.len() >= MOST_WAITING {
-            return Err(ServiceError::Busy("too many comments are being written: try again in a moment".into()));
-        }
-        queue.waiting.push(waiting);
-        Ok(())
-    }
-
-    /// One more writer, if anything waits and there are fewer than `most`.
-    fn let_write(&self, most: usize) {
-        let mut queue = self.lock();
-        if !queue.waiting.is_empty() && queue.writers < most {
-            queue.writers += 1;
-            tokio::spawn(Writer { queue: self.clone(), done: false }.run());
         }
     }
-}
-
-/// One of those that write until nothing waits.
-struct Writer {
-    queue: NewComments,
-    done: bool,
-}
-
-impl Writer {
-    async fn run(mut self) {
-        while let Some(taken) = self.take() {
-            // What nobody waits for any more was given up.
-            write_all(taken.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect()).await;
-        }
-    }
-
-    /// What is to be written next. Under the same lock as this one sees that nothing waits, it is gone: who
-    /// comes later has a writer of its own.
-    fn take(&mut self) -> Option<Vec<Waiting>> {
-        let mut queue = self.queue.lock();
-        if queue.waiting.is_empty() {
-            queue.writers -= 1;
-            self.done = true;
-            return None;
-        }
-        let most = queue.waiting.len().min(TOGETHER);
-        Some(queue.waiting.drain(..most).collect())
-    }
-}
-
-impl Drop for Writer {
-    /// After a panic nobody else may come for what waits: who waits is told.
-    fn drop(&mut self) {
-        if !self.done {
-            let mut queue = self.queue.lock();
-            queue.writers -= 1;
-            queue.waiting.clear();
-        }
-    }
-}
-
-async fn write_all(taken: Vec<Waiting>) {
-    let Some(services) = taken.first().map(|waiting| waiting.services.clone()) else { return };
-    let (comments, answers): (Vec<_>, Vec<_>) =
-        taken.into_iter().map(|waiting| (waiting.comment, waiting.answer)).unzip();
-    let outcomes = match write(&services, &comments).await {
-        Ok(outcomes) => outcomes,
-        Err(error) if comments.len() == 1 || error.is_transient() => vec![Err(error); comments.len()],
-        // One of them is at fault, and the others are not to bear it.
-        Err(_) => {
-            let mut outcomes = Vec::with_capacity(comments.len());
-            for comment in &comments {
-                let alone = write(&services, std::slice::from_ref(comment)).await;
-                outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
-            }
-            outcomes
-        }
-    };
-    // Who has gone meanwhile hears nothing, which is no error.
-    answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| drop(answer.send(outcome)));
 }
 
 /// Writes comments in one transaction with their events. What is refused leaves the others alone.

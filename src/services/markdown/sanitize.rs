@@ -157,11 +157,14 @@ pub(super) fn comment(html: &str) -> String {
 }
 
 /// Sanitises until nothing changes any more. Misnested tags can print as HTML that a parser reads
-/// as another tree, and what is checked has to be what a browser will see. Twice is the rule; text
+/// as another tree, and what is checked has to be what a browser will see. Twice is the most as a rule; text
 /// that has not settled after [`MAX_PASSES`] is shown as its source.
 fn settled(builder: &Builder<'_>, html: &str) -> String {
     let pass = |html: &str| keep_newlines(builder.clean(html).to_string());
     let mut clean = pass(html);
+    if clean == html {
+        return clean;
+    }
     for _ in 1..MAX_PASSES {
         let again = pass(&clean);
         if again == clean {

@@ -101,3 +101,46 @@ async fn a_key_does_only_what_its_scopes_name() {
         assert_eq!(code(&answer), "FORBIDDEN", "{mutation} with a key that may only read: {answer:#}");
     }
 }
+
+/// Tokens that come at once are looked up together, and each opens what it would have opened alone.
+#[tokio::test]
+async fn tokens_that_come_at_once_open_each_its_own() {
+    let app = TestApp::start().await;
+    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+    let mut keys = Vec::new();
+    for (handle, lives) in [("edgar", None), ("edgar", Some(Duration::milliseconds(100)))] {
+        let mut conn = app.services.db.conn().await.expect("a connection");
+        let user = users::by_handle(&mut conn, handle).await.expect("an answer").expect("there is this user");
+        drop(conn);
+        let until = lives.map(|lives| actor.now + lives);
+        let key = accounts::create_key(&app.services, &actor, user.id, "k".into(), &[Scope::Read], until).await;
+        keys.push(key.expect("a key").expose().to_owned());
+    }
+    let revoked = key(&app, "rita", &[Scope::Read]).await;
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    let all = api_keys::all(&mut conn).await.expect("the keys");
+    let (of_rita, _) = all.iter().find(|(_, handle)| handle == "rita").expect("the key of rita");
+    api_keys::revoke(&mut conn, of_rita.id, Utc::now()).await.expect("an answer").expect("it is revoked");
+    drop(conn);
+    let unknown = inkstone::auth::SessionToken::generate().0.expose().to_owned();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let tokens = [
+        (&app.tokens.owner, Some("olga")),
+        (&app.tokens.reader, Some("rita")),
+        (&keys[0], Some("edgar")),
+        (&keys[1], None),
+        (&revoked, None),
+        (&unknown, None),
+    ];
+    let asked = (0..60).map(|n| {
+        let (token, handle) = tokens[n % tokens.len()];
+        let app = &app;
+        async move { (n, handle, app.ask_as(Some(token), "{ viewer { handle } }", json!({})).await) }
+    });
+    for (n, handle, answer) in futures_util::future::join_all(asked).await {
+        match handle {
+            Some(handle) => assert_eq!(answer["data"]["viewer"]["handle"], handle, "{n}: {answer}"),
+            None => assert_eq!(code(&answer), "UNAUTHENTICATED", "{n}: {answer}"),
+        }
+    }
+}
