@@ -4,7 +4,7 @@
 //! `request_id` and `trace_id` where a log search looks for them.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -118,8 +118,18 @@ impl Inside<'_> {
         self.written = self.written.and_then(|()| write!(self.writer, "\"{name}\":{value},"));
     }
 
-    fn put_text(&mut self, field: &Field, value: &dyn fmt::Display) {
-        self.put(field, format_args!("\"{}\"", Escaped(value)));
+    /// In pieces, without what `write!` does for each of them.
+    fn put_text(&mut self, field: &Field, text: impl FnOnce(&mut Escaping<'_>) -> fmt::Result) {
+        let put = || {
+            self.writer.write_char('"')?;
+            self.writer.write_str(field.name().trim_start_matches("r#"))?;
+            self.writer.write_str("\":\"")?;
+            text(&mut Escaping(&mut self.writer))?;
+            self.writer.write_str("\",")
+        };
+        if self.written.is_ok() {
+            self.written = put();
+        }
     }
 }
 
@@ -144,30 +154,22 @@ impl Visit for Inside<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put_text(field, &value);
+        self.put_text(field, |to| to.write_str(value));
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
-        self.put_text(field, &with_causes(error));
+        self.put_text(field, |to| to.write_str(&with_causes(error)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put_text(field, &format_args!("{value:?}"));
+        self.put_text(field, |to| write!(to, "{value:?}"));
     }
 }
 
-/// What stands between the quotes of a JSON string.
-struct Escaped<'a>(&'a dyn fmt::Display);
+/// Writes what stands between the quotes of a JSON string.
+struct Escaping<'a>(&'a mut dyn fmt::Write);
 
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::write(&mut Escaping(f), format_args!("{}", self.0))
-    }
-}
-
-struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
-
-impl fmt::Write for Escaping<'_, '_> {
+impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut plain = 0;
         for (at, byte) in text.bytes().enumerate() {

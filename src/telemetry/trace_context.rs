@@ -4,7 +4,7 @@
 //! fields; a field this room should understand is added to [`TraceContext`].
 //! Source: W3C Trace Context, Level 1, section 3.2.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use rand::{Rng, RngExt};
 
@@ -66,7 +66,7 @@ impl TraceContext {
 
     /// The trace id as it stands in logs and in the header: 32 lower-case hexadecimal digits.
     pub fn trace_id_hex(&self) -> String {
-        Hex(&self.trace_id).to_string()
+        self.to_string()[3..35].to_owned()
     }
 
     /// The id of this position.
@@ -83,17 +83,18 @@ impl TraceContext {
 /// The header's value, version 00.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{}-{}-0{}", Hex(&self.trace_id), Hex(&self.parent_id), u8::from(self.sampled))
+        // Each request has one: with formatting byte by byte it took 12,000 instructions.
+        let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        encode(&self.trace_id, &mut header[3..35]);
+        encode(&self.parent_id, &mut header[36..52]);
+        header[54] += u8::from(self.sampled);
+        f.write_str(str::from_utf8(&header).map_err(|_| fmt::Error)?)
     }
 }
 
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Each request has several: formatting byte by byte took 12,000 instructions of it.
-        let digits = |byte: &u8| [byte >> 4, byte & 15].map(|half| char::from(b"0123456789abcdef"[usize::from(half)]));
-        self.0.iter().flat_map(digits).try_for_each(|digit| f.write_char(digit))
+fn encode(bytes: &[u8], digits: &mut [u8]) {
+    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)]));
     }
 }
 

@@ -78,9 +78,9 @@ impl Context {
         // Error level: a span below the log filter's level would leave warnings without ids.
         let span = tracing::error_span!(
             "request",
-            request_id = %id,
+            request_id = id.as_str(),
             trace_id = trace.trace_id_hex(),
-            method = %request.method(),
+            method = request.method().as_str(),
             path = request.uri().path(),
             client = client.0.map(tracing::field::display),
         );
