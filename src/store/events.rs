@@ -219,7 +219,7 @@ pub async fn reaches_back_to(conn: &mut Conn, position: LogPosition) -> Result<b
 pub async fn last_at(conn: &mut Conn, kinds: &[EventKind]) -> Result<Option<DateTime<Utc>>, DbError> {
     Ok(events::table
         .filter(events::kind.eq_any(kinds))
-        .order(events::at.desc())
+        .order((events::xid.desc(), events::id.desc()))
         .select(events::at)
         .first(conn)
         .await

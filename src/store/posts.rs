@@ -59,10 +59,17 @@ pub struct PostRow {
     pub listed_at: DateTime<Utc>,
 }
 
+impl PostStatus {
+    /// True if a post in this state may be shown to somebody with this sight.
+    pub fn visible_to(self, sight: Sight) -> bool {
+        sight == Sight::Everything || self == Self::Published
+    }
+}
+
 impl PostRow {
     /// True if a post may be shown to somebody with this sight.
     pub fn visible_to(&self, sight: Sight) -> bool {
-        sight == Sight::Everything || self.status == PostStatus::Published
+        self.status.visible_to(sight)
     }
 }
 
@@ -194,6 +201,11 @@ pub(super) type PostColumns = SqlTypeOf<<PostRow as Selectable<Pg>>::SelectExpre
 /// The posts with these ids, whoever may see them: the caller checks [`PostRow::visible_to`].
 pub async fn by_ids(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<PostRow>, DbError> {
     Ok(posts::table.filter(posts::id.eq_any(ids)).select(PostRow::as_select()).load(conn).await?)
+}
+
+/// The states of the posts with these ids, whoever may see them.
+pub async fn statuses(conn: &mut Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, PostStatus)>, DbError> {
+    Ok(posts::table.filter(posts::id.eq_any(ids)).select((posts::id, posts::status)).load(conn).await?)
 }
 
 /// The text of the posts with these ids, whoever may see them.

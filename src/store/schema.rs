@@ -119,7 +119,7 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::Xid8;
 
-    events (id) {
+    events (xid, id) {
         id -> Int8,
         xid -> Xid8,
         topic -> Text,

@@ -10,7 +10,7 @@ use super::super::{Actor, Moderation, ServiceError, Services};
 use super::{depth_below, event};
 use crate::events::EventKind;
 use crate::store::comments::{self, CommentRow, CommentStatus};
-use crate::store::posts::{self, PostRow};
+use crate::store::posts::{self, PostStatus};
 use crate::store::together::{Bounds, Together, Turn, Unanswered};
 use crate::store::{DbError, Tx};
 
@@ -76,8 +76,8 @@ impl Turn<NewComment, Result<CommentRow, ServiceError>> for Services {
 /// Errors: none was written.
 async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<CommentRow, ServiceError>>, ServiceError> {
     let mut tx = services.db.begin().await?;
-    let posts = posts::by_ids(&mut tx, &distinct(new, |comment| comment.post_id)).await?;
-    let posts: HashMap<Uuid, PostRow> = posts.into_iter().map(|post| (post.id, post)).collect();
+    let posts = posts::statuses(&mut tx, &distinct(new, |comment| comment.post_id)).await?;
+    let posts: HashMap<Uuid, PostStatus> = posts.into_iter().collect();
     let known = known_authors(services, &mut tx, new).await?;
     let is_approved = |comment: &NewComment| {
         let by_policy = services.policy.moderation == Moderation::None || known.contains(&comment.author_id);
@@ -85,7 +85,7 @@ async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<Com
     };
     let mut outcomes = Vec::with_capacity(new.len());
     for comment in new {
-        match depth(&mut tx, comment, posts.get(&comment.post_id)).await {
+        match depth(&mut tx, comment, posts.get(&comment.post_id).copied()).await {
             Ok(depth) => outcomes.push(Ok(row(comment, depth, is_approved(comment)))),
             Err(refusal @ ServiceError::Refused(_)) => outcomes.push(Err(refusal)),
             Err(error) => return Err(error),
@@ -107,7 +107,7 @@ async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<Com
 /// How deep in its thread a comment is.
 ///
 /// Errors: who writes it may not see what it answers, or the thread is too deep.
-async fn depth(tx: &mut Tx, comment: &NewComment, post: Option<&PostRow>) -> Result<i32, ServiceError> {
+async fn depth(tx: &mut Tx, comment: &NewComment, post: Option<PostStatus>) -> Result<i32, ServiceError> {
     if !post.is_some_and(|post| post.visible_to(comment.actor.viewer.sight())) {
         return Err(ServiceError::not_found("postId", "post"));
     }
