@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use inkstone::inference::{EmbedRequest, Engine, EngineSettings, InferenceError, ModelState, Task};
+use inkstone::inference::{
+    EmbedRequest, Engine, EngineSettings, InferenceError, ModelState, Overlong, RerankRequest, Task,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{EMBED_ENGLISH, engine, settings, weights};
+use super::{EMBED_ENGLISH, RERANK, engine, settings, weights};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,4 +141,33 @@ async fn a_full_queue_says_so_at_once() {
     for error in refused.into_iter().filter_map(Result::err) {
         assert!(matches!(error, InferenceError::Overloaded { retry_after } if !retry_after.is_zero()), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn another_stands_in_for_a_deployed_model_that_cannot_be_had() {
+    engine().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join(RERANK);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for file in std::fs::read_dir(weights().join(RERANK)).expect("the model").map(|file| file.expect("a file").path()) {
+        std::fs::copy(&file, folder.join(file.file_name().expect("a name"))).expect("a copy");
+    }
+    let mut own = settings(dir.path(), dir.path());
+    own.chosen.remove(&Task::Rerank);
+    own.fetch.offline = true;
+    let engine = Engine::open(own).expect("an engine");
+    engine.deploy("bge-reranker-base").expect("it is known");
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(engine.clone().run(stop.clone()));
+    until(&engine, RERANK, |state| *state == ModelState::Ready).await;
+    let texts = vec!["Ink.".to_owned(), "A ferry.".to_owned()];
+    let request = RerankRequest { query: "ink".to_owned(), texts, overlong: Overlong::Cut };
+    assert_eq!(engine.rerank(None, request).await.expect("logits").model, RERANK);
+    let kept = std::fs::read_to_string(dir.path().join("deployed-models.toml")).expect("the choice is kept");
+    assert!(kept.contains("bge-reranker-base"), "it is still wanted: {kept}");
+    // What stands in is not loaded again and again.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    until(&engine, RERANK, |state| *state == ModelState::Ready).await;
+    stop.cancel();
+    running.await.expect("it ends");
 }

@@ -21,11 +21,13 @@ const TRY_AGAIN: Duration = Duration::from_secs(300);
 
 impl Engine {
     /// Lets a model answer what names no other from now on, here and after a restart; it is fetched
-    /// first if need be, and the one before goes on until it is ready. Gives its whole name.
+    /// first if need be, and the one before goes on until it is ready. A name without a variant means one that is
+    /// here. Gives its whole name.
     ///
     /// Errors: there is no such model, in words.
     pub fn deploy(&self, name: &str) -> Result<String, EngineError> {
-        let (local, entry) = self.known(name)?;
+        let (local, first) = self.known(name)?;
+        let entry = local.here(name).unwrap_or(first);
         local.deployments.keep(entry.task, &entry.name())?;
         Ok(entry.name())
     }
@@ -50,8 +52,7 @@ impl Engine {
     /// means one that is here.
     pub async fn load(&self, name: &str) -> Result<Task, EngineError> {
         let (local, first) = self.known(name)?;
-        let is_meant = |entry: &&Entry| entry.id == name && local.fetcher.is_here(entry);
-        let entry = local.catalogue.entries().iter().find(is_meant).unwrap_or(first);
+        let entry = local.here(name).unwrap_or(first);
         if !local.fetcher.is_here(entry) {
             let name = entry.name();
             return Err(EngineError::Choice(format!("{name} is not here: `inkstone models pull {name}` brings it")));
@@ -115,27 +116,46 @@ impl Engine {
                 tokio::time::sleep(LOOK_AGAIN).await;
                 continue;
             }
-            let mut ready = false;
-            for (n, entry) in wanted.iter().enumerate() {
-                if self.make_ready(&local, entry).await {
-                    if n > 0 && !said {
-                        tracing::info!(%task, first_choice = %wanted[0].name(), instead = %entry.name(), "the first choice of models cannot be had from here: another answers");
+            match self.first_ready(&local, &wanted, running).await {
+                Some((answers, is_first)) => {
+                    if !is_first && !said {
+                        tracing::info!(%task, first_choice = %wanted[0].name(), instead = %answers, "the first choice of models cannot be had from here: another answers");
                     }
-                    if let Err(error) = local.deployments.keep(task, &entry.name()) {
-                        tracing::warn!(%error, "the choice of a model is not kept over a restart");
+                    // What was deployed stays the choice where another stands in for it.
+                    if is_first || kept.is_none() {
+                        if let Err(error) = local.deployments.keep(task, &answers) {
+                            tracing::warn!(%error, "the choice of a model is not kept over a restart");
+                        }
+                        continue;
                     }
-                    ready = true;
-                    break;
                 }
-            }
-            if !ready {
-                if !said {
+                None if !said => {
                     tracing::warn!(%task, "no model of this task can be had: it is tried again every few minutes");
                 }
-                said = true;
-                local.changed(task, kept.as_deref(), TRY_AGAIN).await;
+                None => {}
+            }
+            said = true;
+            local.changed(task, kept.as_deref(), &wanted, TRY_AGAIN).await;
+        }
+    }
+
+    /// Makes the first of these ready that can be had, and tells its name and whether it is the very first.
+    /// The one that answers already is as good as any behind the first.
+    async fn first_ready(
+        &self,
+        local: &Arc<Local>,
+        wanted: &[Entry],
+        running: Option<String>,
+    ) -> Option<(String, bool)> {
+        for (n, entry) in wanted.iter().enumerate() {
+            if let Some(running) = running.as_ref().filter(|_| n > 0) {
+                return Some((running.clone(), false));
+            }
+            if self.make_ready(local, entry).await {
+                return Some((entry.name(), n == 0));
             }
         }
+        running.map(|running| (running, false))
     }
 
     /// Fetches one model, if it is not here. False if that cannot be; its state says why.
@@ -215,23 +235,35 @@ impl Engine {
 }
 
 impl Local {
+    /// The model that a name without a variant means, if one of that name is here.
+    fn here(&self, id: &str) -> Option<&Entry> {
+        self.catalogue.entries().iter().find(|entry| entry.id == id && self.fetcher.is_here(entry))
+    }
+
     /// What may answer a task, the preferred first: what was deployed, what the settings say, or
-    /// the catalogue's order.
+    /// the catalogue's order. Nothing stands in for a deployed model of embeddings, so that the vectors of
+    /// two are never mixed unasked.
     fn candidates(&self, task: Task, kept: Option<&str>) -> Vec<Entry> {
         let chosen = self.chosen.get(&task).map_or("auto", String::as_str);
         let named = |name: &str| self.catalogue.find(name).filter(|entry| entry.task == task).cloned();
         match (chosen, kept) {
             ("none", _) => Vec::new(),
-            ("auto", Some(kept)) if named(kept).is_some() => named(kept).into_iter().collect(),
+            ("auto", Some(kept)) if named(kept).is_some() => {
+                let others = self.catalogue.of_task(task).filter(|entry| task != Task::Embed && entry.name() != kept);
+                named(kept).into_iter().chain(others.cloned()).collect()
+            }
             ("auto", _) => self.catalogue.of_task(task).cloned().collect(),
             (chosen, _) => named(chosen).into_iter().collect(),
         }
     }
 
-    /// Returns when another model was deployed, or after a while.
-    async fn changed(&self, task: Task, kept: Option<&str>, most: Duration) {
-        let until = tokio::time::Instant::now() + most;
-        while self.deployments.of(task).as_deref() == kept && tokio::time::Instant::now() < until {
+    /// Returns when another model was deployed, when the files of one that is wanted came or went, or after
+    /// a while.
+    async fn changed(&self, task: Task, kept: Option<&str>, wanted: &[Entry], most: Duration) {
+        let here = || wanted.iter().map(|entry| self.fetcher.is_here(entry)).collect::<Vec<_>>();
+        let (until, before) = (tokio::time::Instant::now() + most, here());
+        let is_same = || self.deployments.of(task).as_deref() == kept && here() == before;
+        while is_same() && tokio::time::Instant::now() < until {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

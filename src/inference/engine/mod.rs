@@ -298,7 +298,11 @@ impl Engine {
         match model {
             Some(name) => {
                 let ready: Vec<_> = of_task().filter(|known| known.backend.is_some()).map(|k| k.card.name()).collect();
-                let known = if ready.is_empty() { "none".to_owned() } else { ready.join(", ") };
+                let mut known = if ready.is_empty() { "none".to_owned() } else { ready.join(", ") };
+                if let Some(stored) = of_task().find(is_named) {
+                    let name = stored.card.name();
+                    known.push_str(&format!("; `inkstone models deploy {name}` would have {name} answer"));
+                }
                 Err(InferenceError::UnknownModel { name: name.chars().take(100).collect(), task, known })
             }
             None => Err(InferenceError::NoModel { task }),

@@ -113,8 +113,9 @@ impl Fetcher {
     /// Takes a model's files away. True if there were any.
     pub fn remove(&self, entry: &Entry) -> Result<bool, FetchError> {
         let folder = self.folder(entry);
+        let had_files = std::fs::read_dir(&folder).is_ok_and(|mut files| files.next().is_some());
         match std::fs::remove_dir_all(&folder) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(had_files),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(disk(&folder, error)),
         }
