@@ -1,7 +1,7 @@
 //! From a token to who asks. Nothing is kept of it, so that what was revoked opens nothing from that
 //! moment on; requests that come while others are looked up share the next look.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -121,7 +121,7 @@ async fn look_up(db: &Db, credentials: &[Credential]) -> Result<Vec<Option<Holde
             in_keys.insert(hash, (key, Arc::new(user)));
         }
     }
-    let mut used = HashMap::new();
+    let mut used = HashSet::new();
     let found = credentials.iter().map(|credential| {
         let (hash, now) = (&credential.hash.as_bytes()[..], credential.now);
         if credential.in_person {
@@ -133,20 +133,19 @@ async fn look_up(db: &Db, credentials: &[Credential]) -> Result<Vec<Option<Holde
             return None;
         }
         if key.last_used_at.is_none_or(|at| now - at >= NOTE_USE_EVERY) {
-            used.insert(key.id, now);
+            used.insert(key.id);
         }
         Some(Holder { user: user.clone(), scopes: Scope::of_stored(&key.scopes), key: Some(key.id) })
     });
     let found = found.collect();
-    for (key, at) in used {
-        note_use(&mut conn, key, at).await;
-    }
+    note_use(&mut conn, used, credentials.iter().map(|credential| credential.now).max()).await;
     Ok(found)
 }
 
-/// Notes that a key was used, at most once a minute: it should not cost a write with each request.
-async fn note_use(conn: &mut Conn, key: Uuid, at: DateTime<Utc>) {
-    if let Err(error) = api_keys::touch(conn, key, at).await {
-        tracing::warn!(%error, %key, "the use of an API key could not be noted");
+/// Notes that keys were used, each at most once a minute: it should not cost a write with each request.
+async fn note_use(conn: &mut Conn, keys: HashSet<Uuid>, at: Option<DateTime<Utc>>) {
+    let Some(at) = at.filter(|_| !keys.is_empty()) else { return };
+    if let Err(error) = api_keys::touch(conn, &keys.into_iter().collect::<Vec<_>>(), at).await {
+        tracing::warn!(%error, "the use of API keys could not be noted");
     }
 }

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use memmap2::{Mmap, MmapOptions};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,6 @@ const MAGIC: &[u8; 8] = b"inklaid\n";
 const TAIL: u64 = 16;
 /// Most bytes of an index.
 const MAX_INDEX: u64 = 64 << 20;
-/// What was being written so long ago is written by nobody any more.
-const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// The matrices of one model, laid out.
 pub struct LaidOut {
@@ -75,6 +73,7 @@ impl LaidOut {
     /// Of a model of `entry` in `folder`, whose matrices are all of kind `T`.
     pub fn of<T: Kept>(folder: &Path, entry: &Entry) -> Self {
         let path = folder.join(format!("laid-out.{}", T::layout()));
+        remove_left_behind(folder);
         let state = match made_of(folder, entry) {
             Ok(of) => match opened(&path, &of) {
                 Some((file, index)) => State::Here { file, index, path, misses: false },
@@ -155,6 +154,8 @@ fn map(file: &File, [at, length]: [u64; 2]) -> io::Result<Mmap> {
 
 /// The file, if it is whole and was made of these.
 fn opened(path: &Path, of: &str) -> Option<(File, Index)> {
+    // Another kind of file might never open.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let file = File::open(path).ok()?;
     let end = file.metadata().ok()?.len().checked_sub(TAIL)?;
     let mut tail = [0; TAIL as usize];
@@ -188,9 +189,10 @@ impl Writing {
     fn begin(path: PathBuf, of: String) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = path.parent().unwrap_or(Path::new("."));
-        remove_left_behind(folder);
         let part = folder.join(format!(".{name}.{:016x}.part", rand::random::<u64>()));
         let file = File::options().read(true).write(true).create_new(true).open(&part)?;
+        // As long as it is being written: see `remove_left_behind`.
+        let _ = file.try_lock();
         Ok(Self { file, at: 0, index: Index { of, parts: HashMap::new() }, path, part })
     }
 
@@ -233,14 +235,13 @@ impl Drop for Writing {
     }
 }
 
-/// Takes away what a process that was killed did not finish.
+/// Takes away what a process that was killed did not finish: nobody holds a lock on it any more.
 fn remove_left_behind(folder: &Path) {
     let Ok(files) = fs::read_dir(folder) else { return };
     for file in files.flatten() {
         let name = file.file_name();
         let is_part = name.to_str().is_some_and(|name| name.starts_with(".laid-out.") && name.ends_with(".part"));
-        let age = || file.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if is_part && age().is_some_and(|age| age > LEFT_BEHIND) {
+        if is_part && File::open(file.path()).is_ok_and(|part| part.try_lock().is_ok()) {
             let _ = fs::remove_file(file.path());
         }
     }
@@ -384,11 +385,10 @@ mod tests {
         for name in [old, new] {
             fs::write(model.folder.path().join(name), "half").expect("a file");
         }
-        let before = SystemTime::now() - 2 * LEFT_BEHIND;
-        let file = File::options().write(true).open(model.folder.path().join(old)).expect("the file");
-        file.set_modified(before).expect("a time");
+        let written = File::open(model.folder.path().join(new)).expect("the file");
+        written.try_lock().expect("nobody else writes it");
         drop(model.laid_out());
-        assert_eq!(model.files(), [model.folder.path().join(new)], "another process may be writing the newer one");
+        assert_eq!(model.files(), [model.folder.path().join(new)], "another process is writing the newer one");
     }
 
     #[test]

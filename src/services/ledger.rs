@@ -6,18 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use tracing::Instrument;
 
 use crate::store::{Db, DbError, token_usage};
 
 /// How long uses are gathered.
 const GATHERED: Duration = Duration::from_secs(1);
+/// When uses are written again that could not be.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Most accounts whose uses wait.
 const MAX_ACCOUNTS: usize = 1000;
 
 /// Uses that are not in the database yet. Clones share them.
 #[derive(Clone, Default)]
-pub struct Ledger(Arc<Mutex<HashMap<(NaiveDate, String), Use>>>);
+pub struct Ledger {
+    waiting: Arc<Mutex<Waiting>>,
+    /// Held while some are written, so that who stops waits for it.
+    writing: Arc<tokio::sync::Mutex<()>>,
+}
+
+type Waiting = HashMap<(NaiveDate, String), Use>;
 
 /// Tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,37 +36,49 @@ pub struct Use {
 impl Ledger {
     /// Notes a use, which is in the database after a second or when the server stops.
     pub fn note(&self, db: &Db, day: NaiveDate, subject: &str, used: Use) {
+        if self.put((day, subject.to_owned()), used) {
+            let (ledger, db) = (self.clone(), db.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(GATHERED).await;
+                while !ledger.write(&db).await {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            });
+        }
+    }
+
+    /// Adds to what waits; true if nothing did.
+    fn put(&self, of: (NaiveDate, String), used: Use) -> bool {
         let mut waiting = self.lock();
-        let (is_first, is_full) = (waiting.is_empty(), waiting.len() >= MAX_ACCOUNTS);
-        let sum = waiting.entry((day, subject.to_owned())).or_default();
+        let is_first = waiting.is_empty();
+        if waiting.len() >= MAX_ACCOUNTS && !waiting.contains_key(&of) {
+            tracing::warn!("the use of tokens is not noted: too many accounts wait for the database");
+            return false;
+        }
+        let sum = waiting.entry(of).or_default();
         sum.prompt = sum.prompt.saturating_add(used.prompt);
         sum.completion = sum.completion.saturating_add(used.completion);
-        drop(waiting);
-        if !is_first && !is_full {
-            return;
-        }
-        let (ledger, db) = (self.clone(), db.clone());
-        let writing = async move {
-            if !is_full {
-                tokio::time::sleep(GATHERED).await;
-            }
-            ledger.write(&db).await;
-        };
-        tokio::spawn(writing.in_current_span());
+        is_first
     }
 
-    /// Writes what waits. What cannot be written is told in the log.
-    pub async fn write(&self, db: &Db) {
+    /// Writes what waits, when what is being written is. False if some could not be and waits again, which
+    /// is told in the log.
+    pub async fn write(&self, db: &Db) -> bool {
+        let _turn = self.writing.lock().await;
         let waiting = std::mem::take(&mut *self.lock());
+        let mut all = true;
         for ((day, subject), used) in waiting {
             if let Err(error) = add(db, day, &subject, used).await {
-                tracing::warn!(%error, "the use of tokens could not be noted");
+                tracing::warn!(%error, "the use of tokens could not be noted yet");
+                self.put((day, subject), used);
+                all = false;
             }
         }
+        all
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(NaiveDate, String), Use>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -125,8 +125,15 @@ pub async fn revoke(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<Opt
         .optional()?)
 }
 
-/// Notes when a key was used.
-pub async fn touch(conn: &mut Conn, id: Uuid, now: DateTime<Utc>) -> Result<(), DbError> {
-    diesel::update(api_keys::table.find(id)).set(api_keys::last_used_at.eq(now)).execute(conn).await?;
+/// Notes when keys were used, and passes over those that somebody is changing: nobody who signs in waits
+/// for that.
+pub async fn touch(conn: &mut Conn, ids: &[Uuid], now: DateTime<Utc>) -> Result<(), DbError> {
+    Sql::<SqlUuid>::new("UPDATE api_keys SET last_used_at = ")
+        .bind::<Timestamptz, _>(now)
+        .push(" WHERE id IN (SELECT id FROM api_keys WHERE id = ANY(")
+        .bind::<Array<SqlUuid>, _>(ids.to_vec())
+        .push(") FOR NO KEY UPDATE SKIP LOCKED)")
+        .execute(conn)
+        .await?;
     Ok(())
 }

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use inkstone::auth::Scope;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
 
-use crate::deeds::{POST, attempt, comment, done, draft, published, text};
-use crate::support::{TestApp, on_real_servers};
+use crate::deeds::{POST, attempt, comment, done, draft, key, published, text};
+use crate::support::{TestApp, on_real_servers, stored_text};
 
 /// Another program's connection to the same database.
 async fn other(app: &TestApp) -> Client {
@@ -183,4 +184,24 @@ async fn a_tag_that_vanishes_costs_no_post() {
     let answer = while_it_is_deleted(&app, deletion, "createPost", "post { tags { slug } }", input).await;
     assert_eq!(answer.get("errors"), None, "{answer:#}");
     assert_eq!(answer["data"]["done"]["post"]["tags"], json!([{ "slug": "vanishing" }]), "{answer:#}");
+}
+
+/// The use of a key is noted once a minute, and not while somebody changes it.
+#[tokio::test]
+async fn who_signs_in_does_not_wait_for_who_changes_the_key() {
+    if !on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let key = key(&app, "edgar", &[Scope::Read], None).await;
+    let changing = other(&app).await;
+    changing.batch_execute("BEGIN; SELECT id FROM api_keys FOR UPDATE").await.expect("locked");
+    let asked = app.ask_as(Some(&key), "{ viewer { handle } }", json!({}));
+    let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("it does not wait");
+    assert_eq!(answer["data"]["viewer"]["handle"], "edgar", "{answer:#}");
+    let used = "(SELECT count(*)::text FROM api_keys WHERE last_used_at IS NOT NULL)";
+    assert_eq!(stored_text(&app.services, used).await, "0", "it was passed over");
+    changing.batch_execute("COMMIT").await.expect("committed");
+    app.ask_as(Some(&key), "{ viewer { handle } }", json!({})).await;
+    assert_eq!(stored_text(&app.services, used).await, "1", "and is noted later");
 }
