@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use memmap2::{Mmap, MmapOptions};
 use serde::{Deserialize, Serialize};
 
+use super::Compute;
 use super::catalogue::Entry;
 use super::encoder::LoadError;
 use super::kernels::memory::{Kept, LAYOUT, LINE};
@@ -70,8 +71,26 @@ struct Writing {
 }
 
 impl LaidOut {
-    /// Of a model of `entry` in `folder`, whose matrices are all of kind `T`.
-    pub fn of<T: Kept>(folder: &Path, entry: &Entry) -> Self {
+    /// Has `load` read a model of `entry` in `folder`, whose matrices are all of kind `T` and are kept where
+    /// the kernels compute with them.
+    ///
+    /// Errors: those of `load`.
+    pub(super) fn while_loading<T: Kept, M>(
+        folder: &Path,
+        entry: &Entry,
+        compute: &Compute,
+        load: impl FnOnce(&Self) -> Result<M, LoadError>,
+    ) -> Result<M, LoadError> {
+        let laid_out = match compute {
+            Compute::Kernels(_) => Self::of::<T>(folder, entry),
+            Compute::Tensors { .. } => Self::none(),
+        };
+        let loaded = load(&laid_out)?;
+        laid_out.finish();
+        Ok(loaded)
+    }
+
+    fn of<T: Kept>(folder: &Path, entry: &Entry) -> Self {
         let path = folder.join(format!("laid-out.{}", T::layout()));
         remove_left_behind(folder);
         let state = match made_of(folder, entry) {
@@ -92,7 +111,7 @@ impl LaidOut {
     /// A matrix `[out, in]` that was laid out before, or that `make` lays out.
     ///
     /// Errors: those of `make`.
-    pub fn matrix<T: Kept>(
+    pub(super) fn matrix<T: Kept>(
         &self,
         name: &str,
         shape: [usize; 2],
@@ -119,7 +138,7 @@ impl LaidOut {
 
     /// Ends with the last matrix: gives a file that was written its name, and takes one away that lacks
     /// something, so that it is written the next time.
-    pub fn finish(self) {
+    fn finish(self) {
         let done = match self.state.into_inner() {
             State::Writing(writing) => writing.finish(),
             State::Here { path, misses: true, .. } => fs::remove_file(path),

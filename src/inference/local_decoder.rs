@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use super::catalogue::Entry;
 use super::decoder::{Decoder, Files, Sequence, Step};
 use super::encoder::LoadError;
 use super::generate::{Form, Forms, Sampled, Sampler, Template, TextStream, TokenText, Told};
+use super::kernels::quant::QuantLinear;
+use super::laid_out::LaidOut;
 use super::local_encoder::Running;
 use super::{
     Backend, FinishReason, GenerateOptions, GenerateRequest, Generation, InferenceError, ModelCard, Piece, Prompt,
@@ -71,7 +73,7 @@ impl LocalDecoder {
     /// Loads the model whose file is in `folder`; takes some seconds.
     pub fn load(folder: PathBuf, entry: Entry, running: Running) -> Result<Self, LoadError> {
         let files = Files::open(&folder, &entry)?;
-        let decoder = Decoder::load(&folder, &entry, entry.context, &running.decoders)?;
+        let decoder = decoder(&files, &folder, &entry, entry.context, &running)?;
         let tokenizer = TokenText::new(&files, decoder.vocabulary())?;
         let source = match &entry.chat_template {
             Some(template) => Some(template.clone()),
@@ -99,6 +101,19 @@ impl LocalDecoder {
         spawned.map_err(|source| LoadError::Read { file: "a thread".to_owned(), source })?;
         Ok(Self { card, text, queue })
     }
+}
+
+/// The decoder of a model whose files are open.
+fn decoder(
+    files: &Files,
+    folder: &Path,
+    entry: &Entry,
+    context: usize,
+    running: &Running,
+) -> Result<Decoder, LoadError> {
+    LaidOut::while_loading::<QuantLinear, _>(folder, entry, &running.decoders, |laid_out| {
+        Decoder::load(files, context, &running.decoders, laid_out)
+    })
 }
 
 impl Drop for LocalDecoder {
@@ -230,7 +245,8 @@ impl Worker {
 
     fn load(&mut self) {
         let begun = Instant::now();
-        let load = || Decoder::load(&self.folder, &self.entry, self.context, &self.running.decoders);
+        let Self { folder, entry, context, running, .. } = self;
+        let load = || decoder(&Files::open(folder, entry)?, folder, entry, *context, running);
         match catch_unwind(AssertUnwindSafe(load)) {
             Ok(Ok(decoder)) => {
                 tracing::info!(model = %self.name, ms = begun.elapsed().as_millis(), "loaded");

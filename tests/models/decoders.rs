@@ -3,9 +3,11 @@
 use candle_core::{DType, Device};
 use futures_util::StreamExt;
 use inkstone::inference::catalogue::Catalogue;
-use inkstone::inference::decoder::{Decoder, Step};
+use inkstone::inference::decoder::{Decoder, Files, Step};
 use inkstone::inference::kernels::pool::Pool;
-use inkstone::inference::{Compute, Engine, GenerateOptions, GenerateRequest, Message, Piece, Prompt, Role, Usage};
+use inkstone::inference::{
+    Compute, Engine, GenerateOptions, GenerateRequest, LaidOut, Message, Piece, Prompt, Role, Usage,
+};
 use serde_json::json;
 
 use super::tiny::decoder::{
@@ -21,7 +23,8 @@ const SAFETENSORS: &str = "task = \"generate\"\narchitecture = \"safetensors\"\n
 fn logits(model: &Model, entry: &str, compute: &Compute) -> Vec<f32> {
     let catalogue = Catalogue::with_file(&model.list(entry)).expect("the list is valid");
     let entry = &catalogue.entries()[0];
-    let decoder = Decoder::load(model.folder.path(), entry, CONTEXT, compute).expect("a decoder");
+    let files = Files::open(model.folder.path(), entry).expect("the files are there");
+    let decoder = Decoder::load(&files, CONTEXT, compute, &LaidOut::none()).expect("a decoder");
     let (mut ours, mut other) = (decoder.sequence(), decoder.sequence());
     let (first, second) = TOKENS.split_at(TOKENS.len() / 2);
     decoder.forward(&mut [Step { sequence: &mut ours, tokens: first }]).expect("logits");
@@ -200,7 +203,8 @@ fn what_is_not_supported_is_refused_with_what_it_is() {
         told.insert(key.to_owned(), value);
         model.write("config.json", &told.into());
         let catalogue = Catalogue::with_file(&model.list(SAFETENSORS)).expect("the list is valid");
-        let loaded = Decoder::load(model.folder.path(), &catalogue.entries()[0], CONTEXT, &kernels());
+        let files = Files::open(model.folder.path(), &catalogue.entries()[0]).expect("the files are there");
+        let loaded = Decoder::load(&files, CONTEXT, &kernels(), &LaidOut::none());
         let refused = loaded.err().expect("it is refused");
         assert!(refused.to_string().contains(says), "expected {says:?} in {refused}");
     }

@@ -30,16 +30,27 @@ async fn until(engine: &Engine, name: &str, is: impl Fn(&ModelState) -> bool) ->
     tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("{name}: {:?}", engine.models()))
 }
 
-/// A folder that has the English model, as links to the fetched files.
+/// A folder that has the English model, changed.
 async fn with_english(change: impl Fn(&std::path::Path)) -> tempfile::TempDir {
     engine().await.pull(EMBED_ENGLISH, std::sync::Arc::new(|_, _| ())).await.expect("the registry has it");
+    let dir = copy_of(EMBED_ENGLISH);
+    change(&dir.path().join(EMBED_ENGLISH));
+    dir
+}
+
+/// A folder that has a copy of a fetched model's files.
+fn copy_of(model: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
-    let folder = dir.path().join(EMBED_ENGLISH);
+    let folder = dir.path().join(model);
     std::fs::create_dir_all(&folder).expect("a folder");
-    for file in ["model.safetensors", "config.json", "tokenizer.json"] {
-        std::fs::copy(weights().join(EMBED_ENGLISH).join(file), folder.join(file)).expect("a copy");
+    for file in std::fs::read_dir(weights().join(model)).expect("the model") {
+        let file = file.expect("a file");
+        let name = file.file_name();
+        // What was made of them is made anew.
+        if !name.to_string_lossy().contains("laid-out") {
+            std::fs::copy(file.path(), folder.join(name)).expect("a copy");
+        }
     }
-    change(&folder);
     dir
 }
 
@@ -146,12 +157,7 @@ async fn a_full_queue_says_so_at_once() {
 #[tokio::test]
 async fn another_stands_in_for_a_deployed_model_that_cannot_be_had() {
     engine().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let folder = dir.path().join(RERANK);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    for file in std::fs::read_dir(weights().join(RERANK)).expect("the model").map(|file| file.expect("a file").path()) {
-        std::fs::copy(&file, folder.join(file.file_name().expect("a name"))).expect("a copy");
-    }
+    let dir = copy_of(RERANK);
     let mut own = settings(dir.path(), dir.path());
     own.chosen.remove(&Task::Rerank);
     own.fetch.offline = true;

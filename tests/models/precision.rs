@@ -81,7 +81,7 @@ const PROMPT: &str = "墨分五色。The ink stick is ground on the stone with a
 /// How far the logits in bf16 are from those in f32 while a text is written, the likeliest token in f32 each
 /// time, which must be the likeliest in bf16 too: the farthest, and the least likeness.
 fn apart(files: &Files, prompt: &[u32], written: usize) -> (f32, f64) {
-    let load = |dtype| Decoder::read(files, 256, &tensors(dtype), &LaidOut::none()).expect("a decoder");
+    let load = |dtype| Decoder::load(files, 256, &tensors(dtype), &LaidOut::none()).expect("a decoder");
     let (half, exact) = (load(DType::BF16), load(DType::F32));
     let (mut of_half, mut of_exact) = (half.sequence(), exact.sequence());
     let likeliest = |logits: &[f32]| (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).expect("one");

@@ -3,8 +3,6 @@
 //! A step takes new tokens of several sequences at once: the weights are read once for all of them.
 //! On the CPU the kernels compute it, elsewhere candle's own operations.
 
-use std::path::Path;
-
 mod cache;
 mod config;
 mod cpu;
@@ -23,7 +21,6 @@ pub use safetensors::Safetensors;
 use tensors::OnDevice;
 use weights::{Kept, On, Source};
 
-use super::catalogue::Entry;
 use super::device::Compute;
 use super::encoder::LoadError;
 use super::kernels::quant::QuantLinear;
@@ -51,18 +48,7 @@ impl Decoder {
     /// `context`: most tokens of a sequence, prompt and answer together.
     ///
     /// Errors: what is missing in the files, or not supported.
-    pub fn load(folder: &Path, entry: &Entry, context: usize, compute: &Compute) -> Result<Self, LoadError> {
-        let laid_out = match compute {
-            Compute::Kernels(_) => LaidOut::of::<QuantLinear>(folder, entry),
-            Compute::Tensors { .. } => LaidOut::none(),
-        };
-        let loaded = Self::read(&Files::open(folder, entry)?, context, compute, &laid_out)?;
-        laid_out.finish();
-        Ok(loaded)
-    }
-
-    /// As [`Self::load`], of files that are open.
-    pub fn read(files: &Files, context: usize, compute: &Compute, laid_out: &LaidOut) -> Result<Self, LoadError> {
+    pub fn load(files: &Files, context: usize, compute: &Compute, laid_out: &LaidOut) -> Result<Self, LoadError> {
         let source: &dyn Source = &Kept { source: files.weights(), laid_out };
         let mut config = files.config()?;
         config.context = config.context.min(context);

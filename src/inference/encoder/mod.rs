@@ -134,13 +134,9 @@ impl Head {
 impl Encoder {
     /// Reads a model from the folder that its files are in.
     pub fn load(folder: &Path, entry: &Entry, compute: &Compute) -> Result<Self, LoadError> {
-        let laid_out = match compute {
-            Compute::Kernels(_) => LaidOut::of::<DenseLinear>(folder, entry),
-            Compute::Tensors { .. } => LaidOut::none(),
-        };
-        let loaded = Self::read(folder, entry, compute, &laid_out)?;
-        laid_out.finish();
-        Ok(loaded)
+        LaidOut::while_loading::<DenseLinear, _>(folder, entry, compute, |laid_out| {
+            Self::read(folder, entry, compute, laid_out)
+        })
     }
 
     fn read(folder: &Path, entry: &Entry, compute: &Compute, laid_out: &LaidOut) -> Result<Self, LoadError> {
