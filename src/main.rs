@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use inkstone::app::{self, App, models, owner, people};
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
+use inkstone::inference::Removed;
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
 use inkstone::services::{Actor, demo, exporting, profiles};
@@ -98,10 +99,13 @@ async fn on_models(command: cli::Models, config: &config::Config) -> Result<()> 
             bar.finish_and_clear();
             println!("{name} is here.");
         }
-        cli::Models::Rm { model } => match engine.remove(&model)? {
-            (name, true) => println!("{name} is gone."),
-            (name, false) => println!("{name} was not here."),
-        },
+        cli::Models::Rm { model } => {
+            let Removed { name, was_here, was_deployed } = engine.remove(&model)?;
+            println!("{name} {}.", if was_here { "is gone" } else { "was not here" });
+            if was_deployed {
+                println!("It was deployed: from now on the first model of its task that can be had answers.");
+            }
+        }
         cli::Models::Run { model, text } => models::run(&engine, &model, &text, &mut std::io::stdout()).await?,
         cli::Models::Bench { model } => print!("{}", models::bench(&engine, &model).await?),
         cli::Models::Deploy { model } => {

@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use super::settings;
 use crate::config::Config;
 use crate::inference::{
-    EmbedRequest, Engine, GenerateOptions, GenerateRequest, InferenceError, Message, ModelState, ModelStatus, Piece,
-    Prompt, RerankRequest, Role, Task,
+    EmbedRequest, Engine, GenerateOptions, GenerateRequest, InferenceError, Message, ModelStatus, Piece, Prompt,
+    RerankRequest, Role, Task,
 };
 
 /// The engine as the settings have it, with no model loaded.
@@ -26,11 +26,10 @@ pub fn list(engine: &Engine) -> String {
             0 => "-".to_owned(),
             bytes => format!("{} MB", bytes.div_ceil(1_000_000)),
         };
-        let here = if state == ModelState::Absent { "not here" } else { "here" };
-        let place = if deployed || engine.is_chosen(&card) { "deployed" } else { here };
-        [card.name(), card.task.to_string(), place.to_owned(), size, card.licence]
+        let deployed = if deployed || engine.is_chosen(&card) { "yes" } else { "" };
+        [card.name(), card.task.to_string(), state.word().to_owned(), deployed.to_owned(), size, card.licence]
     });
-    super::people::table(["MODEL", "TASK", "STATE", "SIZE", "LICENCE"], lines)
+    super::people::table(["MODEL", "TASK", "STATE", "DEPLOYED", "SIZE", "LICENCE"], lines)
 }
 
 /// Fetches a model; `progress` is told of bytes and of how many there will be.
@@ -48,7 +47,10 @@ pub async fn run(engine: &Engine, name: &str, text: &[String], out: &mut (dyn Wr
             writeln!(out, "{}", serde_json::to_string(&vectors.into_iter().next().unwrap_or_default())?)?;
         }
         Task::Rerank => {
-            let [query, texts @ ..] = text else { bail!("a query and at least one text are needed") };
+            let (query, texts) = match text {
+                [query, texts @ ..] if !texts.is_empty() => (query, texts),
+                _ => bail!("a query and at least one text are needed"),
+            };
             let request = RerankRequest { query: query.clone(), texts: texts.to_vec(), ..RerankRequest::default() };
             let ranking = engine.rerank(Some(name), request).await?;
             for (logit, text) in ranking.logits.iter().zip(texts) {

@@ -59,6 +59,8 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         limits: Limits {
             query_timeout: config.query_timeout_ms.millis(),
             inference_timeout: config.inference_timeout_ms.millis(),
+            // The rest is for saying why it ends.
+            answer_grace: config.shutdown_grace_ms.millis().mul_f64(0.9),
             max_body_bytes: config.max_body_bytes.as_usize(),
             body_room: BodyRoom::new(config.max_body_bytes.as_usize()),
             body_timeout: config.body_timeout_ms.millis(),

@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(1);
 /// Between two looks at the log, and between two wake-up calls. What is committed within it is read
 /// together, which keeps a busy server from reading the log for each transaction.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(10);
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Events that wait longer than this are worth a line in the log.
 const TOO_LATE: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use async_graphql::Context;
 use chrono::{DateTime, Utc};
@@ -32,7 +32,8 @@ pub struct RequestContext {
     password_asked: AtomicBool,
     /// The answer is somebody's own, though nobody has signed in.
     own: AtomicBool,
-    loaders: RwLock<Arc<Loaders>>,
+    /// Made when the first of them is asked.
+    loaders: RwLock<OnceLock<Arc<Loaders>>>,
 }
 
 /// Most bytes of long texts in one answer. Costs bound the number of fields, not what is in them.
@@ -47,7 +48,6 @@ impl RequestContext {
         let statements = Arc::new(StatementCount::default());
         let mut services = services.clone();
         services.db = services.db.counting(statements.clone());
-        let loaders = Loaders::new(&services, &actor);
         Self {
             services,
             actor,
@@ -60,7 +60,7 @@ impl RequestContext {
             text_left: AtomicI64::new(MAX_TEXT_BYTES),
             password_asked: AtomicBool::new(false),
             own: AtomicBool::new(false),
-            loaders: RwLock::new(Arc::new(loaders)),
+            loaders: RwLock::default(),
         }
     }
 
@@ -69,13 +69,13 @@ impl RequestContext {
     }
 
     pub fn loaders(&self) -> Arc<Loaders> {
-        self.loaders.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let loaders = self.loaders.read().unwrap_or_else(PoisonError::into_inner);
+        loaders.get_or_init(|| Arc::new(Loaders::new(&self.services, &self.actor))).clone()
     }
 
     /// Forgets what was loaded: after a mutation, and before each event of a subscription.
     pub fn renew_loaders(&self) {
-        let fresh = Arc::new(Loaders::new(&self.services, &self.actor));
-        *self.loaders.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.loaders.write().unwrap_or_else(PoisonError::into_inner) = OnceLock::new();
     }
 
     /// Lets a long text into the answer.

@@ -104,6 +104,8 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// How long a model may take to answer one request.
     pub inference_timeout: Duration,
+    /// How long an answer that is being told may take to its end when the server stops.
+    pub answer_grace: Duration,
     pub max_body_bytes: usize,
     /// For the bodies that are being read.
     pub body_room: BodyRoom,

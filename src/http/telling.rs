@@ -19,8 +19,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events that a client may be behind before the model waits.
 const AHEAD: usize = 64;
 
-/// The data of each event, until their end, or until the server stops or the viewer's rights end: then
-/// what `ended` makes of the reason. `permit` is held until then.
+/// The data of each event, until their end, or until the viewer's rights end or the server can wait no
+/// longer: then what `ended` makes of the reason. `permit` is held until then.
 pub fn respond(
     state: Arc<HttpState>,
     viewer: Viewer,
@@ -34,7 +34,7 @@ pub fn respond(
         tokio::select! {
             () = tell(told, &sender) => {}
             () = sender.closed() => {}
-            end = viewer::stream_ends(state, viewer) => {
+            end = viewer::stream_ends_after(state.limits.answer_grace, state, viewer) => {
                 // Who does not make room at once hears the end of the connection.
                 ended(&reason(end)).into_iter().for_each(|last| drop(sender.try_send(last)));
             }

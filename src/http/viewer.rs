@@ -1,6 +1,7 @@
 //! Who asks: a bearer token, or the browser's session cookie.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -83,8 +84,18 @@ pub enum StreamEnd {
 
 /// Waits until the server stops, or the viewer's rights end.
 pub async fn stream_ends(state: Arc<HttpState>, viewer: Viewer) -> StreamEnd {
+    stream_ends_after(Duration::ZERO, state, viewer).await
+}
+
+/// The same for a stream that comes to an end by itself: it has `grace` for that while the server stops.
+pub async fn stream_ends_after(grace: Duration, state: Arc<HttpState>, viewer: Viewer) -> StreamEnd {
+    let stopping = state.stopping.clone();
+    let stopped = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
     tokio::select! {
-        () = state.stopping.cancelled() => StreamEnd::Stopping,
+        () = stopped => StreamEnd::Stopping,
         () = rights_end(state.clone(), viewer) => StreamEnd::Rights,
     }
 }

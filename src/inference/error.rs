@@ -56,6 +56,6 @@ fn where_to_look(task: Task) -> &'static str {
 fn progress(bytes: u64, of_bytes: u64) -> String {
     match bytes.saturating_mul(100).checked_div(of_bytes) {
         Some(percent) if bytes < of_bytes => format!("{percent} % of {} MB fetched", of_bytes / 1_000_000),
-        _ => "it is being loaded".to_owned(),
+        _ => "it is being fetched or loaded".to_owned(),
     }
 }

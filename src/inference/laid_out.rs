@@ -59,6 +59,8 @@ struct Part {
     shape: [usize; 2],
     head: [u64; 2],
     weights: [u64; 2],
+    /// CRC-32 of both, so that a damaged file does not compute something else.
+    crc: u32,
 }
 
 /// A file that is not whole yet. What is left of it when it is dropped goes away.
@@ -160,8 +162,21 @@ impl Part {
         let [at, length] = self.head;
         let mut head = vec![0; usize::try_from(length).ok()?];
         file.read_exact_at(&mut head, at).ok()?;
-        T::from_kept(self.shape, &head, map(file, self.weights).ok()?)
+        // All of it is read here, in order, which whoever computes with it would do as well.
+        let weights = map(file, self.weights).ok()?;
+        if crc(&head, &weights) != self.crc {
+            tracing::warn!("weights that were laid out are damaged on the disk: they are laid out anew");
+            return None;
+        }
+        T::from_kept(self.shape, &head, weights)
     }
+}
+
+fn crc(head: &[u8], weights: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(weights);
+    hasher.finalize()
 }
 
 fn map(file: &File, [at, length]: [u64; 2]) -> io::Result<Mmap> {
@@ -222,7 +237,7 @@ impl Writing {
         }
         let weights = self.write(made.weights())?;
         let head = made.head();
-        let part = Part { shape, head: self.write(&head)?, weights };
+        let part = Part { shape, head: self.write(&head)?, weights, crc: crc(&head, made.weights()) };
         let kept = T::from_kept(shape, &head, map(&self.file, weights)?);
         self.index.parts.insert(name.to_owned(), part);
         Ok(kept)
@@ -388,6 +403,15 @@ mod tests {
         let more = laid_out.matrix("b", SHAPE, || quant(11)).expect("a matrix");
         laid_out.finish();
         assert_eq!((of_quant(&more), model.files().len()), (expected(11), 0), "what lacks something goes away");
+        write(12);
+        let whole = fs::read(&path).expect("the layout");
+        for damaged in [0, 100] {
+            let mut bytes = whole.clone();
+            bytes[damaged] ^= 0x10;
+            fs::write(&path, bytes).expect("a file");
+            assert_eq!((write(13), model.files().len()), (expected(13), 0), "the byte at {damaged} is another");
+            write(12);
+        }
     }
 
     #[test]

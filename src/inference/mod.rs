@@ -31,7 +31,7 @@ mod queue;
 mod request;
 
 pub use device::Compute;
-pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus};
+pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus, Removed};
 pub use error::InferenceError;
 pub use laid_out::LaidOut;
 pub use provider::{PROVIDED, ProviderSettings};

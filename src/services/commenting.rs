@@ -8,7 +8,7 @@ use super::validate::{Check, MAX_COMMENT_BYTES};
 use super::{Actor, Moderation, RefusalCode, ServiceError, Services};
 use crate::events::{EventKind, NewEvent};
 use crate::store::comments::{self, CommentChanges, CommentRow, CommentStatus, MAX_DEPTH};
-use crate::store::{Sight, Tx};
+use crate::store::{Conn, Sight, Tx};
 
 mod together;
 
@@ -123,15 +123,15 @@ async fn find(tx: &mut Tx, id: Uuid, actor: &Actor) -> Result<CommentRow, Servic
 }
 
 /// A reader sees a comment only with all that it answers.
-async fn is_visible(tx: &mut Tx, id: Uuid, actor: &Actor) -> Result<bool, ServiceError> {
-    Ok(actor.viewer.sight() == Sight::Everything || comments::is_public(tx, id).await?)
+async fn is_visible(conn: &mut Conn, id: Uuid, actor: &Actor) -> Result<bool, ServiceError> {
+    Ok(actor.viewer.sight() == Sight::Everything || comments::is_public(conn, id).await?)
 }
 
-async fn depth_below(tx: &mut Tx, post_id: Uuid, parent_id: Uuid, actor: &Actor) -> Result<i32, ServiceError> {
+async fn depth_below(conn: &mut Conn, post_id: Uuid, parent_id: Uuid, actor: &Actor) -> Result<i32, ServiceError> {
     let not_found = || ServiceError::not_found("parentId", "comment on this post");
-    let parent = comments::by_ids(tx, &[parent_id]).await?.pop();
+    let parent = comments::by_ids(conn, &[parent_id]).await?.pop();
     let parent = parent.filter(|p| p.post_id == post_id && p.status != CommentStatus::Deleted).ok_or_else(not_found)?;
-    if !is_visible(tx, parent_id, actor).await? {
+    if !is_visible(conn, parent_id, actor).await? {
         return Err(not_found());
     }
     if parent.depth >= MAX_DEPTH {

@@ -170,11 +170,16 @@ impl Services {
             Box::pin(indexing::ask_for(&mut tx, events)).await?;
         }
         tx.commit().await?;
+        self.committed(events).await;
+        Ok(())
+    }
+
+    /// What comes after the commit of a change whose events are in the log.
+    async fn committed(&self, events: &[NewEvent]) {
         events.iter().for_each(|event| self.surveys.hear(event.kind));
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();
         self.cache.invalidate(&keys).await;
         events.iter().for_each(|event| self.version.count(event.kind));
         self.events.announce();
-        Ok(())
     }
 }

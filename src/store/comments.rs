@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use self::sight::{PARENT_IS_PUBLIC, THEIR_REPLIES, THREADS, listable, visible};
+use super::events::{self, NewEvent};
 use super::page::{Order, by_parent};
 use super::schema::comments;
 use super::sql::{Sql, each};
@@ -208,9 +209,24 @@ pub fn key(row: &CommentRow) -> Key {
     Key::Time(row.created_at)
 }
 
-/// Inserts comments in one statement, all or none.
+/// Inserts comments, all or none.
 pub async fn insert(conn: &mut Conn, comments: &[CommentRow]) -> Result<(), DbError> {
-    Sql::<Text>::new(
+    inserting(Sql::<Text>::new(""), comments).execute(conn).await?;
+    Ok(())
+}
+
+/// Inserts comments and their events, all or none, in one statement, which needs no transaction around it:
+/// [`Db::committed`] is to be told.
+///
+/// [`Db::committed`]: super::Db::committed
+pub async fn insert_with(conn: &mut Conn, comments: &[CommentRow], events: &[NewEvent]) -> Result<(), DbError> {
+    let sql = events::appending(Sql::<Text>::new("WITH told AS ("), events).push(") ");
+    inserting(sql, comments).execute(conn).await?;
+    Ok(())
+}
+
+fn inserting<ST>(sql: Sql<ST>, comments: &[CommentRow]) -> Sql<ST> {
+    sql.push(
         "INSERT INTO comments (id, post_id, author_id, parent_id, depth, status, markdown, html, import_key, \
          created_at, edited_at, approved_at) SELECT * FROM unnest(",
     )
@@ -238,9 +254,6 @@ pub async fn insert(conn: &mut Conn, comments: &[CommentRow]) -> Result<(), DbEr
     .push(", ")
     .bind::<Array<Nullable<Timestamptz>>, _>(each(comments, |row| row.approved_at))
     .push(")")
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// The comment, locked against other writers until the transaction ends.

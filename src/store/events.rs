@@ -96,7 +96,13 @@ pub struct Batch {
 
 /// Appends events, in this order, on the caller's transaction: that and they happen, or neither.
 pub async fn append(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError> {
-    Sql::<Text>::new("INSERT INTO events (topic, kind, subject, payload, actor, at) SELECT * FROM unnest(")
+    appending(Sql::<Text>::new(""), events).execute(conn).await?;
+    Ok(())
+}
+
+/// The same as a part of another statement.
+pub(super) fn appending<ST>(sql: Sql<ST>, events: &[NewEvent]) -> Sql<ST> {
+    sql.push("INSERT INTO events (topic, kind, subject, payload, actor, at) SELECT * FROM unnest(")
         .bind::<Array<Text>, _>(each(events, |event| event.kind.topic()))
         .push(", ")
         .bind::<Array<Text>, _>(each(events, |event| event.kind.as_str()))
@@ -109,9 +115,6 @@ pub async fn append(conn: &mut Conn, events: &[NewEvent]) -> Result<(), DbError>
         .push(", ")
         .bind::<Array<Timestamptz>, _>(each(events, |event| event.at))
         .push(")")
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 /// Up to `limit` events behind `after`, in order, none of which can be overtaken any more: those

@@ -102,7 +102,10 @@ struct Running<I: Send + 'static, O: Send + 'static> {
 
 impl<I: Send + 'static, O: Send + 'static> Running<I, O> {
     async fn run(mut self, turn: impl Turn<I, O>) {
-        while let Some(taken) = self.next() {
+        loop {
+            // Those whose requests are here as well come first, and share the turn.
+            tokio::task::yield_now().await;
+            let Some(taken) = self.next() else { return };
             let still_there = taken.into_iter().filter(|(_, answer)| !answer.is_closed());
             let (items, answers): (Vec<_>, Vec<_>) = still_there.unzip();
             if items.is_empty() {

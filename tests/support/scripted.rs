@@ -19,6 +19,8 @@ pub struct Scripted {
     pub refuses: Option<InferenceError>,
     /// Does not end by itself.
     pub stays: bool,
+    /// Writes the last piece only when told to.
+    pub waits: Option<Arc<Notify>>,
     /// Takes prompts of so many bytes.
     pub most_bytes: usize,
     pub asked: Arc<Mutex<Vec<GenerateRequest>>>,
@@ -44,7 +46,17 @@ impl Scripted {
             bytes: 0,
         };
         let (asked, dropped) = Default::default();
-        Self { card, pieces, refuses: None, stays: false, most_bytes: usize::MAX, asked, dropped, writes: None }
+        Self {
+            card,
+            pieces,
+            refuses: None,
+            stays: false,
+            waits: None,
+            most_bytes: usize::MAX,
+            asked,
+            dropped,
+            writes: None,
+        }
     }
 
     pub fn saying(texts: &[&str]) -> Self {
@@ -113,7 +125,17 @@ impl Backend for Scripted {
         }
         let guard = Guard(self.dropped.clone());
         let ends = if self.stays { stream::pending().boxed() } else { stream::empty().boxed() };
-        let pieces = stream::iter(pieces).chain(ends).map(move |piece| {
+        let (held, last) = (self.waits.clone(), pieces.len());
+        let pieces = stream::iter(pieces).zip(stream::iter(1..)).then(move |(piece, nth)| {
+            let held = held.clone().filter(|_| nth == last);
+            async move {
+                if let Some(held) = held {
+                    held.notified().await;
+                }
+                piece
+            }
+        });
+        let pieces = pieces.chain(ends).map(move |piece| {
             let _held = &guard;
             piece
         });

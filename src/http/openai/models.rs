@@ -70,7 +70,8 @@ fn shown(model: &ModelStatus) -> Value {
         "created": 0,
         "owned_by": "inkstone",
         "task": card.task,
-        "state": state(&model.state),
+        // Why a model failed is for the owner, and this is for anybody.
+        "state": model.state.word(),
         "deployed": model.deployed,
         "architecture": card.architecture,
         "license": card.licence,
@@ -94,16 +95,4 @@ fn site() -> Value {
         "state": "ready",
         "deployed": true,
     })
-}
-
-/// Why a model failed is for the owner, and this is for anybody.
-fn state(state: &ModelState) -> &'static str {
-    match state {
-        ModelState::Absent => "absent",
-        ModelState::Fetching { .. } => "fetching",
-        ModelState::Stored => "stored",
-        ModelState::Loading => "loading",
-        ModelState::Ready => "ready",
-        ModelState::Failed(_) => "failed",
-    }
 }

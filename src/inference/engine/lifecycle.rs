@@ -1,7 +1,7 @@
 //! How models come and go.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,15 @@ use crate::inference::{ModelCard, SharedBackend, Task};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// When a model that could not be had is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// A model whose files were taken away.
+pub struct Removed {
+    pub name: String,
+    /// There were files.
+    pub was_here: bool,
+    /// It was the choice of its task.
+    pub was_deployed: bool,
+}
 
 impl Engine {
     /// Lets a model answer what names no other from now on, here and after a restart; it is fetched
@@ -39,13 +48,14 @@ impl Engine {
         Ok(entry.name())
     }
 
-    /// Takes the files of a model away, and gives its name; false if there were none.
-    pub fn remove(&self, name: &str) -> Result<(String, bool), EngineError> {
+    /// Takes the files of a model away; one that is deployed is not the choice of its task any more.
+    pub fn remove(&self, name: &str) -> Result<Removed, EngineError> {
         let (local, entry) = self.known(name)?;
-        if local.deployments.of(entry.task).as_deref() == Some(&entry.name()) {
+        let was_deployed = local.deployments.of(entry.task).as_deref() == Some(&entry.name());
+        if was_deployed {
             local.deployments.forget(entry.task)?;
         }
-        Ok((entry.name(), local.fetcher.remove(entry)?))
+        Ok(Removed { name: entry.name(), was_here: local.fetcher.remove(entry)?, was_deployed })
     }
 
     /// Loads a model whose files are here, and lets it answer in this process alone. A name without a variant
@@ -175,9 +185,13 @@ impl Engine {
             return false;
         }
         self.set_state(&name, ModelState::Fetching { bytes: 0, of_bytes: 0 });
-        let (engine, of) = (self.clone(), name.clone());
-        let progress: Progress =
-            Arc::new(move |bytes, of_bytes| engine.set_state(&of, ModelState::Fetching { bytes, of_bytes }));
+        let (engine, of, begins) = (self.clone(), name.clone(), Once::new());
+        let progress: Progress = Arc::new(move |bytes, of_bytes| {
+            if of_bytes > 0 {
+                begins.call_once(|| tracing::info!(model = %of, megabytes = of_bytes / 1_000_000, "is being fetched"));
+            }
+            engine.set_state(&of, ModelState::Fetching { bytes, of_bytes });
+        });
         if let Err(error) = local.fetcher.fetch(entry, progress).await {
             tracing::info!(model = %name, %error, "a model cannot be fetched");
             self.set_state(&name, ModelState::Failed(error.to_string()));

@@ -9,6 +9,8 @@ use futures_util::future::BoxFuture;
 
 mod lifecycle;
 
+pub use lifecycle::Removed;
+
 use super::catalogue::{Catalogue, CatalogueError, Entry};
 use super::deployments::Deployments;
 use super::device::{self, Compute};
@@ -86,6 +88,20 @@ pub enum ModelState {
     Ready,
     /// Says why, in words for the owner.
     Failed(String),
+}
+
+impl ModelState {
+    /// One of a few fixed words.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Fetching { .. } => "fetching",
+            Self::Stored => "stored",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 /// A model and where it stands.

@@ -1,5 +1,5 @@
 //! New comments are written together: those that come while others are being written share the next
-//! transaction, which costs little more than one of them alone would.
+//! statement, which costs little more than one of them alone would.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +12,9 @@ use crate::events::EventKind;
 use crate::store::comments::{self, CommentRow, CommentStatus};
 use crate::store::posts::{self, PostStatus};
 use crate::store::together::{Bounds, Together, Turn, Unanswered};
-use crate::store::{DbError, Tx};
+use crate::store::{Conn, DbError};
 
-/// A second transaction goes on while one waits for somebody who deletes a post.
+/// A second turn goes on while one waits for somebody who deletes a post.
 const BOUNDS: Bounds = Bounds { items: 64, turns: 2, waiting: 1024 };
 
 /// A comment that somebody may write, checked as far as that goes without the database.
@@ -71,21 +71,21 @@ impl Turn<NewComment, Result<CommentRow, ServiceError>> for Services {
     }
 }
 
-/// Writes comments in one transaction with their events. What is refused leaves the others alone.
+/// Writes comments together with their events. What is refused leaves the others alone.
 ///
 /// Errors: none was written.
 async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<CommentRow, ServiceError>>, ServiceError> {
-    let mut tx = services.db.begin().await?;
-    let posts = posts::statuses(&mut tx, &distinct(new, |comment| comment.post_id)).await?;
+    let mut conn = services.db.conn().await?;
+    let posts = posts::statuses(&mut conn, &distinct(new, |comment| comment.post_id)).await?;
     let posts: HashMap<Uuid, PostStatus> = posts.into_iter().collect();
-    let known = known_authors(services, &mut tx, new).await?;
+    let known = known_authors(services, &mut conn, new).await?;
     let is_approved = |comment: &NewComment| {
         let by_policy = services.policy.moderation == Moderation::None || known.contains(&comment.author_id);
         by_policy || comment.actor.viewer.may_moderate()
     };
     let mut outcomes = Vec::with_capacity(new.len());
     for comment in new {
-        match depth(&mut tx, comment, posts.get(&comment.post_id).copied()).await {
+        match depth(&mut conn, comment, posts.get(&comment.post_id).copied()).await {
             Ok(depth) => outcomes.push(Ok(row(comment, depth, is_approved(comment)))),
             Err(refusal @ ServiceError::Refused(_)) => outcomes.push(Err(refusal)),
             Err(error) => return Err(error),
@@ -93,37 +93,38 @@ async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<Com
     }
     let rows: Vec<CommentRow> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok().cloned()).collect();
     if rows.is_empty() {
-        tx.rollback().await?;
         return Ok(outcomes);
     }
-    comments::insert(&mut tx, &rows).await.map_err(|error| gone(error, "postId"))?;
     let written = new.iter().zip(&outcomes).filter_map(|(comment, outcome)| Some((comment, outcome.as_ref().ok()?)));
     let events: Vec<_> =
         written.map(|(new, row)| event(EventKind::CommentAdded, row, new.author_id, &new.actor)).collect();
-    services.commit(tx, &events).await?;
+    comments::insert_with(&mut conn, &rows, &events).await.map_err(|error| gone(error, "postId"))?;
+    drop(conn);
+    services.db.committed().notify_one();
+    services.committed(&events).await;
     Ok(outcomes)
 }
 
 /// How deep in its thread a comment is.
 ///
 /// Errors: who writes it may not see what it answers, or the thread is too deep.
-async fn depth(tx: &mut Tx, comment: &NewComment, post: Option<PostStatus>) -> Result<i32, ServiceError> {
+async fn depth(conn: &mut Conn, comment: &NewComment, post: Option<PostStatus>) -> Result<i32, ServiceError> {
     if !post.is_some_and(|post| post.visible_to(comment.actor.viewer.sight())) {
         return Err(ServiceError::not_found("postId", "post"));
     }
     match comment.parent_id {
         None => Ok(0),
-        Some(parent) => depth_below(tx, comment.post_id, parent, &comment.actor).await,
+        Some(parent) => depth_below(conn, comment.post_id, parent, &comment.actor).await,
     }
 }
 
 /// The authors who had a comment approved before, where that counts.
-async fn known_authors(services: &Services, tx: &mut Tx, new: &[NewComment]) -> Result<HashSet<Uuid>, DbError> {
+async fn known_authors(services: &Services, conn: &mut Conn, new: &[NewComment]) -> Result<HashSet<Uuid>, DbError> {
     let counts = |comment: &NewComment| !comment.actor.viewer.may_moderate();
     if services.policy.moderation != Moderation::First || !new.iter().any(counts) {
         return Ok(HashSet::new());
     }
-    comments::known_authors(tx, &distinct(new, |comment| comment.author_id)).await
+    comments::known_authors(conn, &distinct(new, |comment| comment.author_id)).await
 }
 
 fn row(new: &NewComment, depth: i32, approved: bool) -> CommentRow {

@@ -153,7 +153,21 @@ pub(super) fn post_elsewhere(html: &str, base: &Url) -> String {
 
 /// A comment's HTML with nothing in it but the allow-list, and `rel` on its links.
 pub(super) fn comment(html: &str) -> String {
-    settled(&COMMENT, html)
+    if is_plain(html) { html.to_owned() } else { settled(&COMMENT, html) }
+}
+
+/// True of paragraphs with nothing in them but characters that stand for themselves, as most comments are:
+/// they are what sanitising would make of them.
+fn is_plain(html: &str) -> bool {
+    let mut rest = html;
+    while let Some((text, end)) = rest.strip_prefix("<p>").and_then(|inside| inside.split_once('<')) {
+        if text.contains(['>', '&', '"', '\r', '\0', '\u{a0}']) {
+            return false;
+        }
+        let Some(next) = end.strip_prefix("/p>\n") else { return false };
+        rest = next;
+    }
+    rest.is_empty()
 }
 
 /// Sanitises until nothing changes any more. Misnested tags can print as HTML that a parser reads
@@ -324,6 +338,41 @@ mod tests {
             "<pre>\n\nx &lt; y</pre><code class=\"language-rust\"><span class=\"hl-a\">fn</span></code>",
         ] {
             assert_eq!(post_elsewhere(same, &page), same);
+        }
+    }
+
+    #[test]
+    fn plain_comments_are_what_sanitising_makes_of_them() {
+        for plain in ["<p>x</p>\n", "<p>你好, it's\n\tme;</p>\n<p>\u{1f600} = {{ 1 }} \u{feff}`'</p>\n", "<p></p>\n"]
+        {
+            assert!(is_plain(plain), "{plain}");
+            assert_eq!(settled(&COMMENT, plain), plain);
+        }
+        for other in [
+            "<p>x</p>",
+            "<p>x</p>\ny",
+            "<p>x",
+            "<p>x</p >\n",
+            "<p>x<p>\n",
+            "<p >x</p>\n",
+            "<p><b>x</b></p>\n",
+            "<p>&lt;</p>\n",
+            "<p>></p>\n",
+            "<p>\"</p>\n",
+            "<p>\r</p>\n",
+            "<p>\0</p>\n",
+            "<p>\u{a0}</p>\n",
+            "<P>x</P>\n",
+            "x",
+        ] {
+            assert!(!is_plain(other), "{other}");
+        }
+        // Every character that is taken for plain stands for itself.
+        for char in ('\0'..=char::MAX).filter(|char| *char < '\u{3000}' || (*char as u32).is_multiple_of(997)) {
+            let html = format!("<p>a{char}b</p>\n");
+            if is_plain(&html) {
+                assert_eq!(settled(&COMMENT, &html), html, "{char:?}");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What happens to a text that does not come to its end.
 
 use inkstone::services::allowance;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::support::live::PATIENCE;
@@ -113,11 +114,34 @@ async fn a_text_ends_with_the_rights_of_who_asked() {
 async fn a_server_that_stops_says_so() {
     let model = Scripted { stays: true, ..Scripted::new(vec![Ok(said("first"))]) };
     let dropped = model.dropped.clone();
-    let app = model.start(&[]).await;
+    let app = model.start(&[("shutdown_grace_ms", "500")]).await;
     let response = post(&app, PATH, asking(true)).await;
     let reading = tokio::spawn(events(response));
     in_time(app.stop(), "the server's end").await;
     in_time(dropped.notified(), "the model's text is dropped").await;
     let told = in_time(reading, "the end of the stream").await.expect("events");
     assert!(told.last().is_some_and(|last| last.contains("the server is stopping")), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_answer_comes_to_its_end_while_the_server_stops() {
+    let goes_on = Arc::new(Notify::new());
+    let pieces = vec![Ok(said("first")), Ok(done(FinishReason::Stop))];
+    let model = Scripted { waits: Some(goes_on.clone()), ..Scripted::new(pieces) };
+    let app = model.start(&[]).await;
+    let response = post(&app, PATH, asking(true)).await;
+    let address = format!("{}/healthz", app.base);
+    let reading = tokio::spawn(events(response));
+    let stopping = tokio::spawn(app.stop());
+    let refused = async {
+        while reqwest::get(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(refused, "nobody is let in any more").await;
+    goes_on.notify_one();
+    let told = in_time(reading, "the end of the answer").await.expect("events");
+    assert!(told.iter().any(|event| event.contains("\"stop\"")), "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("[DONE]"), "{told:?}");
+    in_time(stopping, "the server's end").await.expect("no panic");
 }
