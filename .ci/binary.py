@@ -80,6 +80,11 @@ def stop(server, name):
         raise SystemExit(f"{name}: exit code {code} after SIGTERM, expected 0")
 
 
+def resident_mb(pid):
+    with open(f"/proc/{pid}/statm") as pages:
+        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def refuse_faults(log_path, name):
     """Fails if the log, which is JSON, tells of something that was the server's own fault."""
     with open(log_path, errors="replace") as log:

@@ -1,6 +1,8 @@
 """WebSockets and server-sent events that do not keep to their protocols."""
 
 import json
+import selectors
+import time
 
 from .documents import BAD
 from .wire import WebSocket, expect, frame
@@ -8,10 +10,24 @@ from .wire import WebSocket, expect, frame
 # The constants of src/http/websocket.rs, with room for a busy machine.
 INIT_WITHIN_S = 10.0
 CLOSE_LIMIT_S = INIT_WITHIN_S + 15.0
+# Who reads nothing is let go after SEND_WITHIN_S, as soon as what the system holds for it is full.
+SEND_WITHIN_S = 10.0
+UNREAD_LIMIT_S = SEND_WITHIN_S + 10.0
+UNREAD = 5
+# What both systems hold for a connection, and more.
+UNREAD_MB = 64
+PING_EVERY_S = 20.0
+# Pings that may stay unanswered: at the time of the next one it is over.
+UNANSWERED = 3
+UNANSWERED_LIMIT_S = (UNANSWERED + 1) * PING_EVERY_S + 15.0
 SILENT = 500
 SUBSCRIBES = 1000
 PER_SOCKET = 50
 INIT = frame('{"type":"connection_init"}')
+# Of the protocol, and of WebSockets themselves, which the library answers.
+LARGE_PING = frame('{"type":"ping","payload":"' + "x" * 500_000 + '"}')
+MANY_PINGS = frame(b"x" * 125, kind=9) * 4000
+PONG = frame('{"type":"pong"}')
 
 
 def subscribe(name, query="subscription {postPublished {cursor}}"):
@@ -90,17 +106,6 @@ def many_subscribes(target):
     socket.close()
 
 
-def large_pings(target):
-    """What is sent back for it waits for nobody: who reads nothing is let go."""
-    sockets = []
-    for _ in range(20):
-        socket = WebSocket(target)
-        socket.send(INIT, *[frame('{"type":"ping","payload":"' + "x" * 500_000 + '"}')] * 4)
-        sockets.append(socket)
-    for socket in sockets:
-        socket.close()
-
-
 def events(target):
     accept = [("Accept", "text/event-stream")]
     for path, method, status, code in [
@@ -125,4 +130,70 @@ def events(target):
     expect(target, answer, "SSE with a subscription that there is not", (200, 400))
 
 
-ATTACKS = [garbage, silent, many_subscribes, large_pings, events]
+def acknowledged(target, timeout_s=20.0):
+    """A WebSocket that may begin operations."""
+    socket = WebSocket(target, timeout_s=timeout_s)
+    socket.send(INIT)
+    _, payload = socket.next()
+    if payload != b'{"type":"connection_ack"}':
+        raise AssertionError(f"connection_init: answered with {payload[:200]!r}, expected connection_ack")
+    return socket
+
+
+def unread_pongs(target):
+    """Who asks for many or large answers and reads none is cut off when the server has waited long enough."""
+    sockets = [acknowledged(target) for _ in range(2 * UNREAD)]
+    begun = time.monotonic()
+    with selectors.DefaultSelector() as watched:
+        for index, socket in enumerate(sockets):
+            socket.connection.setblocking(False)
+            watched.register(socket.connection, selectors.EVENT_WRITE, (LARGE_PING if index % 2 else MANY_PINGS, 0))
+        while watched.get_map() and time.monotonic() - begun < UNREAD_LIMIT_S:
+            # A connection that is full wakes nobody until it is cut.
+            for key, _ in watched.select(0.2):
+                try:
+                    pings, sent = key.data
+                    sent += key.fileobj.send(pings[sent % len(pings):])
+                    watched.modify(key.fileobj, selectors.EVENT_WRITE, (pings, sent))
+                    if sent > UNREAD_MB << 20:
+                        raise AssertionError(f"the server took more than {UNREAD_MB} MB of one that reads nothing")
+                except ConnectionError:
+                    watched.unregister(key.fileobj)
+                    took_s = time.monotonic() - begun
+                    if took_s < SEND_WITHIN_S:
+                        raise AssertionError(f"who reads nothing was cut off after {took_s:.1f} s, which is not for "
+                                             f"being slow: expected at least {SEND_WITHIN_S} s") from None
+        left = len(watched.get_map())
+    for socket in sockets:
+        socket.close()
+    if left:
+        raise AssertionError(f"{left} of {len(sockets)} WebSockets that read nothing were still open after {UNREAD_LIMIT_S} s")
+
+
+def unanswered_pings(target):
+    """Who reads the server's pings and answers none is let go."""
+    socket = acknowledged(target, UNANSWERED_LIMIT_S)
+    texts, code, reason = socket.messages_until_close(UNANSWERED_LIMIT_S)
+    socket.close()
+    if (code, reason) != (4408, "no answer to pings") or texts != ['{"type":"ping"}'] * UNANSWERED:
+        raise AssertionError(f"a WebSocket that answers no ping: closed with {code} {reason!r} after {texts}, "
+                             f"expected 4408 after {UNANSWERED} pings")
+
+
+def answered_pings(target):
+    """Who answers them stays."""
+    socket = acknowledged(target, PING_EVERY_S + 15.0)
+    for number in range(UNANSWERED + 1):
+        try:
+            _, payload = socket.next()
+        except (ConnectionError, TimeoutError) as error:
+            payload = str(error)
+        if payload != b'{"type":"ping"}':
+            raise AssertionError(f"a WebSocket that answers pings: got {payload[:200]!r}, expected ping {number + 1}")
+        socket.send(PONG)
+    socket.close()
+
+
+ATTACKS = [garbage, silent, many_subscribes, events]
+# Those that mostly wait, beside all others.
+BESIDE = [unread_pongs, unanswered_pings, answered_pings]

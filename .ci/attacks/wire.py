@@ -10,6 +10,8 @@ import socket
 import struct
 import time
 
+from binary import resident_mb
+
 ATTACKER = "127.0.0.1"
 GOES_ON = {100}
 # The names of the codes that an answer may be refused with; with the rate limits on, this one always may.
@@ -41,8 +43,7 @@ class Target:
         return sum("/pgdata/" not in link(f"{folder}/{name}") for name in os.listdir(folder))
 
     def resident_mb(self):
-        with open(f"/proc/{self.pid}/statm") as pages:
-            return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return resident_mb(self.pid)
 
     def talk(self, sent, timeout_s=20.0, until=1):
         """Sends bytes, in parts if it is a list; the answers, and whether the server closed after them.

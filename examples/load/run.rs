@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Client;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::{Server, process};
@@ -98,10 +99,23 @@ fn words(n: u64) -> String {
     format!("{question} w{} w{} ", 20 + n * 31 % 200, 3000 + n * 104_729 % 15_000)
 }
 
+const KEPT: &str = "{ posts(first: 10) { nodes { slug title } } }";
+
+/// What names a document by its hash.
+fn persisted(document: &str) -> Value {
+    let hash: String = Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } })
+}
+
+/// The address of a persisted query.
+fn kept(base: &str) -> String {
+    let extensions = persisted(KEPT).to_string();
+    format!("{base}/graphql?extensions={}", extensions.replace('{', "%7B").replace('}', "%7D").replace('"', "%22"))
+}
+
 fn requests(base: &str) -> Vec<Request> {
     let none: fn(&Seen, u64) -> Value = |_, _| json!({});
     let post = |name, document, variables| Request { name, what: What::Post { document, variables, with_key: false } };
-    let kept = "graphql?query=%7B%20posts(first%3A%2010)%20%7B%20nodes%20%7B%20slug%20title%20%7D%20%7D%20%7D";
     vec![
         post("post", POST, |_, n| json!({ "slug": format!("load-post-{}", 1 + n * 7919 % POSTS) })),
         post("list", LIST, none),
@@ -115,7 +129,7 @@ fn requests(base: &str) -> Vec<Request> {
         post("search hybrid", SEARCH, |_, n| json!({ "query": words(n), "mode": "HYBRID" })),
         post("related", RELATED, none),
         post("typename", "{ __typename }", none),
-        Request { name: "kept GET", what: What::Get(format!("{base}/{kept}")) },
+        Request { name: "kept GET", what: What::Get(kept(base)) },
         Request { name: "/healthz", what: What::Get(format!("{base}/healthz")) },
         Request {
             name: "add",
@@ -232,7 +246,8 @@ async fn ask(
             let asked = client.post(format!("{base}/graphql")).json(&body);
             match key.filter(|_| *with_key) {
                 Some(key) => asked.bearer_auth(key).send().await,
-                None => asked.send().await,
+                // Made anew, and not the answer that is kept for everybody.
+                None => asked.header("cache-control", "no-cache").send().await,
             }
         }
     };
@@ -262,6 +277,9 @@ pub async fn data(client: &Client, base: &str, key: Option<&str>, document: &str
 }
 
 async fn look(client: &Client, base: &str) -> Result<Seen> {
+    let known = json!({ "query": KEPT, "extensions": persisted(KEPT) });
+    let made_known = client.post(format!("{base}/graphql")).json(&known).send().await.context("no answer")?;
+    ensure!(made_known.status().is_success(), "a query could not be persisted: {}", made_known.text().await?);
     let posts = data(client, base, None, "{ posts(first: 100) { nodes { id } } }", json!({})).await?;
     let posts: Vec<String> = serde_json::from_value::<Vec<Value>>(posts["posts"]["nodes"].clone())?
         .iter()

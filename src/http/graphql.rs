@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Request, Response};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
-use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, SET_COOKIE};
+use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
@@ -80,6 +80,14 @@ pub async fn sdl(
     }
 }
 
+/// The answer to one operation of a list.
+struct OneOfBatch {
+    response: Response,
+    context: Option<Arc<RequestContext>>,
+    /// The headers that say how the account stands after it.
+    account: HeaderMap,
+}
+
 impl<'a> Call<'a> {
     fn new(
         state: &'a Arc<HttpState>,
@@ -137,7 +145,9 @@ impl<'a> Call<'a> {
         };
         if admission.operation.kind == OperationType::Subscription {
             let open = if multipart::is_wanted(self.headers) { multipart::open } else { sse::answer_with_events };
-            return open(self.state.clone(), asking, request, admission, self.request_id);
+            let mut answer = open(self.state.clone(), asking, request, admission, self.request_id);
+            spent.tell(answer.headers_mut());
+            return answer;
         }
         let key = key.filter(|_| admission.operation.kind == OperationType::Query);
         self.answer(&asking, request, admission, key.map(|key| (key, version)), spent).await.1
@@ -184,29 +194,40 @@ impl<'a> Call<'a> {
             .buffered(BATCH_CONCURRENCY)
             .collect()
             .await;
-        let each: Vec<_> = answers.iter().map(|(response, _)| execute::answer(response)).collect();
+        let each: Vec<_> = answers.iter().map(|one| execute::answer(&one.response)).collect();
         let whole = [&b"["[..], &each.join(&b","[..]), &b"]"[..]].concat();
         let mut answer = (StatusCode::OK, [(CONTENT_TYPE, JSON)], whole).into_response();
-        for context in answers.iter().filter_map(|(_, context)| context.as_ref()) {
+        for context in answers.iter().filter_map(|one| one.context.as_ref()) {
             add_context(&mut answer, self.state, context, now);
         }
+        // How the account stands: one that could not be paid for says when to come back.
+        let overdrawn = answers.iter().rposition(|one| one.account.contains_key(RETRY_AFTER));
+        let account = overdrawn.map_or(answers.last(), |at| answers.get(at)).map(|one| one.account.clone());
+        answer.headers_mut().extend(account.unwrap_or_default());
         answer
     }
 
-    async fn one_of_batch(&self, asking: &Asking, mut request: Request) -> (Response, Option<Arc<RequestContext>>) {
+    async fn one_of_batch(&self, asking: &Asking, mut request: Request) -> OneOfBatch {
         let id = &asking.request_id;
+        let mut account = HeaderMap::new();
         let entered = execute::enter(self.state, &asking.viewer, self.address, &mut request, id).await;
-        match entered {
-            Ok((admission, _)) if admission.operation.kind == OperationType::Subscription => {
-                let error = ApiError::bad_input("a subscription cannot be part of a list: open a stream for it");
-                (Response::from_errors(vec![error.to_server_error(id)]), None)
+        let (admission, spent) = match entered {
+            Ok(entered) => entered,
+            Err(refused) => {
+                if let Refused::Overdrawn(overdrawn) = &refused {
+                    overdrawn.tell(&mut account);
+                }
+                return OneOfBatch { response: Response::from_errors(refused.errors(id)), context: None, account };
             }
-            Ok((admission, _)) => {
-                let (response, context) = execute::once(self.state, asking, request, admission).await;
-                (response, Some(context))
-            }
-            Err(refused) => (Response::from_errors(refused.errors(id)), None),
+        };
+        spent.tell(&mut account);
+        if admission.operation.kind == OperationType::Subscription {
+            let error = ApiError::bad_input("a subscription cannot be part of a list: open a stream for it");
+            let response = Response::from_errors(vec![error.to_server_error(id)]);
+            return OneOfBatch { response, context: None, account };
         }
+        let (response, context) = execute::once(self.state, asking, request, admission).await;
+        OneOfBatch { response, context: Some(context), account }
     }
 
     /// Who asks, for what, and what is left to spend; or the answer that says why not.

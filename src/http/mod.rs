@@ -10,13 +10,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::middleware::from_fn;
+use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::layers::RequestId;
 use crate::auth::Authenticator;
 use crate::config::Introspection;
 use crate::error::{ApiError, Code};
@@ -145,6 +148,20 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .fallback(unknown_address)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(state);
     layers::with_layers(routes, surroundings)
+}
+
+async fn unknown_address(Extension(request_id): Extension<RequestId>) -> Response {
+    let message = "there is nothing at this address: the API is at /graphql, and what explores it at /";
+    graphql::refuse(&ApiError::new(Code::NotFound, message), StatusCode::NOT_FOUND, &request_id)
+}
+
+/// The header `Allow` comes with the route.
+async fn wrong_method(Extension(request_id): Extension<RequestId>) -> Response {
+    let error =
+        ApiError::bad_input("this address does not take this method: `Allow` in the answer names those it does");
+    graphql::refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id)
 }

@@ -5,9 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -22,13 +20,19 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use self::bounded::Bounded;
+
+mod bounded;
 
 /// Until a connection of HTTP/2 that says nothing is asked whether it is there, and until it answers.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a client may read nothing of what it is sent.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// Connections that the system holds until they are accepted. What comes beyond that waits for a
 /// second, and so does who only reads, when many come at once.
 const BACKLOG: u32 = 4096;
@@ -124,7 +128,7 @@ pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: Ca
     let connections = allow_files(how.max_connections);
     #[cfg(not(unix))]
     let connections = how.max_connections;
-    let bounded = Bounded(Arc::new(Semaphore::new(connections)));
+    let bounded = Bounded { room: Arc::new(Semaphore::new(connections)), patience: WRITE_PATIENCE };
     let server = axum_server::from_tcp(listener.into_std()?)?;
     match &how.tls {
         None => run(server.acceptor(bounded), router, &how, stop).await,
@@ -222,61 +226,6 @@ pub fn load(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>, TlsError> {
         .map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// Accepts while there is room, and lets go of what comes beyond that.
-#[derive(Clone)]
-struct Bounded(Arc<Semaphore>);
-
-impl<S> Accept<TcpStream, S> for Bounded {
-    type Stream = Held;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(Held, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        std::future::ready(match self.0.clone().try_acquire_owned() {
-            Ok(permit) => stream.set_nodelay(true).map(|()| (Held { stream, _permit: permit }, service)),
-            Err(_) => Err(io::Error::other("there are as many connections as max_connections allows")),
-        })
-    }
-}
-
-/// A connection that counts until it is dropped.
-struct Held {
-    stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Held {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Held {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(all(test, unix))]

@@ -122,19 +122,25 @@ async fn open(
         Ok(asking) => asking,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
+    let mut account = HeaderMap::new();
     let entered = execute::enter_admitted(&state, &asking.viewer, address, &request, admitted).await;
     let entered = match entered {
         Err(Refused::Overdrawn(overdrawn)) => return overdrawn.respond(&request_id),
         Err(Refused::Forbidden(error)) => return refuse(&error, status_of(error.code), &request_id),
         Err(Refused::Document(refused)) => Err(refused),
-        Ok((admission, _)) => Ok(admission),
+        Ok((admission, spent)) => {
+            spent.tell(&mut account);
+            Ok(admission)
+        }
     };
     let viewer = asking.viewer.clone();
     let responses = match entered {
         Ok(admission) => execute::stream(state.clone(), asking, request, admission),
         Err(refused) => stream::once(std::future::ready(Told::new(&refused, None))).boxed(),
     };
-    events(state, viewer, responses, permit, request_id)
+    let mut answer = events(state, viewer, responses, permit, request_id);
+    answer.headers_mut().extend(account);
+    answer
 }
 
 /// True if the client takes server-sent events as an answer.

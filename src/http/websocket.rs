@@ -167,6 +167,8 @@ impl Connection {
                 message = stream.next() => {
                     unanswered = 0;
                     match message {
+                        // The library answers it by itself, and keeps what is not taken.
+                        Some(Ok(Message::Ping(_))) => sent(sink.flush()).await?,
                         Some(Ok(message)) => {
                             let known = self.viewer.is_some();
                             match self.receive(message).await {
@@ -302,9 +304,9 @@ async fn send(sink: &mut SplitSink<WebSocket, Message>, text: String) -> Option<
 /// The same; a message that is not the last one may wait for the one behind it.
 async fn put(sink: &mut SplitSink<WebSocket, Message>, text: String, is_last: bool) -> Option<()> {
     let message = Message::Text(text.into());
-    let sent = async { if is_last { sink.send(message).await } else { sink.feed(message).await } };
-    match tokio::time::timeout(SEND_TIMEOUT, sent).await {
-        Ok(Ok(())) => Some(()),
-        Ok(Err(_)) | Err(_) => None,
-    }
+    sent(async { if is_last { sink.send(message).await } else { sink.feed(message).await } }).await
+}
+
+async fn sent(sending: impl Future<Output = Result<(), axum::Error>>) -> Option<()> {
+    tokio::time::timeout(SEND_TIMEOUT, sending).await.ok()?.ok()
 }

@@ -1,6 +1,6 @@
 //! How a connection comes about: over TCP with TLS, or to the embedded backend.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
@@ -126,8 +126,33 @@ fn server_config(url: &str) -> ConnectionResult<tokio_postgres::Config> {
     Ok(config)
 }
 
-/// The system's certificate authorities; a server that is not signed by one of them is refused.
+/// How long cancelling a statement may take.
+const CANCELLING: Duration = Duration::from_secs(5);
+
+/// Has the server give up the statement that runs on a connection, and waits for its end, so that whoever
+/// uses the connection next does not. Server mode only.
+pub(super) async fn cancel(conn: &mut AsyncPgConnection) {
+    let token = conn.cancel_token();
+    let cancelling = async {
+        token.cancel_query(MakeRustlsConnect::new((*tls_config()).clone())).await.map_err(|error| error.to_string())?;
+        conn.batch_execute("").await.map_err(|error| error.to_string())
+    };
+    let error = match tokio::time::timeout(CANCELLING, cancelling).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => "no answer in time".to_owned(),
+    };
+    tracing::warn!(error, "a statement that nobody waits for any more could not be cancelled");
+}
+
+/// The system's certificate authorities, as they were when they were needed first; a server that is not
+/// signed by one of them is refused.
 fn tls_config() -> Arc<rustls::ClientConfig> {
+    static CONFIG: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(read_tls_config);
+    CONFIG.clone()
+}
+
+fn read_tls_config() -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

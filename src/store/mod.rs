@@ -9,12 +9,13 @@
 //! how), a file here with a `…Row`, and functions that take `&mut Conn` first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::metrics;
@@ -70,9 +71,14 @@ pub use page::{Key, Page, PageOf, Position};
 /// One connection to Postgres, inside or outside a transaction.
 pub type Conn = AsyncPgConnection;
 
-/// A connection that goes back to the pool when dropped.
+/// A connection that goes back to the pool when dropped. A statement that still runs on it then is
+/// cancelled: whoever waited for it has gone, or has no time left.
 pub struct Pooled {
-    conn: RawPooled,
+    conn: Option<RawPooled>,
+    /// A statement has begun on it and not ended.
+    runs: Arc<AtomicBool>,
+    /// The embedded database cannot cancel.
+    cancels: bool,
     /// The operation's own turn; see [`Db::counting`].
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -80,23 +86,39 @@ pub struct Pooled {
 /// A connection of the pool as its library knows it.
 type RawPooled = PooledConnection<'static, AsyncPgConnection>;
 
+const HELD: &str = "taken only by into_raw and drop, which end it";
+
 impl Pooled {
     /// For what needs the library's own type.
-    fn into_raw(self) -> RawPooled {
-        self.conn
+    fn into_raw(mut self) -> RawPooled {
+        self.conn.take().expect(HELD)
+    }
+
+    fn to_cancel(&self) -> bool {
+        self.cancels && self.runs.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if !self.to_cancel() {
+            return;
+        }
+        let (Some(mut conn), Ok(runtime)) = (self.conn.take(), Handle::try_current()) else { return };
+        runtime.spawn(async move { connect::cancel(&mut conn).await });
     }
 }
 
 impl std::ops::Deref for Pooled {
     type Target = Conn;
     fn deref(&self) -> &Conn {
-        &self.conn
+        self.conn.as_ref().expect(HELD)
     }
 }
 
 impl std::ops::DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.conn
+        self.conn.as_mut().expect(HELD)
     }
 }
 
@@ -135,6 +157,9 @@ impl Drop for Tx {
         }
         let Some(mut conn) = self.conn.take() else { return };
         tokio::spawn(async move {
+            if conn.to_cancel() {
+                connect::cancel(&mut conn).await;
+            }
             if let Err(error) = Transactions::rollback_transaction(&mut *conn).await {
                 tracing::warn!(%error, "a rollback failed; the connection is given up");
             }
@@ -233,8 +258,9 @@ impl Db {
         let mut conn = Box::pin(self.pool.get_owned()).await?;
         metrics::db_connection_wait(asked.elapsed());
         let count = self.operation.as_ref().map(|operation| operation.statements.clone());
-        conn.set_instrumentation(Meter { count, started: None });
-        Ok(Pooled { conn, _turn: turn })
+        let runs = Arc::new(AtomicBool::new(false));
+        conn.set_instrumentation(Meter { count, started: None, runs: runs.clone() });
+        Ok(Pooled { conn: Some(conn), runs, cancels: !self.backend.is_embedded(), _turn: turn })
     }
 
     /// A connection with a transaction open on it.
@@ -286,6 +312,7 @@ impl Db {
 struct Meter {
     count: Option<Arc<StatementCount>>,
     started: Option<Instant>,
+    runs: Arc<AtomicBool>,
 }
 
 impl Instrumentation for Meter {
@@ -294,11 +321,13 @@ impl Instrumentation for Meter {
             InstrumentationEvent::StartQuery { .. } => {
                 metrics::sql_statement_started();
                 self.started = Some(Instant::now());
+                self.runs.store(true, Ordering::Relaxed);
                 if let Some(count) = &self.count {
                     count.0.fetch_add(1, Ordering::Relaxed);
                 }
             }
             InstrumentationEvent::FinishQuery { error, .. } => {
+                self.runs.store(false, Ordering::Relaxed);
                 if let Some(started) = self.started.take() {
                     metrics::sql_statement_finished(error.is_none(), started.elapsed());
                 }

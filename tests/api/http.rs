@@ -226,7 +226,23 @@ async fn health_and_readiness_are_told() {
         assert_eq!(response.status(), 200, "{path}");
         assert_eq!(response.text().await.expect("text"), wanted, "{path}");
     }
-    assert_eq!(send(get(&app, "/nothing-here")).await.status(), 404);
+}
+
+#[tokio::test]
+async fn an_address_or_a_method_that_nobody_serves_is_told_in_the_usual_form() {
+    let app = TestApp::start().await;
+    for path in ["/nothing-here", "/graphql/nothing", "/.env"] {
+        let (status, body) = refused(get(&app, path)).await;
+        assert_eq!((status.as_u16(), code(&body)), (404, "NOT_FOUND"), "{path}");
+    }
+    for (path, method) in [("/graphql", "DELETE"), ("/feed.xml", "POST"), ("/healthz", "POST"), ("/", "PUT")] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let response = send(app.http.request(method.clone(), format!("{}{path}", app.base))).await;
+        assert!(header(&response, "allow").contains("GET"), "{method} {path}");
+        let (status, body) = (response.status(), response.json::<Value>().await.expect("JSON"));
+        assert_eq!((status.as_u16(), code(&body)), (405, "BAD_USER_INPUT"), "{method} {path}");
+        assert!(body["errors"][0]["extensions"]["requestId"].is_string(), "{body:#}");
+    }
 }
 
 #[tokio::test]

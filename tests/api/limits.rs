@@ -1,11 +1,13 @@
 //! The bounds of one operation, on every way in.
 
-use diesel_async::SimpleAsyncConnection;
+use std::time::Duration;
+
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use inkstone::store::Tx;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::support::live::{Socket, Sse};
+use crate::support::live::{PATIENCE, Socket, Sse};
 use crate::support::{TestApp, code, data};
 
 const MODERN: &str = "application/graphql-response+json";
@@ -22,6 +24,40 @@ async fn nobody_reads_posts(app: &TestApp) -> Tx {
     let mut tx = app.services.db.begin().await.expect("a transaction");
     tx.batch_execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE").await.expect("the lock");
     tx
+}
+
+/// Statements of this test's own database that wait for a lock.
+async fn statements_that_wait(app: &TestApp) -> i64 {
+    let count =
+        "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    let count = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(count));
+    count.get_result(&mut *app.services.db.conn().await.expect("a connection")).await.expect("a number")
+}
+
+#[tokio::test]
+async fn a_query_whose_client_has_gone_is_given_up_in_the_database() {
+    if !crate::support::on_real_servers() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let held = nobody_reads_posts(&app).await;
+    let mut asking = Box::pin(ask(&app, json!({ "query": "{ posts { nodes { title } } }" })));
+    let begun = async {
+        while statements_that_wait(&app).await == 0 {
+            tokio::select! {
+                biased;
+                _ = &mut asking => panic!("nobody can read posts"),
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("the statement waits");
+    drop(asking);
+    let ended = async { while statements_that_wait(&app).await > 0 {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("Postgres gives up what nobody waits for");
+    drop(held);
+    let (status, answer) = ask(&app, json!({ "query": "{ posts { nodes { title } } }" })).await;
+    assert_eq!(status, 200, "the connections can be used again: {answer:#}");
 }
 
 #[tokio::test]
@@ -46,6 +82,10 @@ async fn a_query_that_takes_too_long_is_given_up_on_every_way_in() {
     let answer = socket.receive().await;
     assert_eq!(answer["type"], "error", "{answer:#}");
     assert_eq!(answer["payload"][0]["extensions"]["code"], "REQUEST_TIMEOUT", "over a WebSocket: {answer:#}");
+    if crate::support::on_real_servers() {
+        let ended = async { while statements_that_wait(&app).await > 0 {} };
+        tokio::time::timeout(PATIENCE, ended).await.expect("Postgres gives up what nobody waits for");
+    }
     drop(held);
 
     let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");

@@ -54,6 +54,39 @@ async fn who_asks_too_much_is_refused_on_every_way_in_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn streams_and_lists_say_how_the_account_stands() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    let post = async |path: &str, accept: &str, body: Value| {
+        let request = app.http.post(format!("{}{path}", app.base)).header("accept", accept).json(&body);
+        request.send().await.expect("the server answers")
+    };
+    let subscription = json!({ "query": "subscription { postPublished { cursor } }" });
+    let left = |response: &reqwest::Response| {
+        let told = header(response, "ratelimit");
+        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()).map(str::to_owned);
+        points.and_then(|points| points.parse::<u64>().ok()).unwrap_or_else(|| panic!("points in {told}"))
+    };
+    let mut before = 1000;
+    for (path, accept) in [
+        ("/graphql/stream", "text/event-stream"),
+        ("/graphql", "text/event-stream"),
+        ("/graphql", "multipart/mixed;subscriptionSpec=1.0"),
+    ] {
+        let opened = post(path, accept, subscription.clone()).await;
+        assert!(left(&opened) < before, "{path} {accept}");
+        before = left(&opened);
+    }
+    let reserved = app.http.put(format!("{}/graphql/stream", app.base)).send().await.expect("an answer");
+    assert!(left(&reserved) < before, "a reserved stream");
+    let list = post("/graphql", "application/json", json!([{ "query": DEAR }, { "query": "{ __typename }" }])).await;
+    assert!(left(&list) < 700, "a list: {}", left(&list));
+    let overdrawn = json!([{ "query": DEAR }, { "query": DEAR }, { "query": DEAR }, { "query": "{ nothing }" }]);
+    let overdrawn = post("/graphql", "application/json", overdrawn).await;
+    let wait: u64 = header(&overdrawn, "retry-after").parse().expect("seconds");
+    assert!((1..=60).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
 async fn what_is_refused_for_other_reasons_is_not_free() {
     let app = TestApp::start_with(&[("rate_limit_per_minute", "100")]).await;
     for wrong in ["{", "{ nothing }"] {

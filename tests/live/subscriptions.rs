@@ -298,3 +298,15 @@ async fn each_of_many_who_ask_for_the_same_hears_each_event_once() {
     comment(&app, &app.tokens.editor, &post, "five").await;
     assert_eq!(told(&mut again).await, "five", "after all have gone, the next begins anew");
 }
+
+#[tokio::test]
+async fn a_subscription_outlives_the_time_that_a_query_has() {
+    let app = TestApp::start_with(&[("query_timeout_ms", "100")]).await;
+    let post = post_id(&app).await;
+    let watches = Watch::both(&app, None, COMMENT_ADDED, json!({ "post": post, "after": now(&app).await })).await;
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    comment(&app, &app.tokens.editor, &post, "much later").await;
+    for mut watch in watches {
+        assert_eq!(told(&mut watch).await, "much later", "over {}", watch.transport());
+    }
+}

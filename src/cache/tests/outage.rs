@@ -193,3 +193,20 @@ async fn a_full_redis_still_takes_invalidations() {
     assert_eq!(a.stats().pending_invalidations, 0, "a full Redis refused the tombstone");
     assert_eq!(ask(&b, &key(1), "new").await.as_deref(), Some("new"));
 }
+
+#[tokio::test]
+async fn points_are_counted_in_the_process_while_redis_is_away() {
+    let Some(mut redis) = Server::start() else { return };
+    let quota = Quota { points: 10, period: Duration::from_secs(60) };
+    let limiter = Limiter::new(Some(connect(&redis.url()).await), "site", Duration::from_millis(500));
+    assert_eq!(limiter.take("somebody", quota, 4).await.remaining, 6, "in Redis");
+    redis.kill();
+    for left in (0..10).rev() {
+        let taken = limiter.take("somebody", quota, 1).await;
+        assert!(taken.allowed && taken.remaining == left, "{left} should be left here: {taken:?}");
+    }
+    assert!(!limiter.take("somebody", quota, 1).await.allowed, "there is no end to it without Redis");
+    redis.restart();
+    // It is empty: the account in Redis is full again.
+    until("points are counted in Redis again", async || limiter.take("somebody", quota, 1).await.allowed).await;
+}

@@ -70,9 +70,10 @@ pub async fn reserve(
         Ok(viewer) => viewer,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
-    if let Err(overdrawn) = state.rate.spend(&viewer, address, 0).await {
-        return overdrawn.respond(&request_id);
-    }
+    let spent = match state.rate.spend(&viewer, address, 0).await {
+        Ok(spent) => spent,
+        Err(overdrawn) => return overdrawn.respond(&request_id),
+    };
     let permit = match state.subscriber() {
         Ok(permit) => permit,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
@@ -88,7 +89,9 @@ pub async fn reserve(
             streams.remove(&reserved);
         }
     });
-    (StatusCode::CREATED, [("content-type", "text/plain; charset=utf-8")], token).into_response()
+    let mut answer = (StatusCode::CREATED, [("content-type", "text/plain; charset=utf-8")], token).into_response();
+    spent.tell(answer.headers_mut());
+    answer
 }
 
 /// Opens a reserved stream.
