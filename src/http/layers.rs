@@ -13,6 +13,7 @@ mod security;
 mod tests;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use tower::layer::layer_fn;
 use tower::{Service, ServiceBuilder};
 use tower_http::compression::CompressionLayer;
+use tracing::Instrument;
 
 use crate::config::{Networks, Origins};
 use crate::telemetry::metrics::HttpRequests;
@@ -51,8 +53,8 @@ struct Around {
 /// `router` with all layers around the routes it has so far, so call this last.
 ///
 /// From the outside in: what [`Surround`] does; which sites may ask; compression, of what is no stream;
-/// the net under panics; the route. Handlers find a [`RequestId`], a [`ClientAddress`] and a
-/// [`TraceContext`](crate::telemetry::trace_context::TraceContext) in the request's extensions.
+/// the net under panics; the route. Handlers find a [`RequestId`] and a [`ClientAddress`] in the
+/// request's extensions.
 pub fn with_layers<S>(router: Router<S>, surroundings: &Surroundings) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -93,14 +95,13 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let address = client::find(&request, &self.around.trusted_proxies);
         request.extensions_mut().insert(address);
-        let context = Context::establish(&mut request, address);
-        let (answer, around) = (self.inner.call(request), self.around.clone());
-        let answer = async move {
-            let Ok(response) = answer.await;
-            response.into_response()
-        };
+        let (context, span) = Context::establish(&mut request, address);
+        let (answer, around) = (self.inner.call(request).instrument(span), self.around.clone());
         Box::pin(async move {
-            let mut response = context.finish(&around.requests, answer).await;
+            let mut answer = pin!(answer);
+            let Ok(response) = answer.as_mut().await;
+            let mut response = response.into_response();
+            answer.span().in_scope(|| context.finish(&around.requests, &mut response));
             security::set_headers(response.headers_mut());
             Ok(response)
         })

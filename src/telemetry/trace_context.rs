@@ -4,7 +4,7 @@
 //! fields; a field this room should understand is added to [`TraceContext`].
 //! Source: W3C Trace Context, Level 1, section 3.2.
 
-use std::fmt;
+use std::ops::Range;
 
 use rand::{Rng, RngExt};
 
@@ -13,6 +13,9 @@ pub const TRACEPARENT: &str = "traceparent";
 
 /// Length of a version 00 header, and of the part of later ones that is understood.
 const LENGTH: usize = 55;
+
+/// Where the id of the trace stands in it: 32 lower-case hexadecimal digits.
+pub const TRACE_ID: Range<usize> = 3..35;
 
 /// One position in a distributed trace. Neither id is all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +67,23 @@ impl TraceContext {
         self.trace_id
     }
 
-    /// The trace id as it stands in logs and in the header: 32 lower-case hexadecimal digits.
-    pub fn trace_id_hex(&self) -> String {
-        self.to_string()[3..35].to_owned()
+    /// The header's value, version 00; the trace id, as it stands in logs too, is [`TRACE_ID`] of it.
+    pub fn header(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut header = String::with_capacity(LENGTH);
+        // Each request has one: with formatting byte by byte it took 12,000 instructions.
+        let put = |header: &mut String, bytes: &[u8]| {
+            for byte in bytes {
+                header.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                header.push(char::from(DIGITS[usize::from(byte & 15)]));
+            }
+        };
+        header.push_str("00-");
+        put(&mut header, &self.trace_id);
+        header.push('-');
+        put(&mut header, &self.parent_id);
+        header.push_str(if self.sampled { "-01" } else { "-00" });
+        header
     }
 
     /// The id of this position.
@@ -77,24 +94,6 @@ impl TraceContext {
     /// True if the caller may have recorded this trace.
     pub fn sampled(&self) -> bool {
         self.sampled
-    }
-}
-
-/// The header's value, version 00.
-impl fmt::Display for TraceContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Each request has one: with formatting byte by byte it took 12,000 instructions.
-        let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        encode(&self.trace_id, &mut header[3..35]);
-        encode(&self.parent_id, &mut header[36..52]);
-        header[54] += u8::from(self.sampled);
-        f.write_str(str::from_utf8(&header).map_err(|_| fmt::Error)?)
-    }
-}
-
-fn encode(bytes: &[u8], digits: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
-        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|half| b"0123456789abcdef"[usize::from(half)]));
     }
 }
 
@@ -141,10 +140,10 @@ mod tests {
     #[test]
     fn the_specifications_example_is_read() {
         let context = TraceContext::parse(EXAMPLE).expect("the example is valid");
-        assert_eq!(context.trace_id_hex(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(&context.header()[TRACE_ID], "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(context.parent_id(), [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
         assert!(context.sampled());
-        assert_eq!(context.to_string(), EXAMPLE);
+        assert_eq!(context.header(), EXAMPLE);
     }
 
     #[test]
@@ -202,20 +201,20 @@ mod tests {
         fn what_is_written_is_read_back(trace_id: [u8; 16], parent_id: [u8; 8], sampled: bool) {
             let context = TraceContext::new(trace_id, parent_id, sampled);
             prop_assume!(context.is_some());
-            prop_assert_eq!(context.and_then(|context| TraceContext::parse(&context.to_string())), context);
+            prop_assert_eq!(context.and_then(|context| TraceContext::parse(&context.header())), context);
         }
 
         #[test]
         fn a_new_trace_is_valid(seed: u64) {
             let context = TraceContext::generate(&mut StdRng::seed_from_u64(seed));
-            prop_assert_eq!(TraceContext::parse(&context.to_string()), Some(context));
+            prop_assert_eq!(TraceContext::parse(&context.header()), Some(context));
         }
 
         #[test]
         fn nothing_a_client_sends_breaks_the_parser(header in "\\PC*", tail in "[0-9a-f-]{53}.{0,4}") {
             let _ = TraceContext::parse(&header);
             if let Some(context) = TraceContext::parse(&format!("00{tail}")) {
-                prop_assert_eq!(context.to_string().len(), LENGTH);
+                prop_assert_eq!(context.header().len(), LENGTH);
             }
         }
     }

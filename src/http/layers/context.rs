@@ -8,13 +8,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use chrono::Utc;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::client::ClientAddress;
 use super::{UNMATCHED, panics};
 use crate::telemetry::metrics::HttpRequests;
-use crate::telemetry::trace_context::{TRACEPARENT, TraceContext};
+use crate::telemetry::trace_context::{TRACE_ID, TRACEPARENT, TraceContext};
 
 /// The header that carries a request's id, in both directions.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,55 +58,51 @@ impl fmt::Display for RequestId {
 /// What one request is called by, while it is answered.
 pub(super) struct Context {
     id: RequestId,
-    trace: TraceContext,
+    /// The answer's own position in the trace, as its header tells it.
+    traceparent: String,
     method: Method,
     route: Option<MatchedPath>,
-    span: tracing::Span,
     started: Instant,
 }
 
 impl Context {
-    /// Gives the request its id, trace and span.
+    /// Gives the request its id and trace, and a span for all that answers it.
     ///
     /// The path is logged without the query string, which can hold secrets.
-    pub(super) fn establish(request: &mut Request, client: ClientAddress) -> Self {
+    pub(super) fn establish(request: &mut Request, client: ClientAddress) -> (Self, tracing::Span) {
         let started = Instant::now();
         let id = request_id(request.headers());
         let trace = trace_context(request.headers());
+        let traceparent = trace.header();
         let route = request.extensions().get::<MatchedPath>().cloned();
         // Error level: a span below the log filter's level would leave warnings without ids.
         let span = tracing::error_span!(
             "request",
             request_id = id.as_str(),
-            trace_id = trace.trace_id_hex(),
+            trace_id = &traceparent[TRACE_ID],
             method = request.method().as_str(),
             path = request.uri().path(),
             client = client.0.map(tracing::field::display),
         );
         request.extensions_mut().insert(id.clone());
-        request.extensions_mut().insert(trace);
-        Self { id, trace, method: request.method().clone(), route, span, started }
+        (Self { id, traceparent, method: request.method().clone(), route, started }, span)
     }
 
-    /// The answer within the request's span, with both ids; logs its end, and counts the request under its
-    /// route's pattern. The time ends with the head of the response.
-    pub(super) async fn finish(self, requests: &HttpRequests, answer: impl Future<Output = Response>) -> Response {
-        let Self { id, trace, method, route, span, started } = self;
-        async move {
-            let mut response = answer.await;
-            let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-            panics::tell(&mut response, &id);
-            let (status, took) = (response.status().as_u16(), started.elapsed());
-            requests.count(method.as_str(), route, status, took);
-            log_end(route, status, took);
-            response.headers_mut().insert(X_REQUEST_ID, visible_ascii(id.as_str()));
-            response.headers_mut().insert(TRACEPARENT, visible_ascii(&trace.to_string()));
-            response
-        }
-        .instrument(span)
-        .await
+    /// Gives the answer both ids; logs its end, and counts the request under its route's pattern. The time
+    /// ends with the head of the response.
+    pub(super) fn finish(self, requests: &HttpRequests, response: &mut Response) {
+        let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        panics::tell(response, &self.id);
+        let (status, took) = (response.status().as_u16(), self.started.elapsed());
+        requests.count(self.method.as_str(), route, status, took);
+        log_end(route, status, took);
+        let id = HeaderValue::from_str(self.id.as_str());
+        response.headers_mut().insert(X_REQUEST_ID, id.expect(VISIBLE));
+        response.headers_mut().insert(TRACEPARENT, self.traceparent.try_into().expect(VISIBLE));
     }
 }
+
+const VISIBLE: &str = "ids are made of ASCII letters, digits and '.', '_', '-' only";
 
 /// The method is in the span, and so on the line already.
 fn log_end(route: &str, status: u16, took: Duration) {
@@ -136,10 +131,6 @@ fn trace_context(headers: &HeaderMap) -> TraceContext {
         Some(parent) => parent.child(&mut random),
         None => TraceContext::generate(&mut random),
     }
-}
-
-fn visible_ascii(id: &str) -> HeaderValue {
-    HeaderValue::from_str(id).expect("ids are made of ASCII letters, digits and '.', '_', '-' only")
 }
 
 #[cfg(test)]
