@@ -118,3 +118,20 @@ async fn a_stream_that_is_closed_is_gone() {
     };
     tokio::time::timeout(crate::support::live::PATIENCE, gone).await.expect("the server notices");
 }
+
+#[tokio::test]
+async fn an_operation_of_a_stream_goes_on_behind_the_last_event() {
+    let app = TestApp::start().await;
+    let post = post_id(&app).await;
+    let last = now(&app).await;
+    comment(&app, &app.tokens.editor, &post, "while away").await;
+    let token = reserve(&app, None).await;
+    let mut sse = open(&app, &token).await;
+    let extensions = json!({ "operationId": "s" });
+    let body = json!({ "query": COMMENT_ADDED, "variables": { "post": post }, "extensions": extensions });
+    let begun = request(&app, Method::POST, &token, "").header("last-event-id", last).json(&body);
+    assert_eq!(status(begun).await, 202);
+    let (event, id, payload) = next(&mut sse).await;
+    assert_eq!((event.as_str(), id.as_str()), ("next", "s"));
+    assert_eq!(payload["data"]["commentAdded"]["comment"]["markdown"], "while away", "{payload:#}");
+}
