@@ -11,9 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use super::HttpState;
-use super::viewer::{self, StreamEnd};
+use super::viewer;
 use crate::auth::Viewer;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events that a client may be behind before the model waits.
@@ -34,9 +34,9 @@ pub fn respond(
         tokio::select! {
             () = tell(told, &sender) => {}
             () = sender.closed() => {}
-            end = viewer::stream_ends_after(state.limits.answer_grace, state, viewer) => {
+            end = viewer::answer_ends(state, viewer) => {
                 // Who does not make room at once hears the end of the connection.
-                ended(&reason(end)).into_iter().for_each(|last| drop(sender.try_send(last)));
+                ended(&end).into_iter().for_each(|last| drop(sender.try_send(last)));
             }
         }
         drop(permit);
@@ -52,12 +52,5 @@ async fn tell(told: impl Stream<Item = String>, sender: &mpsc::Sender<String>) {
     let mut told = std::pin::pin!(told);
     while let Some(next) = told.next().await {
         let _ = sender.send(next).await;
-    }
-}
-
-fn reason(end: StreamEnd) -> ApiError {
-    match end {
-        StreamEnd::Stopping => ApiError::new(Code::Overloaded, "the server is stopping: ask again"),
-        StreamEnd::Rights => viewer::rights_ended(),
     }
 }

@@ -1,7 +1,6 @@
 //! Who asks: a bearer token, or the browser's session cookie.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -84,19 +83,22 @@ pub enum StreamEnd {
 
 /// Waits until the server stops, or the viewer's rights end.
 pub async fn stream_ends(state: Arc<HttpState>, viewer: Viewer) -> StreamEnd {
-    stream_ends_after(Duration::ZERO, state, viewer).await
+    tokio::select! {
+        () = state.stopping.cancelled() => StreamEnd::Stopping,
+        () = rights_end(state.clone(), viewer) => StreamEnd::Rights,
+    }
 }
 
-/// The same for a stream that comes to an end by itself: it has `grace` for that while the server stops.
-pub async fn stream_ends_after(grace: Duration, state: Arc<HttpState>, viewer: Viewer) -> StreamEnd {
-    let stopping = state.stopping.clone();
+/// Waits until an answer that is being told has to end: it comes to an end by itself, and has some time for
+/// that while the server stops. What is to be told then.
+pub async fn answer_ends(state: Arc<HttpState>, viewer: Viewer) -> ApiError {
     let stopped = async {
-        stopping.cancelled().await;
-        tokio::time::sleep(grace).await;
+        state.stopping.cancelled().await;
+        tokio::time::sleep(state.limits.answer_grace).await;
     };
     tokio::select! {
-        () = stopped => StreamEnd::Stopping,
-        () = rights_end(state.clone(), viewer) => StreamEnd::Rights,
+        () = stopped => ApiError::new(Code::Overloaded, "the server is stopping: ask again"),
+        () = rights_end(state.clone(), viewer) => rights_ended(),
     }
 }
 

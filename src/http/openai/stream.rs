@@ -18,8 +18,7 @@ use uuid::Uuid;
 use super::Call;
 use super::refusal::Refusal;
 use super::writing::Writing;
-use crate::error::{ApiError, Code};
-use crate::http::viewer::{self, StreamEnd};
+use crate::http::viewer;
 use crate::inference::{Piece, TokenLogprob, Usage};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -132,7 +131,7 @@ async fn tell<C: Chunks>(call: Call, writing: Writing, chunks: C, sender: mpsc::
     let ended = tokio::select! {
         ended = write(writing, chunks, &sender) => ended,
         () = sender.closed() => return,
-        end = viewer::stream_ends(call.state.clone(), call.viewer.clone()) => Err(reason(end)),
+        end = viewer::answer_ends(call.state.clone(), call.viewer.clone()) => Err(end.into()),
         () = tokio::time::sleep(limit) => Err(Refusal::timed_out(limit)),
     };
     if let Err(refusal) = ended {
@@ -163,11 +162,4 @@ async fn write<C: Chunks>(mut writing: Writing, mut chunks: C, sender: &mpsc::Se
 fn event(chunk: &Value) -> Event {
     let named = chunk["type"].as_str().map(|name| Event::default().event(name));
     named.unwrap_or_default().data(chunk.to_string())
-}
-
-fn reason(end: StreamEnd) -> Refusal {
-    match end {
-        StreamEnd::Stopping => ApiError::new(Code::Overloaded, "the server is stopping: ask again").into(),
-        StreamEnd::Rights => viewer::rights_ended().into(),
-    }
 }

@@ -130,15 +130,16 @@ async fn an_answer_comes_to_its_end_while_the_server_stops() {
     let model = Scripted { waits: Some(goes_on.clone()), ..Scripted::new(pieces) };
     let app = model.start(&[]).await;
     let response = post(&app, PATH, asking(true)).await;
-    let address = format!("{}/healthz", app.base);
+    let (client, address) = (app.http.clone(), format!("{}/healthz", app.base));
     let reading = tokio::spawn(events(response));
     let stopping = tokio::spawn(app.stop());
     let refused = async {
-        while reqwest::get(&address).await.is_ok() {
+        while client.get(&address).header("connection", "close").send().await.is_ok() {
             tokio::task::yield_now().await;
         }
     };
     in_time(refused, "nobody is let in any more").await;
+    assert!(!reading.is_finished(), "the answer is waited for");
     goes_on.notify_one();
     let told = in_time(reading, "the end of the answer").await.expect("events");
     assert!(told.iter().any(|event| event.contains("\"stop\"")), "{told:?}");
