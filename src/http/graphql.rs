@@ -201,9 +201,8 @@ impl<'a> Call<'a> {
             add_context(&mut answer, self.state, context, now);
         }
         // How the account stands: one that could not be paid for says when to come back.
-        let overdrawn = answers.iter().rposition(|one| one.account.contains_key(RETRY_AFTER));
-        let account = overdrawn.map_or(answers.last(), |at| answers.get(at)).map(|one| one.account.clone());
-        answer.headers_mut().extend(account.unwrap_or_default());
+        let last = answers.iter().rfind(|one| one.account.contains_key(RETRY_AFTER)).or(answers.last());
+        answer.headers_mut().extend(last.map(|one| one.account.clone()).unwrap_or_default());
         answer
     }
 

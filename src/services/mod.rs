@@ -170,12 +170,12 @@ impl Services {
             Box::pin(indexing::ask_for(&mut tx, events)).await?;
         }
         tx.commit().await?;
-        self.committed(events).await;
+        self.after_commit(events).await;
         Ok(())
     }
 
     /// What comes after the commit of a change whose events are in the log.
-    async fn committed(&self, events: &[NewEvent]) {
+    async fn after_commit(&self, events: &[NewEvent]) {
         events.iter().for_each(|event| self.surveys.hear(event.kind));
         let keys: Vec<_> = events.iter().flat_map(|e| caching::stale_keys(e.kind, e.subject, &e.payload)).collect();
         self.cache.invalidate(&keys).await;

@@ -43,11 +43,10 @@ pub struct PoolSettings {
 pub(super) async fn pool(backend: &Backend, settings: &PoolSettings) -> Result<Pool<AsyncPgConnection>, DbError> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
-    let tls = tls_config();
     let (backend, statement_timeout) = (backend.clone(), settings.statement_timeout);
     config.custom_setup = Box::new(move |_| {
-        let (backend, tls) = (backend.clone(), tls.clone());
-        async move { establish(&backend, tls, statement_timeout).await }.boxed()
+        let backend = backend.clone();
+        async move { establish(&backend, statement_timeout).await }.boxed()
     });
     let manager = AsyncDieselConnectionManager::new_with_config("", config);
     Pool::builder()
@@ -61,15 +60,10 @@ pub(super) async fn pool(backend: &Backend, settings: &PoolSettings) -> Result<P
         .map_err(DbError::from)
 }
 
-async fn establish(
-    backend: &Backend,
-    tls: Arc<rustls::ClientConfig>,
-    statement_timeout: Duration,
-) -> ConnectionResult<AsyncPgConnection> {
+async fn establish(backend: &Backend, statement_timeout: Duration) -> ConnectionResult<AsyncPgConnection> {
     match backend {
         Backend::Server { url } => {
-            let (client, connection) =
-                server_config(url)?.connect(MakeRustlsConnect::new((*tls).clone())).await.map_err(bad)?;
+            let (client, connection) = server_config(url)?.connect(tls()).await.map_err(bad)?;
             let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
             let limit = format!("SET statement_timeout = {}", statement_timeout.as_millis());
             conn.batch_execute(&limit).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
@@ -95,9 +89,8 @@ async fn establish(
 ///
 /// Returns when the connection is lost. Server mode only.
 pub(super) async fn listen(url: &str, channel: &str, wake: impl Fn(&str)) -> Result<(), DbError> {
-    let tls = MakeRustlsConnect::new((*tls_config()).clone());
     let (client, mut connection) =
-        server_config(url)?.connect(tls).await.map_err(|e| DbError::Unavailable(e.to_string()))?;
+        server_config(url)?.connect(tls()).await.map_err(|e| DbError::Unavailable(e.to_string()))?;
     let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
     let listening = async move {
         client.batch_execute(&format!("LISTEN {channel}")).await?;
@@ -134,7 +127,7 @@ const CANCELLING: Duration = Duration::from_secs(5);
 pub(super) async fn cancel(conn: &mut AsyncPgConnection) {
     let token = conn.cancel_token();
     let cancelling = async {
-        token.cancel_query(MakeRustlsConnect::new((*tls_config()).clone())).await.map_err(|error| error.to_string())?;
+        token.cancel_query(tls()).await.map_err(|error| error.to_string())?;
         conn.batch_execute("").await.map_err(|error| error.to_string())
     };
     let error = match tokio::time::timeout(CANCELLING, cancelling).await {
@@ -147,21 +140,20 @@ pub(super) async fn cancel(conn: &mut AsyncPgConnection) {
 
 /// The system's certificate authorities, as they were when they were needed first; a server that is not
 /// signed by one of them is refused.
-fn tls_config() -> Arc<rustls::ClientConfig> {
-    static CONFIG: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(read_tls_config);
-    CONFIG.clone()
+fn tls() -> MakeRustlsConnect {
+    static CONFIG: LazyLock<rustls::ClientConfig> = LazyLock::new(tls_config);
+    MakeRustlsConnect::new(CONFIG.clone())
 }
 
-fn read_tls_config() -> Arc<rustls::ClientConfig> {
+fn tls_config() -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring supports the default TLS versions")
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
+        .with_no_client_auth()
 }
 
 fn bad(error: tokio_postgres::Error) -> ConnectionError {

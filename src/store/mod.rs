@@ -2,8 +2,8 @@
 //!
 //! A file per table: its row, its queries, its batch functions. Whoever writes does it inside
 //! [`Db::begin`] and appends the event of the change with [`events::append`] on the same
-//! connection, or in one statement with it. May be imported by `events`, `auth`, `services`, `graphql` (for rows and pages),
-//! `jobs` and `app`; imports `config` only.
+//! connection, or in one statement with it. May be imported by `events`, `auth`, `services`,
+//! `graphql` (for rows and pages), `jobs` and `app`; imports `config` only.
 //!
 //! To add a table: a migration under `migrations/`, `schema.rs` regenerated (CONTRIBUTING.md says
 //! how), a file here with a `…Row`, and functions that take `&mut Conn` first.

@@ -34,6 +34,11 @@ async fn statements_that_wait(app: &TestApp) -> i64 {
     count.get_result(&mut *app.services.db.conn().await.expect("a connection")).await.expect("a number")
 }
 
+async fn all_is_given_up(app: &TestApp) {
+    let ended = async { while statements_that_wait(app).await > 0 {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("Postgres gives up what nobody waits for");
+}
+
 #[tokio::test]
 async fn a_query_whose_client_has_gone_is_given_up_in_the_database() {
     if !crate::support::on_real_servers() {
@@ -53,8 +58,7 @@ async fn a_query_whose_client_has_gone_is_given_up_in_the_database() {
     };
     tokio::time::timeout(PATIENCE, begun).await.expect("the statement waits");
     drop(asking);
-    let ended = async { while statements_that_wait(&app).await > 0 {} };
-    tokio::time::timeout(PATIENCE, ended).await.expect("Postgres gives up what nobody waits for");
+    all_is_given_up(&app).await;
     drop(held);
     let (status, answer) = ask(&app, json!({ "query": "{ posts { nodes { title } } }" })).await;
     assert_eq!(status, 200, "the connections can be used again: {answer:#}");
@@ -83,8 +87,7 @@ async fn a_query_that_takes_too_long_is_given_up_on_every_way_in() {
     assert_eq!(answer["type"], "error", "{answer:#}");
     assert_eq!(answer["payload"][0]["extensions"]["code"], "REQUEST_TIMEOUT", "over a WebSocket: {answer:#}");
     if crate::support::on_real_servers() {
-        let ended = async { while statements_that_wait(&app).await > 0 {} };
-        tokio::time::timeout(PATIENCE, ended).await.expect("Postgres gives up what nobody waits for");
+        all_is_given_up(&app).await;
     }
     drop(held);
 

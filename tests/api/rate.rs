@@ -63,8 +63,8 @@ async fn streams_and_lists_say_how_the_account_stands() {
     let subscription = json!({ "query": "subscription { postPublished { cursor } }" });
     let left = |response: &reqwest::Response| {
         let told = header(response, "ratelimit");
-        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()).map(str::to_owned);
-        points.and_then(|points| points.parse::<u64>().ok()).unwrap_or_else(|| panic!("points in {told}"))
+        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()?.parse::<u64>().ok());
+        points.unwrap_or_else(|| panic!("points in {told}"))
     };
     let mut before = 1000;
     for (path, accept) in [

@@ -101,7 +101,7 @@ async fn write(services: &Services, new: &[NewComment]) -> Result<Vec<Result<Com
     comments::insert_with(&mut conn, &rows, &events).await.map_err(|error| gone(error, "postId"))?;
     drop(conn);
     services.db.committed().notify_one();
-    services.committed(&events).await;
+    services.after_commit(&events).await;
     Ok(outcomes)
 }
 
