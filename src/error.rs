@@ -250,24 +250,17 @@ impl From<SubscribeError> for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use diesel::result::{DatabaseErrorKind, Error as DieselError};
-
     use super::*;
 
     #[test]
     fn nothing_that_the_database_says_reaches_a_client() {
-        let said = |kind, text: &str| DbError::from(DieselError::DatabaseError(kind, Box::new(text.to_owned())));
-        let other = DatabaseErrorKind::Unknown;
         for (error, code) in [
-            (said(other, "relation \"users\" does not exist"), Code::Internal),
-            (said(other, "canceling statement due to statement timeout: users"), Code::RequestTimeout),
-            (said(other, "invalid byte sequence for encoding of users"), Code::BadUserInput),
-            (said(DatabaseErrorKind::UniqueViolation, "users_handle_key"), Code::Internal),
-            (said(DatabaseErrorKind::SerializationFailure, "of users"), Code::Overloaded),
-            (said(DatabaseErrorKind::ClosedConnection, "to users"), Code::Overloaded),
+            (DbError::unknown("relation \"users\" does not exist"), Code::Internal),
             (DbError::Constraint { constraint: "users_handle_key".to_owned() }, Code::Internal),
             (DbError::Unavailable("postgres://users:secret@there".to_owned()), Code::Overloaded),
-            (DbError::Other(DieselError::NotFound), Code::Internal),
+            (DbError::Serialization, Code::Overloaded),
+            (DbError::TimedOut, Code::RequestTimeout),
+            (DbError::UnfitText, Code::BadUserInput),
         ] {
             let told = ApiError::from(&error);
             assert_eq!(told.code, code, "{error:?}");

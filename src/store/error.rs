@@ -35,6 +35,12 @@ impl DbError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::TimedOut | Self::Serialization)
     }
+
+    /// What Postgres said and this program knows nothing about.
+    #[cfg(test)]
+    pub(crate) fn unknown(said: &str) -> Self {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(said.to_owned())).into()
+    }
 }
 
 impl From<DieselError> for DbError {
@@ -82,5 +88,22 @@ impl From<diesel_async::pooled_connection::bb8::RunError> for DbError {
 impl From<diesel_async::pooled_connection::PoolError> for DbError {
     fn from(error: diesel_async::pooled_connection::PoolError) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_says_is_told_apart() {
+        let said = |kind, text: &str| DbError::from(DieselError::DatabaseError(kind, Box::new(text.to_owned())));
+        assert!(matches!(DbError::unknown("relation \"users\" does not exist"), DbError::Other(_)));
+        assert!(matches!(DbError::unknown("canceling statement due to statement timeout"), DbError::TimedOut));
+        assert!(matches!(DbError::unknown("invalid byte sequence for encoding \"UTF8\""), DbError::UnfitText));
+        assert!(matches!(DbError::unknown("the database system is starting up"), DbError::Unavailable(_)));
+        assert!(matches!(said(DatabaseErrorKind::UniqueViolation, "twice"), DbError::Constraint { .. }));
+        assert!(matches!(said(DatabaseErrorKind::SerializationFailure, "of users"), DbError::Serialization));
+        assert!(matches!(said(DatabaseErrorKind::ClosedConnection, "to users"), DbError::Unavailable(_)));
     }
 }
