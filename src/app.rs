@@ -146,10 +146,10 @@ impl App {
             origins: self.config.cors_origins.clone(),
             trusted_proxies: self.config.trusted_proxies.clone(),
         };
-        let router = http::router(Arc::new(settings::http_state(&self, telemetry, stop.clone())?), &surroundings);
+        let service = http::service(Arc::new(settings::http_state(&self, telemetry, stop.clone())?), &surroundings);
         let grace = self.config.shutdown_grace_ms.millis();
         let serving =
-            tokio::spawn(http::server::serve(listener, router, settings::serving(&self.config)?, stop.clone()));
+            tokio::spawn(http::server::serve(listener, service, settings::serving(&self.config)?, stop.clone()));
         let database_is_lost = tokio::select! {
             () = stop.cancelled() => false,
             () = self.database_lost() => true,

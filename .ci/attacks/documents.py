@@ -3,7 +3,7 @@
 from .wire import expect
 
 BAD = "BAD_USER_INPUT"
-TOKENS = r"more than 10000 tokens"
+TOKENS = r"\d+ tokens, 10000 are allowed"
 
 
 def doubling(times):

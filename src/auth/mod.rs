@@ -151,7 +151,7 @@ impl Viewer {
         self.may_write() && self.may_infer() && self.sight() == Sight::Everything
     }
 
-    /// To whose account the tokens of models go: each key of staff has its own. Readers can make keys as
+    /// To whose account requests go, and the tokens of models: each key of staff has its own. Readers can make keys as
     /// they like, so that all of theirs is their own.
     pub fn account(&self) -> Option<String> {
         match self.key {

@@ -22,6 +22,7 @@ use crate::graphql::RequestContext;
 use crate::store::StatementCount;
 use crate::telemetry::metrics::OperationType;
 
+pub const PATH: &str = "/graphql";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRAPHQL_JSON: HeaderValue = HeaderValue::from_static("application/graphql-response+json; charset=utf-8");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -99,12 +100,8 @@ impl<'a> Call<'a> {
     }
 
     async fn answer_to_address(&self, address: &Uri) -> response::Response {
-        let key = responses::Key::of_address(self.headers, address, self.modern);
-        if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
-            return self.at_a_price(kept).await;
-        }
         match asked::from_address(address) {
-            Ok(request) => Box::pin(self.get(request, key)).await,
+            Ok(request) => Box::pin(self.get(request, responses::is_for_anybody(self.headers, address))).await,
             Err(error) => self.at_a_price(refuse(&error, StatusCode::BAD_REQUEST, self.request_id)).await,
         }
     }
@@ -127,14 +124,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn get(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
+    async fn get(&self, mut request: Request, for_anybody: bool) -> response::Response {
         let version = self.state.responses.version();
         let (asking, admission, spent) = match self.enter(&mut request, true).await {
             Ok(entered) => entered,
             Err(refusal) => return no_cache(*refusal),
         };
-        let (kept, made) = self.answer(&asking, request, admission, key.map(|key| (key, version)), spent).await;
-        if kept { made } else { no_cache(made) }
+        let offer = |name: Option<&str>, described, body| self.state.responses.offer(version, name, described, body);
+        let offer = for_anybody.then_some(offer);
+        let (offered, made) = self.answer(&asking, request, admission, spent, offer).await;
+        if offered { made } else { no_cache(made) }
     }
 
     async fn post(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
@@ -150,33 +149,36 @@ impl<'a> Call<'a> {
             return answer;
         }
         let key = key.filter(|_| admission.operation.kind == OperationType::Query);
-        self.answer(&asking, request, admission, key.map(|key| (key, version)), spent).await.1
+        let keep = key.map(|key| {
+            |name: Option<&str>, described, body| self.state.responses.keep((key, version), name, described, body)
+        });
+        self.answer(&asking, request, admission, spent, keep).await.1
     }
 
-    /// Runs a query or a mutation. True if anybody may have the answer, which is kept as `keep_as` says:
-    /// for what was asked, made from the content of a version.
+    /// Runs a query or a mutation. True if anybody may have the answer, which is then given out by `share`: from the
+    /// operation's name, what is said of the body, and the body.
     async fn answer(
         &self,
         asking: &Asking,
         request: Request,
         admission: Admission,
-        keep_as: Option<(responses::Key, u64)>,
         spent: super::rate::Spent,
+        share: Option<impl FnOnce(Option<&str>, HeaderMap, Bytes) -> response::Response>,
     ) -> (bool, response::Response) {
-        let name = admission.operation.name.clone().filter(|_| keep_as.is_some());
+        let name = admission.operation.name.clone().filter(|_| share.is_some());
         let (response, context) = execute::once(self.state, asking, request, admission).await;
-        let keep_as = keep_as.filter(|_| response.is_ok() && !context.is_for_one());
-        let kept = keep_as.is_some();
-        let mut answer = match keep_as {
-            Some(keep_as) => {
+        let share = share.filter(|_| response.is_ok() && !context.is_for_one());
+        let shared = share.is_some();
+        let mut answer = match share {
+            Some(share) => {
                 let described = HeaderMap::from_iter([(CONTENT_TYPE, self.media_type())]);
-                self.state.responses.keep(keep_as, name.as_deref(), self.headers, described, body(&response))
+                share(name.as_deref(), described, body(&response))
             }
             None => self.respond(&response),
         };
         spent.tell(answer.headers_mut());
         add_context(&mut answer, self.state, &context, asking.now);
-        (kept, answer)
+        (shared, answer)
     }
 
     /// Answers a list with a list. Each is an operation of its own, which may be refused; only what
@@ -323,7 +325,8 @@ fn named(mut answer: response::Response, modern: bool) -> response::Response {
     answer
 }
 
-fn takes_modern(headers: &HeaderMap) -> bool {
+/// Whether a client takes the newer media type.
+pub fn takes_modern(headers: &HeaderMap) -> bool {
     let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     accepts.contains("application/graphql-response+json")
 }

@@ -1,7 +1,7 @@
-//! What surrounds every route: ids, log line, metrics, the net under panics, security headers.
+//! What surrounds every route: ids, log line, metrics, the net under panics, security headers, packing.
 //!
 //! Only `http` imports this. To add a layer: a function in a file of `layers/`, and its place in
-//! [`Surround`] or [`with_layers`].
+//! [`Surround`], [`around`] or [`packed`].
 
 mod client;
 mod context;
@@ -17,11 +17,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
-use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router, http};
 use futures_util::future::BoxFuture;
 use tower::layer::layer_fn;
+use tower::util::MapRequestLayer;
 use tower::{Service, ServiceBuilder};
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
@@ -30,7 +32,7 @@ use crate::config::{Networks, Origins};
 use crate::telemetry::metrics::HttpRequests;
 
 pub use client::ClientAddress;
-pub use context::RequestId;
+pub use context::{AnsweringRoute, RequestId};
 
 use context::Context;
 
@@ -41,34 +43,47 @@ pub struct Surroundings {
     pub trusted_proxies: Networks,
 }
 
-/// Label of a request that no route answers.
-const UNMATCHED: &str = "unmatched";
-
 /// What [`Surround`] works with.
 struct Around {
     trusted_proxies: Networks,
     requests: HttpRequests,
 }
 
-/// `router` with all layers around the routes it has so far, so call this last.
+/// What answers requests with bodies of this kind, and never fails.
+pub trait HttpService<B>:
+    Service<http::Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<B, S> HttpService<B> for S where
+    S: Service<http::Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// The routes, which say who they are, and pack what is no stream.
+pub fn packed(router: Router) -> impl HttpService<Body> {
+    let named = router.layer(MapRequestLayer::new(context::name_route));
+    ServiceBuilder::new().map_response(IntoResponse::into_response).layer(CompressionLayer::new()).service(named)
+}
+
+/// `inner` with the other layers around it.
 ///
-/// From the outside in: what [`Surround`] does; which sites may ask; compression, of what is no stream;
-/// the net under panics; the route. Handlers find a [`RequestId`] and a [`ClientAddress`] in the
-/// request's extensions.
-pub fn with_layers<S>(router: Router<S>, surroundings: &Surroundings) -> Router<S>
+/// From the outside in: what [`Surround`] does; which sites may ask; the net under panics. Handlers find a
+/// [`RequestId`] and a [`ClientAddress`] in the request's extensions. They stand outside the router, which
+/// copies each layer of its own for every request, and puts what it makes of it on the heap.
+pub fn around<S, B>(inner: S, surroundings: &Surroundings) -> impl HttpService<B> + use<S, B>
 where
-    S: Clone + Send + Sync + 'static,
+    S: HttpService<Body>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let trusted_proxies = surroundings.trusted_proxies.clone();
     let around = Arc::new(Around { trusted_proxies, requests: HttpRequests::default() });
-    // The first is the outermost. As one layer: the router copies each of its own for every request, and puts
-    // what it makes of it on the heap.
-    let layers = ServiceBuilder::new()
+    // The first is the outermost.
+    ServiceBuilder::new()
         .layer(layer_fn(move |inner| Surround { inner, around: around.clone() }))
         .layer(cors::layer(&surroundings.origins))
-        .layer(CompressionLayer::new())
-        .map_future(panics::catch);
-    router.layer(layers)
+        .map_future(panics::catch)
+        .service(inner)
 }
 
 /// Security headers, which so reach every response; the client's address; the context, whose span and ids
@@ -80,9 +95,10 @@ struct Surround<S> {
     around: Arc<Around>,
 }
 
-impl<S> Service<Request> for Surround<S>
+impl<S, B> Service<http::Request<B>> for Surround<S>
 where
-    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send + 'static>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -92,15 +108,15 @@ where
         self.inner.poll_ready(task)
     }
 
-    fn call(&mut self, mut request: Request) -> Self::Future {
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let mut request = request.map(Body::new);
         let address = client::find(&request, &self.around.trusted_proxies);
         request.extensions_mut().insert(address);
         let (context, span) = Context::establish(&mut request, address);
         let (answer, around) = (self.inner.call(request).instrument(span), self.around.clone());
         Box::pin(async move {
             let mut answer = pin!(answer);
-            let Ok(response) = answer.as_mut().await;
-            let mut response = response.into_response();
+            let Ok(mut response) = answer.as_mut().await;
             answer.span().in_scope(|| context.finish(&around.requests, &mut response));
             security::set_headers(response.headers_mut());
             Ok(response)

@@ -5,21 +5,22 @@
 //! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `demo.rs` the demo page, `feeds.rs` what programs read, `rest/` plain
 //! JSON for scripts, `chat/` the chat for the AI SDK, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
-//! handler in the file of its subject, a line in [`router`].
+//! handler in the file of its subject, a line in `router`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Extension, Router};
+use axum::{BoxError, Extension, Router};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::layers::RequestId;
+use self::responses::Keeping;
 use crate::auth::Authenticator;
 use crate::config::Introspection;
 use crate::error::{ApiError, Code};
@@ -55,7 +56,7 @@ mod websocket;
 
 pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
-pub use layers::Surroundings;
+pub use layers::{HttpService, Surroundings};
 pub use rate::RateLimit;
 pub use responses::Responses;
 pub use rest::rest_description;
@@ -129,9 +130,16 @@ pub struct Limits {
     pub statement_counts: bool,
 }
 
-/// All routes, with the layers around them.
-pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
-    let routes = Router::new()
+/// All routes, with what stands around them.
+pub fn service<B>(state: Arc<HttpState>, surroundings: &Surroundings) -> impl HttpService<B> + use<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    layers::around(Keeping::new(state.clone(), layers::packed(router(state))), surroundings)
+}
+
+fn router(state: Arc<HttpState>) -> Router {
+    Router::new()
         .merge(graphiql::routes())
         .merge(demo::routes())
         .merge(feeds::routes())
@@ -143,15 +151,14 @@ pub fn router(state: Arc<HttpState>, surroundings: &Surroundings) -> Router {
                 .route("/graphql/stream", get(sse::get).post(sse::post).put(sse::put).delete(sse::delete))
                 .route_layer(from_fn(graphql::say_what_it_is)),
         )
-        .route("/graphql", get(graphql::get).post(graphql::post))
+        .route(graphql::PATH, get(graphql::get).post(graphql::post))
         .route("/schema.graphql", get(graphql::sdl))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(unknown_address)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(state);
-    layers::with_layers(routes, surroundings)
+        .with_state(state)
 }
 
 async fn unknown_address(Extension(request_id): Extension<RequestId>) -> Response {

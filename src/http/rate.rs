@@ -1,7 +1,7 @@
 //! Rate limits: what an operation costs, and to whose account.
 //!
-//! A user pays for oneself, wherever from and with whichever key; who has not signed in pays by
-//! address. The points of an account come back evenly over a minute (`cache::Limiter`).
+//! Each key of the owner and editors has an account, each user one for all else (`Viewer::account`); who has not
+//! signed in pays by address. The points of an account come back evenly over a minute (`cache::Limiter`).
 
 use std::time::Duration;
 
@@ -40,10 +40,7 @@ impl RateLimit {
     /// Errors: the account does not hold as much.
     pub async fn spend(&self, viewer: &Viewer, address: ClientAddress, cost: u64) -> Result<Spent, Overdrawn> {
         let Some(quota) = self.quota else { return Ok(Spent(None)) };
-        let account = match viewer.user() {
-            Some(user) => format!("user:{}", user.id.simple()),
-            None => account_of(address),
-        };
+        let account = viewer.account().unwrap_or_else(|| account_of(address));
         let taken = self.limiter.take(&account, quota, REQUEST.saturating_add(cost)).await;
         if taken.allowed { Ok(Spent(Some((quota, taken)))) } else { Err(Overdrawn(quota, taken)) }
     }

@@ -1,23 +1,29 @@
 //! Answers to anonymous queries, kept until something changes.
 //!
-//! Such an answer depends on nothing but what was asked, so it is found by the address of a GET or the
-//! body of a POST as it was sent, before any of it is read. It is as old as [`Services::version`] tells:
-//! the event that makes a row stale makes every answer stale, on each replica as soon as it reads the
-//! event. Who asks with `Cache-Control: no-cache` has it made anew.
+//! Such an answer depends on nothing but what was asked, so it is found before any of it is read: that of a
+//! GET by its address, in front of all routes ([`Keeping`]), packed as it went out; that of a POST by the
+//! body as it was sent. It is as old as [`Services::version`] tells: the event that makes a row stale makes
+//! every answer stale, on each replica as soon as it reads the event. Who asks with
+//! `Cache-Control: no-cache` has it made anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, ETAG, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use axum::response::{self, IntoResponse};
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, UPGRADE, VARY};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::response::{IntoResponse, Response};
 use moka::sync::Cache;
 
-use super::{conditional, viewer};
+use super::{graphql, rest, viewer};
 use crate::services::Services;
 use crate::services::digest::digits;
 use crate::telemetry::metrics::AnsweredQuery;
+
+mod keeping;
+
+pub use keeping::Keeping;
 
 /// Memory for answers.
 const CAPACITY_BYTES: u64 = 32 << 20;
@@ -25,6 +31,8 @@ const CAPACITY_BYTES: u64 = 32 << 20;
 const MAX_ANSWER_BYTES: usize = 2 << 20;
 /// Longest address or body that an answer is kept for.
 const MAX_ASKED_BYTES: usize = 8 << 10;
+/// Longest list of packings that an answer is kept for; those of browsers have 25.
+const MAX_PACKINGS_BYTES: usize = 64;
 
 /// What of the request the answer depends on, besides the address and who asks.
 const VARIES: HeaderValue = HeaderValue::from_static("accept, authorization, cookie");
@@ -38,49 +46,57 @@ pub struct Responses {
     caching: HeaderValue,
 }
 
-/// What anybody would get the same answer to.
+/// What anybody would get the same answer to, in one piece.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    asked: Asked,
-    modern: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Asked {
-    Address(Box<[u8]>),
-    Body(Box<[u8]>),
-}
+pub struct Key(Box<[u8]>);
 
 struct Kept {
-    version: u64,
-    /// Of an address: what a browser or a proxy has it by.
-    etag: Option<HeaderValue>,
-    operation: AnsweredQuery,
-    /// What is said of the body besides: its type, links.
+    offer: Offer,
+    /// Which route it came from, for the metrics; an answer to a body has come to it already.
+    route: Option<MatchedPath>,
+    /// What is said of the body, the same each time.
     described: HeaderMap,
     body: Bytes,
 }
 
+/// On an answer of a route: anybody may have it, until the version has passed.
+#[derive(Clone)]
+struct Offer {
+    version: u64,
+    operation: Arc<AnsweredQuery>,
+}
+
 impl Key {
-    /// Of a GET; `None` for who says who they are, and for an address that is too long to be kept.
-    pub fn of_address(headers: &HeaderMap, address: &Uri, modern: bool) -> Option<Self> {
-        Self::of(headers, address.path_and_query()?.as_str().as_bytes(), Asked::Address, modern)
+    /// Of a GET; `None` where answers are not kept, for who says who they are, and for what is too long.
+    fn of_address(request: &Request) -> Option<Self> {
+        let (headers, address) = (request.headers(), request.uri());
+        let is_kept = matches!(*request.method(), Method::GET | Method::HEAD)
+            && (address.path() == graphql::PATH || address.path().starts_with(rest::BASE))
+            && !headers.contains_key(UPGRADE)
+            && is_for_anybody(headers, address);
+        let packings = headers.get(ACCEPT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        if !is_kept || packings.len() > MAX_PACKINGS_BYTES {
+            return None;
+        }
+        let address = address.path_and_query()?.as_str().as_bytes();
+        let kind = if graphql::takes_modern(headers) { b"GET modern\n" } else { b"GET  older\n" };
+        Some(Self([&kind[..], packings, b"\n", address].concat().into()))
     }
 
-    /// The same of a POST.
+    /// The same of a POST to `/graphql`.
     pub fn of_body(headers: &HeaderMap, body: &[u8], modern: bool) -> Option<Self> {
-        Self::of(headers, body, Asked::Body, modern)
+        let kind = if modern { b"POST modern\n" } else { b"POST  older\n" };
+        (is_anonymous(headers) && body.len() <= MAX_ASKED_BYTES).then(|| Self([&kind[..], body].concat().into()))
     }
+}
 
-    fn of(headers: &HeaderMap, asked: &[u8], kind: fn(Box<[u8]>) -> Asked, modern: bool) -> Option<Self> {
-        let anonymous = !headers.contains_key(AUTHORIZATION) && !viewer::is_by_cookie(headers);
-        (anonymous && asked.len() <= MAX_ASKED_BYTES).then(|| Self { asked: kind(asked.into()), modern })
-    }
+/// Whether the answer to this address may be for all who ask so, if its content is.
+pub fn is_for_anybody(headers: &HeaderMap, address: &Uri) -> bool {
+    address.path_and_query().is_some_and(|asked| asked.as_str().len() <= MAX_ASKED_BYTES) && is_anonymous(headers)
+}
 
-    fn bytes(&self) -> &[u8] {
-        let (Asked::Address(bytes) | Asked::Body(bytes)) = &self.asked;
-        bytes
-    }
+fn is_anonymous(headers: &HeaderMap) -> bool {
+    !headers.contains_key(AUTHORIZATION) && !viewer::is_by_cookie(headers)
 }
 
 impl Responses {
@@ -88,7 +104,7 @@ impl Responses {
     /// here, should a change come without an event.
     pub fn new(services: Services, max_age: Duration, ttl: Duration) -> Self {
         let weigh =
-            |key: &Key, kept: &Arc<Kept>| u32::try_from(key.bytes().len() + kept.body.len() + 256).unwrap_or(u32::MAX);
+            |key: &Key, kept: &Arc<Kept>| u32::try_from(key.0.len() + kept.body.len() + 512).unwrap_or(u32::MAX);
         let kept = Cache::builder().max_capacity(CAPACITY_BYTES).time_to_live(ttl).weigher(weigh).build();
         let caching = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs())).unwrap_or(PRIVATE);
         Self { kept, services, caching }
@@ -100,40 +116,40 @@ impl Responses {
     }
 
     /// The answer that was given to this, if nothing has changed.
-    pub fn find(&self, key: &Key, headers: &HeaderMap) -> Option<response::Response> {
+    pub fn find(&self, key: &Key, headers: &HeaderMap) -> Option<Response> {
         let asked_at = Instant::now();
-        let kept = self.kept.get(key).filter(|kept| kept.version == self.version() && !wants_it_anew(headers))?;
-        let answer = self.respond(&kept, headers);
-        kept.operation.count(asked_at.elapsed());
+        let kept = self.kept(key, headers)?;
+        let answer = (kept.described.clone(), kept.body.clone()).into_response();
+        kept.offer.operation.count(asked_at.elapsed());
         Some(answer)
     }
 
-    /// Keeps an answer that was made from the content of `version` by the operation `name`, and gives it out.
-    pub fn keep(
-        &self,
-        (key, version): (Key, u64),
-        name: Option<&str>,
-        headers: &HeaderMap,
-        described: HeaderMap,
-        body: Bytes,
-    ) -> response::Response {
-        let etag = matches!(key.asked, Asked::Address(_)).then(|| etag(&described, &body));
-        let kept = Arc::new(Kept { version, etag, operation: AnsweredQuery::new(name), described, body });
-        if kept.body.len() <= MAX_ANSWER_BYTES {
-            self.kept.insert(key, kept.clone());
-        }
-        self.respond(&kept, headers)
+    fn kept(&self, key: &Key, headers: &HeaderMap) -> Option<Arc<Kept>> {
+        self.kept.get(key).filter(|kept| kept.offer.version == self.version() && !wants_it_anew(headers))
     }
 
-    fn respond(&self, kept: &Kept, headers: &HeaderMap) -> response::Response {
-        let Some(etag) = &kept.etag else {
-            return (kept.described.clone(), kept.body.clone()).into_response();
-        };
-        let described = [(CACHE_CONTROL, self.caching.clone()), (ETAG, etag.clone()), (VARY, VARIES)];
-        if conditional::knows_tag(headers, etag.to_str().unwrap_or_default()) {
-            return (StatusCode::NOT_MODIFIED, described).into_response();
+    fn insert(&self, key: Key, kept: Kept) {
+        if kept.body.len() <= MAX_ANSWER_BYTES {
+            self.kept.insert(key, Arc::new(kept));
         }
-        (kept.described.clone(), described, kept.body.clone()).into_response()
+    }
+
+    /// Keeps an answer to a body that was made from the content of `version` by the operation `name`, and
+    /// gives it out.
+    pub fn keep(&self, (key, version): (Key, u64), name: Option<&str>, described: HeaderMap, body: Bytes) -> Response {
+        let offer = Offer { version, operation: Arc::new(AnsweredQuery::new(name)) };
+        self.insert(key, Kept { offer, route: None, described: described.clone(), body: body.clone() });
+        (described, body).into_response()
+    }
+
+    /// An answer to an address, made from the content of `version` by the operation `name`: [`Keeping`] keeps it
+    /// on its way out.
+    pub fn offer(&self, version: u64, name: Option<&str>, mut described: HeaderMap, body: Bytes) -> Response {
+        let etag = etag(&described, &body);
+        described.extend([(CACHE_CONTROL, self.caching.clone()), (ETAG, etag), (VARY, VARIES)]);
+        let mut answer = (described, body).into_response();
+        answer.extensions_mut().insert(Offer { version, operation: Arc::new(AnsweredQuery::new(name)) });
+        answer
     }
 }
 
@@ -150,6 +166,6 @@ fn wants_it_anew(headers: &HeaderMap) -> bool {
 }
 
 /// Keeps an answer to GET out of all caches: it is somebody's own, or failed.
-pub fn keep_out(answer: &mut response::Response) {
+pub fn keep_out(answer: &mut Response) {
     answer.headers_mut().insert(CACHE_CONTROL, PRIVATE);
 }

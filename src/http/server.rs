@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
+use axum::ServiceExt;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::middleware::AddExtension;
@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounded;
+use super::layers::HttpService;
 
 mod bounded;
 
@@ -123,7 +124,12 @@ fn connections_within(open_files: u64) -> usize {
 /// Serves until `stop`, then lets running requests finish.
 ///
 /// Errors: the files of TLS, at the beginning; the socket.
-pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    service: impl HttpService<Incoming>,
+    how: Serving,
+    stop: CancellationToken,
+) -> io::Result<()> {
     #[cfg(unix)]
     let connections = allow_files(how.max_connections);
     #[cfg(not(unix))]
@@ -131,28 +137,27 @@ pub async fn serve(listener: TcpListener, router: Router, how: Serving, stop: Ca
     let bounded = Bounded { room: Arc::new(Semaphore::new(connections)), patience: WRITE_PATIENCE };
     let server = axum_server::from_tcp(listener.into_std()?)?;
     match &how.tls {
-        None => run(server.acceptor(bounded), router, &how, stop).await,
+        None => run(server.acceptor(bounded), service, &how, stop).await,
         Some(files) => {
             let config = RustlsConfig::from_config(load(files).map_err(io::Error::other)?);
             let renewal = tokio::spawn(renew(config.clone(), files.clone()));
-            let done = run(server.acceptor(RustlsAcceptor::new(config).acceptor(bounded)), router, &how, stop).await;
+            let done = run(server.acceptor(RustlsAcceptor::new(config).acceptor(bounded)), service, &how, stop).await;
             renewal.abort();
             done
         }
     }
 }
 
-/// The routes of one connection, which know where it comes from.
-type Routes = AddExtension<Router, ConnectInfo<SocketAddr>>;
-
-async fn run<A>(
+async fn run<A, S>(
     mut server: Server<SocketAddr, A>,
-    router: Router,
+    service: S,
     how: &Serving,
     stop: CancellationToken,
 ) -> io::Result<()>
 where
-    A: Accept<TcpStream, Routes> + Clone + Send + Sync + 'static,
+    S: HttpService<Incoming>,
+    // What one connection is served by knows where it comes from.
+    A: Accept<TcpStream, AddExtension<S, ConnectInfo<SocketAddr>>> + Clone + Send + Sync + 'static,
     A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
     A::Service: SendService<Request<Incoming>> + Send,
     A::Future: Send,
@@ -179,7 +184,7 @@ where
         .handle(handle)
         .first_request_timeout(how.head_timeout)
         .accept_error_handler(|from: Option<&SocketAddr>, error| tracing::debug!(?from, %error, "a connection failed"))
-        .serve(router.into_make_service_with_connect_info::<SocketAddr>())
+        .serve(service.into_make_service_with_connect_info::<SocketAddr>())
         .await;
     ending.abort();
     done

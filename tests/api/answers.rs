@@ -158,6 +158,75 @@ async fn what_is_given_out_again_is_counted_and_paid_for() {
 }
 
 #[tokio::test]
+async fn a_kept_answer_is_what_its_route_would_give() {
+    let app = TestApp::start_with(&[("cors_origins", "https://blog.example")]).await;
+    let query = "query($slug: String!) { post(slug: $slug) { title html } }";
+    let ask = async |headers: &[(&str, &str)]| {
+        let asked =
+            headers.iter().fold(app.http.get(address(&app, query)), |asked, (name, value)| asked.header(*name, *value));
+        let answer = asked.send().await.expect("an answer");
+        let mut told: Vec<_> = answer.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+        told.retain(|line| {
+            !["x-request-id", "traceparent", "date", "server-timing", "ratelimit:"]
+                .iter()
+                .any(|own| line.starts_with(own))
+        });
+        told.sort();
+        (statements(&answer), told, answer.status().as_u16(), answer.bytes().await.expect("a body"))
+    };
+    for packing in ["gzip", "br", "zstd", "identity", "gzip;q=0, br"] {
+        let of_other_site = [("accept-encoding", packing), ("origin", "https://blog.example")];
+        let (made_with, made, ..) = ask(&of_other_site).await;
+        let (kept_with, kept, status, body) = ask(&of_other_site).await;
+        assert!(!made_with.is_empty() && kept_with.is_empty(), "{packing}: the first is made, the second is not");
+        assert_eq!(made, kept, "{packing}");
+        assert!(kept.iter().any(|line| line == "access-control-allow-origin: \"https://blog.example\""), "{kept:?}");
+        let first: &[u8] = match packing {
+            "gzip" => b"\x1f\x8b",
+            "zstd" => b"\x28\xb5\x2f\xfd",
+            "identity" => b"{\"data\"",
+            _ => b"",
+        };
+        assert!(status == 200 && body.starts_with(first) && body.len() > 100, "{packing}");
+        let (_, elsewhere, ..) = ask(&[("accept-encoding", packing), ("origin", "https://elsewhere.example")]).await;
+        assert!(!elsewhere.iter().any(|line| line.starts_with("access-control-allow-origin")), "{elsewhere:?}");
+    }
+    let etag = header(&get(&app, query).await, &ETAG).to_owned();
+    let known = [("accept-encoding", "gzip"), ("if-none-match", etag.as_str())];
+    let (with, told, status, body) = ask(&known).await;
+    assert_eq!((with.as_str(), status, body.len()), ("", 304, 0));
+    assert!(!told.iter().any(|line| line.starts_with("content-")), "{told:?}");
+    let head = app.http.head(address(&app, query)).header(IF_NONE_MATCH, etag).send().await.expect("an answer");
+    assert_eq!(head.status(), 304);
+
+    let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
+    let metrics = metrics.text().await.expect("text");
+    for method in ["GET", "HEAD"] {
+        let line = format!("inkstone_http_requests_total{{method=\"{method}\",route=\"/graphql\",status=\"304\"}} 1");
+        assert!(metrics.contains(&line), "a kept answer counts for its route: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_nothing_left_is_not_given_what_is_kept() {
+    for (path, kind) in
+        [("/graphql?query={site{title}}", "application/json"), ("/api/v1/site", "application/problem+json")]
+    {
+        let app = TestApp::start_with(&[("rate_limit_per_minute", "60")]).await;
+        let get = async || app.http.get(format!("{}{path}", app.base)).send().await.expect("an answer");
+        assert!(!statements(&get().await).is_empty(), "{path}");
+        assert_eq!(statements(&get().await), "", "{path} is given out again");
+        for _ in 0..5 {
+            get().await;
+        }
+        let last = get().await;
+        assert_eq!(last.status(), 429, "{path}");
+        assert_eq!(header(&last, &reqwest::header::CONTENT_TYPE), kind);
+        assert!(last.headers().contains_key("retry-after"));
+    }
+}
+
+#[tokio::test]
 async fn what_somebody_in_particular_is_told_is_nobody_elses() {
     let app = TestApp::start().await;
     let query = "query($slug: String!) { viewer { handle } post(slug: $slug) { id } }";

@@ -80,16 +80,7 @@ async fn id_of_post(app: &TestApp, slug: &str) -> String {
 
 /// A key of the owner that may do everything but read.
 async fn key_without_read(app: &TestApp) -> String {
-    key(app, "olga", &[Scope::Write, Scope::Comment, Scope::Moderate]).await
-}
-
-async fn key(app: &TestApp, handle: &str, scopes: &[Scope]) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let key = accounts::create_key(&app.services, &actor, user.id, "test".into(), scopes, None).await;
-    key.expect("a key").expose().to_owned()
+    app.key("olga", &[Scope::Write, Scope::Comment, Scope::Moderate]).await
 }
 
 /// Staff find the words of each way, others find none of them and no error either.

@@ -1,5 +1,6 @@
 //! Rate limits: who asks too much is told so, with when to come back.
 
+use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use crate::support::live::{Socket, Sse};
@@ -103,6 +104,24 @@ async fn what_is_refused_for_other_reasons_is_not_free() {
         if status != 429 {
             assert_eq!(ask(&app, token, query).await.status(), 429, "ten requests of ten points are a hundred");
         }
+    }
+}
+
+#[tokio::test]
+async fn each_key_of_staff_has_an_account_and_a_reader_one_for_all_of_theirs() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    let spend_all = async |token: &str| {
+        for _ in 0..3 {
+            assert_eq!(ask(&app, Some(token), DEAR).await.status(), 200);
+        }
+        assert_eq!(ask(&app, Some(token), DEAR).await.status(), 429);
+    };
+    spend_all(&app.key("olga", &[Scope::Read]).await).await;
+    spend_all(&app.key("olga", &[Scope::Read]).await).await;
+    spend_all(&app.tokens.owner).await;
+    spend_all(&app.key("rita", &[Scope::Read]).await).await;
+    for token in [app.key("rita", &[Scope::Read]).await, app.tokens.reader.clone()] {
+        assert_eq!(ask(&app, Some(&token), DEAR).await.status(), 429, "who makes another key is still the same reader");
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use diesel_async::RunQueryDsl;
 use inkstone::auth::{Scope, Viewer};
-use inkstone::services::{Actor, accounts, reading};
+use inkstone::services::{Actor, reading};
 use inkstone::store::{post_days, users};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -75,15 +75,6 @@ async fn reads_in_all(app: &TestApp) -> i64 {
     diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(sql)).get_result(&mut *conn).await.expect("a number")
 }
 
-async fn key(app: &TestApp, handle: &str) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let key = accounts::create_key(&app.services, &actor, user.id, "test".into(), &Scope::ALL, None).await;
-    key.expect("a key").expose().to_owned()
-}
-
 #[tokio::test]
 async fn what_a_member_reads_is_their_own() {
     let app = start().await;
@@ -107,7 +98,7 @@ async fn what_a_member_reads_is_their_own() {
         assert!(history(&app, Some(other), None).await.is_empty(), "nobody else sees it, nor does the owner");
     }
     assert_eq!(code(&app.ask(HISTORY, json!({})).await), "UNAUTHENTICATED");
-    let key = key(&app, "rita").await;
+    let key = app.key("rita", &Scope::ALL).await;
     assert_eq!(code(&app.ask_as(Some(&key), HISTORY, json!({})).await), "FORBIDDEN", "a key reads nothing itself");
     read(&app, Some(&key), "wet-stone", None).await;
     assert_eq!(history(&app, Some(&rita), None).await.len(), 2);
@@ -132,7 +123,7 @@ async fn a_reading_token_opens_its_own_history_and_no_other() {
     read(&app, None, "grinding-ink", Some(&one)).await;
     read(&app, None, "two-clocks", Some(&other)).await;
     // A program with a key tells whom it reads for.
-    read(&app, Some(&key(&app, "olga").await), "wet-stone", Some(&other)).await;
+    read(&app, Some(&app.key("olga", &Scope::ALL).await), "wet-stone", Some(&other)).await;
     assert_eq!(history(&app, None, Some(&one)).await, ["grinding-ink"]);
     assert_eq!(history(&app, None, Some(&other)).await, ["wet-stone", "two-clocks"]);
     assert_eq!(reads_in_all(&app).await, 3);

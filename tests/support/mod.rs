@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use inkstone::app::{self, App};
-use inkstone::auth::Viewer;
+use inkstone::auth::{Scope, Viewer};
 use inkstone::config::{Config, Given, Source};
 use inkstone::http::server;
 use inkstone::inference::{Engine, SharedBackend, fake};
@@ -18,7 +18,7 @@ use inkstone::jobs;
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::{Actor, Services, demo};
 use inkstone::store::jobs::next_due;
-use inkstone::store::users::Role;
+use inkstone::store::users::{self, Role};
 use inkstone::telemetry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -216,6 +216,21 @@ impl TestApp {
     pub async fn ask_as(&self, token: Option<&str>, query: &str, variables: Value) -> Value {
         let response = self.request(token, query, variables).send().await.expect("the server answers");
         response.json().await.expect("the answer is JSON")
+    }
+
+    /// A key of a user of the template, for these scopes.
+    pub async fn key(&self, handle: &str, scopes: &[Scope]) -> String {
+        self.key_until(handle, scopes, None).await
+    }
+
+    /// The same for some time.
+    pub async fn key_until(&self, handle: &str, scopes: &[Scope], expires_at: Option<DateTime<Utc>>) -> String {
+        let mut conn = self.services.db.conn().await.expect("a connection");
+        let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
+        drop(conn);
+        let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
+        let key = accounts::create_key(&self.services, &actor, user.id, "test".into(), scopes, expires_at).await;
+        key.expect("a key").expose().to_owned()
     }
 
     /// Asks as the owner and expects data without errors.

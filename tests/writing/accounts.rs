@@ -173,7 +173,7 @@ async fn a_closed_site_takes_no_accounts_but_lets_the_old_ones_in() {
 async fn no_secret_is_stored_in_clear() {
     let app = TestApp::start().await;
     let session = text(&sign_in(&app, "rita", PASSWORD).await["token"]);
-    let key = crate::deeds::key(&app, "rita", &inkstone::auth::Scope::ALL, None).await;
+    let key = app.key("rita", &inkstone::auth::Scope::ALL).await;
     let tables = ["sessions", "api_keys", "identities", "users", "events"];
     let rows = tables.map(|table| format!("coalesce((SELECT string_agg(t::text, ' ') FROM {table} t), '')"));
     let stored = stored_text(&app.services, &rows.join(" || ")).await;

@@ -1,9 +1,5 @@
 //! Mutations in short, and what the tests ask before and after them.
 
-use chrono::{DateTime, Utc};
-use inkstone::auth::{Scope, Viewer};
-use inkstone::services::{Actor, accounts};
-use inkstone::store::users;
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, data, stored_text};
@@ -156,16 +152,6 @@ pub async fn post(app: &TestApp, token: Option<&str>, id: &str, fields: &str) ->
 pub async fn post_at(app: &TestApp, token: Option<&str>, slug: &str, fields: &str) -> Value {
     let query = format!("query($slug: String!) {{ post(slug: $slug) {{ {fields} }} }}");
     data(app.ask_as(token, &query, json!({ "slug": slug })).await)["post"].take()
-}
-
-/// A key of a user.
-pub async fn key(app: &TestApp, handle: &str, scopes: &[Scope], expires_at: Option<DateTime<Utc>>) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let key = accounts::create_key(&app.services, &actor, user.id, "test".into(), scopes, expires_at).await;
-    key.expect("a key").expose().to_owned()
 }
 
 pub fn text(value: &Value) -> String {

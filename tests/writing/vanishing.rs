@@ -7,7 +7,7 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
 
-use crate::deeds::{POST, attempt, comment, done, draft, key, published, text};
+use crate::deeds::{POST, attempt, comment, done, draft, published, text};
 use crate::support::{TestApp, on_real_servers, stored_text};
 
 /// Another program's connection to the same database.
@@ -193,7 +193,7 @@ async fn who_signs_in_does_not_wait_for_who_changes_the_key() {
         return;
     }
     let app = TestApp::start().await;
-    let key = key(&app, "edgar", &[Scope::Read], None).await;
+    let key = app.key("edgar", &[Scope::Read]).await;
     let changing = other(&app).await;
     changing.batch_execute("BEGIN; SELECT id FROM api_keys FOR UPDATE").await.expect("locked");
     let asked = app.ask_as(Some(&key), "{ viewer { handle } }", json!({}));

@@ -9,7 +9,7 @@ const MAX_NESTING: usize = 200;
 /// Errors: more than `max_tokens` tokens, or brackets that nest too deep.
 pub fn check(text: &str, max_tokens: usize) -> Result<(), String> {
     let mut rest = text.as_bytes();
-    let (mut tokens, mut nesting) = (0usize, 0usize);
+    let (mut tokens, mut nesting, mut deepest) = (0usize, 0usize, 0usize);
     while let Some(&first) = rest.first() {
         let length = match first {
             b' ' | b'\t' | b'\r' | b'\n' | b',' => {
@@ -23,6 +23,7 @@ pub fn check(text: &str, max_tokens: usize) -> Result<(), String> {
             b'"' => string(rest),
             b'{' | b'[' | b'(' => {
                 nesting += 1;
+                deepest = deepest.max(nesting);
                 1
             }
             b'}' | b']' | b')' => {
@@ -35,15 +36,14 @@ pub fn check(text: &str, max_tokens: usize) -> Result<(), String> {
             _ => 1,
         };
         tokens += 1;
-        if tokens > max_tokens {
-            return Err(format!("the document has more than {max_tokens} tokens: ask in several operations"));
-        }
-        if nesting > MAX_NESTING {
-            return Err(format!("the document nests brackets deeper than {MAX_NESTING}: ask in several operations"));
-        }
         rest = &rest[length..];
     }
-    Ok(())
+    let over = |what: String, most: usize| Err(format!("{what}, {most} are allowed: ask in several operations"));
+    match (tokens, deepest) {
+        _ if tokens > max_tokens => over(format!("the document has {tokens} tokens"), max_tokens),
+        _ if deepest > MAX_NESTING => over(format!("the document nests brackets {deepest} deep"), MAX_NESTING),
+        _ => Ok(()),
+    }
 }
 
 fn is_word(byte: u8) -> bool {
@@ -90,14 +90,16 @@ mod tests {
         ];
         for (text, tokens) in documents {
             assert_eq!(check(text, tokens), Ok(()), "{text} has {tokens} tokens");
-            assert!(check(text, tokens - 1).is_err(), "{text} has not fewer than {tokens} tokens");
+            let refusal = check(text, tokens - 1).expect_err("one more than is allowed");
+            assert!(refusal.contains(&format!("has {tokens} tokens, {} are allowed", tokens - 1)), "{refusal}");
         }
     }
 
     #[test]
     fn deep_brackets_are_refused_and_brackets_in_strings_are_none() {
         for bracket in ["{", "[", "(", "{a"] {
-            assert!(check(&bracket.repeat(MAX_NESTING + 1), 10_000).is_err(), "{bracket} too deep");
+            let refusal = check(&bracket.repeat(MAX_NESTING + 1), 10_000).expect_err("too deep");
+            assert!(refusal.contains("201 deep, 200 are allowed"), "{refusal}");
         }
         assert_eq!(check(&format!("{{ a(b: \"{}\") }}", "{".repeat(10_000)), 100), Ok(()));
     }

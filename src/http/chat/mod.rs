@@ -18,7 +18,8 @@ use futures_util::{StreamExt, stream};
 
 use super::layers::{ClientAddress, RequestId};
 use super::rest::problem;
-use super::{HttpState, body, rate, responses, telling, viewer};
+use super::telling::{self, Teller};
+use super::{HttpState, body, rate, responses, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::services::chatting::{self, Asker};
@@ -109,7 +110,9 @@ impl Asked {
         let events = Box::pin(chatting::ask(&self.state.services, asker, wish.into_question())).await?;
         let mut parts = Parts::new(self.state.services.chats.clone());
         let told = events.flat_map(move |event| stream::iter(parts.of(event)));
-        let mut response = telling::respond(self.state.clone(), viewer, told, parts::ended, permit);
+        let tell = |teller: Teller| teller.tell_all(told);
+        let ended = |error: &ApiError| parts::ended(error).into_iter().map(telling::event).collect();
+        let mut response = telling::respond(self.state.clone(), viewer, tell, ended, permit);
         response.headers_mut().insert(PROTOCOL, VERSION);
         spent.tell(response.headers_mut());
         Ok(response)

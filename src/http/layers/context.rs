@@ -1,7 +1,7 @@
 //! A request's id and trace, in its extensions, its span, its log lines and its response; its metrics.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
@@ -11,7 +11,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use super::client::ClientAddress;
-use super::{UNMATCHED, panics};
+use super::panics;
 use crate::telemetry::metrics::HttpRequests;
 use crate::telemetry::trace_context::{TRACE_ID, TRACEPARENT, TraceContext};
 
@@ -55,13 +55,39 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// Label of a request that no route answers.
+const UNMATCHED: &str = "unmatched";
+
+/// The route that answers a request, which is known only inside of the router.
+#[derive(Clone, Default)]
+pub struct AnsweringRoute(Arc<OnceLock<MatchedPath>>);
+
+impl AnsweringRoute {
+    pub fn is(&self, route: &MatchedPath) {
+        self.0.get_or_init(|| route.clone());
+    }
+
+    pub fn get(&self) -> Option<&MatchedPath> {
+        self.0.get()
+    }
+}
+
+/// Tells what stands around the router which of its routes answers.
+pub(super) fn name_route(request: Request) -> Request {
+    let extensions = request.extensions();
+    if let (Some(answering), Some(route)) = (extensions.get::<AnsweringRoute>(), extensions.get()) {
+        answering.is(route);
+    }
+    request
+}
+
 /// What one request is called by, while it is answered.
 pub(super) struct Context {
     id: RequestId,
     /// The answer's own position in the trace, as its header tells it.
     traceparent: String,
     method: Method,
-    route: Option<MatchedPath>,
+    route: AnsweringRoute,
     started: Instant,
 }
 
@@ -74,7 +100,7 @@ impl Context {
         let id = request_id(request.headers());
         let trace = trace_context(request.headers());
         let traceparent = trace.header();
-        let route = request.extensions().get::<MatchedPath>().cloned();
+        let route = AnsweringRoute::default();
         // Error level: a span below the log filter's level would leave warnings without ids.
         let span = tracing::error_span!(
             "request",
@@ -85,13 +111,14 @@ impl Context {
             client = client.0.map(tracing::field::display),
         );
         request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(route.clone());
         (Self { id, traceparent, method: request.method().clone(), route, started }, span)
     }
 
     /// Gives the answer both ids; logs its end, and counts the request under its route's pattern. The time
     /// ends with the head of the response.
     pub(super) fn finish(self, requests: &HttpRequests, response: &mut Response) {
-        let route = self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let route = self.route.get().map_or(UNMATCHED, MatchedPath::as_str);
         panics::tell(response, &self.id);
         let (status, took) = (response.status().as_u16(), self.started.elapsed());
         requests.count(self.method.as_str(), route, status, took);

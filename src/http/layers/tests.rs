@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{RequestId, Surroundings, with_layers};
+use super::{HttpService, RequestId, Surroundings, around, packed};
 use crate::config::{Networks, Origins};
 use crate::telemetry::capture::Capture;
 use crate::telemetry::trace_context::{TRACE_ID, TraceContext};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-fn app() -> Router {
+fn app() -> impl HttpService<Body> {
     let routes = Router::new()
         .route("/posts/{slug}", get(async |id: Extension<RequestId>| id.0.to_string()))
         .route("/state", get(async |State(text): State<&'static str>| text))
@@ -26,7 +26,7 @@ fn app() -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/panic", get(async || -> &'static str { panic!("no ink left in {}", "well") }));
     let surroundings = Surroundings { origins: Origins::Listed(Vec::new()), trusted_proxies: Networks::default() };
-    with_layers(routes, &surroundings).with_state("shared")
+    around(packed(routes.with_state("shared")), &surroundings)
 }
 
 async fn send(request: Request) -> Response {

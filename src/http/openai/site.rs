@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::stream::shown;
 use super::{Call, Wish, messages, price_of};
 use crate::error::ApiError;
-use crate::http::telling;
+use crate::http::telling::{self, Teller};
 use crate::inference::{GenerateOptions, Message, Role};
 use crate::services::chatting::{
     self, Asker, ChatEvent, ChatFailure, Chats, Citation, Done, MAX_ANSWER_TOKENS, Question, Thread, Turn,
@@ -244,8 +244,8 @@ fn stream(
     permit: OwnedSemaphorePermit,
 ) -> Response {
     let told = events.flat_map(move |event| stream::iter(reply.told(event)));
-    let ended = |error: &ApiError| vec![Refusal::from(error.clone()).to_json().to_string()];
-    telling::respond(call.state, call.viewer, told, ended, permit)
+    let ended = |error: &ApiError| vec![telling::event(Refusal::from(error.clone()).to_json().to_string())];
+    telling::respond(call.state, call.viewer, |teller: Teller| teller.tell_all(told), ended, permit)
 }
 
 async fn whole(events: impl Stream<Item = ChatEvent>, reply: Reply) -> Result<Response, Refusal> {

@@ -1,31 +1,20 @@
 //! Telling a text while it is written, as server-sent events.
 //!
 //! Each event is a chunk in JSON, the last one is `[DONE]`. What goes wrong on the way is told as
-//! `{"error": …}`, and nothing after it. A task of its own reads the model: it notices that the
-//! client has gone, the time is up or the rights have ended, whatever it waits for.
+//! `{"error": …}`, and nothing after it.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use axum::response::Response;
+use axum::response::sse::Event;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tracing::Instrument;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Call;
 use super::refusal::Refusal;
 use super::writing::Writing;
-use crate::http::viewer;
+use crate::error::ApiError;
+use crate::http::telling::{self, Teller};
 use crate::inference::{Piece, TokenLogprob, Usage};
-
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Chunks that a client may be behind before the model waits.
-const AHEAD: usize = 64;
-/// How long a client that is behind may take to make room for the word that it was the end.
-const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// What all chunks of an answer begin with.
 pub struct Head {
@@ -114,47 +103,31 @@ pub trait Chunks: Send + 'static {
 
 /// `permit` is held until the stream ends.
 pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, permit: OwnedSemaphorePermit) -> Response {
-    let (sender, mut told) = mpsc::channel(AHEAD);
-    let telling = async move {
-        tell(call, writing, chunks, sender).await;
-        drop(permit);
-    };
-    tokio::spawn(telling.in_current_span());
-    let events = stream::poll_fn(move |context| told.poll_recv(context));
-    let events = events.map(Ok::<_, Infallible>);
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-}
-
-async fn tell<C: Chunks>(call: Call, writing: Writing, chunks: C, sender: mpsc::Sender<Event>) {
     let limit = call.state.limits.inference_timeout;
-    // Whatever comes first, the text is dropped then, and the model stops.
-    let ended = tokio::select! {
-        ended = write(writing, chunks, &sender) => ended,
-        () = sender.closed() => return,
-        end = viewer::answer_ends(call.state.clone(), call.viewer.clone()) => Err(end.into()),
-        () = tokio::time::sleep(limit) => Err(Refusal::timed_out(limit)),
-    };
-    if let Err(refusal) = ended {
-        // Who does not make room hears the end of the connection.
-        let _ = sender.send_timeout(event(&C::failed(&refusal)), LAST_WORD).await;
-    }
-}
-
-/// All of it. A client that has gone is found out about elsewhere.
-async fn write<C: Chunks>(mut writing: Writing, mut chunks: C, sender: &mpsc::Sender<Event>) -> Result<(), Refusal> {
-    let send = async |chunks: Vec<Value>| {
-        for chunk in chunks {
-            let _ = sender.send(event(&chunk)).await;
+    let tell = async move |teller: Teller| {
+        let written = tokio::time::timeout(limit, write(writing, chunks, &teller)).await;
+        if let Err(refusal) = written.unwrap_or_else(|_| Err(Refusal::timed_out(limit))) {
+            teller.end_with([event(&C::failed(&refusal))]).await;
         }
     };
-    send(chunks.opening()).await;
+    let ended = |error: &ApiError| vec![event(&C::failed(&error.clone().into()))];
+    telling::respond(call.state, call.viewer, tell, ended, permit)
+}
+
+async fn write<C: Chunks>(mut writing: Writing, mut chunks: C, teller: &Teller) -> Result<(), Refusal> {
+    let tell = async |chunks: Vec<Value>| {
+        for chunk in chunks {
+            teller.tell(event(&chunk)).await;
+        }
+    };
+    tell(chunks.opening()).await;
     while let Some((index, piece)) = writing.next().await? {
-        send(chunks.of(index, piece)).await;
+        tell(chunks.of(index, piece)).await;
     }
     let usage = writing.finish().await;
-    send(chunks.closing(usage).await).await;
+    tell(chunks.closing(usage).await).await;
     if let Some(end) = C::END {
-        let _ = sender.send(Event::default().data(end)).await;
+        teller.tell(Event::default().data(end)).await;
     }
     Ok(())
 }

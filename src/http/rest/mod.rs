@@ -36,7 +36,7 @@ pub use openapi::rest_description;
 
 use endpoints::{ENDPOINTS, Endpoint};
 
-const BASE: &str = "/api/v1";
+pub(super) const BASE: &str = "/api/v1";
 const DESCRIPTION_PATH: &str = "/api/v1/openapi.json";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -87,11 +87,7 @@ impl From<ApiError> for Failure {
 
 impl Asked {
     async fn answer(self, endpoint: &Endpoint) -> Response {
-        let found = match self.kept().await {
-            Some(answer) => answer,
-            None => self.find(endpoint).await,
-        };
-        found.unwrap_or_else(|failure| match failure {
+        self.find(endpoint).await.unwrap_or_else(|failure| match failure {
             Failure::Error(error) => self.refuse(&error),
             Failure::Overdrawn(overdrawn) => {
                 let mut response = self.refuse(&overdrawn.error());
@@ -103,16 +99,6 @@ impl Asked {
 
     fn refuse(&self, error: &ApiError) -> Response {
         problem::respond(error, self.uri.path(), &self.request_id)
-    }
-
-    fn key(&self) -> Option<responses::Key> {
-        responses::Key::of_address(&self.headers, &self.uri, true)
-    }
-
-    /// What somebody else was answered, if nothing has changed.
-    async fn kept(&self) -> Option<Result<Response, Failure>> {
-        let kept = self.state.responses.find(&self.key()?, &self.headers)?;
-        Some(self.pay(&Viewer::anonymous(), 0).await.map(|_| kept))
     }
 
     async fn pay(&self, viewer: &Viewer, cost: u64) -> Result<rate::Spent, Failure> {
@@ -147,8 +133,13 @@ impl Asked {
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => {
-                let key = self.key().filter(|_| !context.is_for_one());
-                self.respond(key.map(|key| (key, version)), endpoint.operation, described, body)
+                if responses::is_for_anybody(&self.headers, &self.uri) && !context.is_for_one() {
+                    state.responses.offer(version, Some(endpoint.operation), described, body)
+                } else {
+                    let mut answer = (described, body).into_response();
+                    responses::keep_out(&mut answer);
+                    answer
+                }
             }
             Err(error) => self.refuse(&error),
         };
@@ -205,22 +196,6 @@ impl Asked {
         // A cursor is of letters and digits that an address may hold as they are.
         let query: Vec<_> = others.map(str::to_owned).chain([format!("after={cursor}")]).collect();
         HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", self.uri.path(), query.join("&"))).ok()
-    }
-
-    /// Without a key it is nobody else's.
-    fn respond(
-        &self,
-        keep_as: Option<(responses::Key, u64)>,
-        operation: &str,
-        described: HeaderMap,
-        body: Bytes,
-    ) -> Response {
-        if let Some(keep_as) = keep_as {
-            return self.state.responses.keep(keep_as, Some(operation), &self.headers, described, body);
-        }
-        let mut answer = (described, body).into_response();
-        responses::keep_out(&mut answer);
-        answer
     }
 }
 

@@ -1,9 +1,8 @@
 //! What one has asked: it can be looked at, renamed, taken along and deleted, by oneself alone.
 
 use chrono::Utc;
-use inkstone::auth::{Scope, Viewer};
+use inkstone::auth::Scope;
 use inkstone::services::chatting::conversations::MAX_MESSAGES;
-use inkstone::services::{Actor, accounts};
 use inkstone::store::messages::{self, MessageRow, Speaker};
 use inkstone::store::users;
 
@@ -24,15 +23,6 @@ const RENAME: &str = "mutation($input: RenameConversationInput!) { renameConvers
 const DELETE: &str = "mutation($input: DeleteConversationInput!) { deleteConversation(input: $input) {
     deletedId userErrors { code field }
 } }";
-
-async fn key(app: &TestApp, handle: &str) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let key = accounts::create_key(&app.services, &actor, user.id, "test".into(), &Scope::ALL, None).await;
-    key.expect("a key").expose().to_owned()
-}
 
 async fn asked(app: &TestApp, token: &str, question: &str) -> Value {
     ask(app, Some(token), json!({ "question": question })).await["conversationId"].take()
@@ -119,7 +109,7 @@ async fn nobody_else_sees_it() {
     let id = asked(&app, &reader, QUESTION).await;
     let found = data(app.ask_as(Some(&reader), ONE, json!({ "id": id })).await);
     let message = found["conversation"]["messages"]["nodes"][1]["id"].clone();
-    let key = key(&app, "rita").await;
+    let key = app.key("rita", &Scope::ALL).await;
     for (who, token) in [
         ("the owner", Some(app.tokens.owner.as_str())),
         ("an editor", Some(app.tokens.editor.as_str())),

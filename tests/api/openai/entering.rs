@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
-use inkstone::auth::{Scope, Viewer};
-use inkstone::services::{Actor, accounts};
-use inkstone::store::users;
+use inkstone::auth::Scope;
 
 use super::*;
 
 const INVALID: &str = "invalid_request_error";
-
-pub async fn key(app: &TestApp, handle: &str, scopes: &[Scope]) -> String {
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let user = users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let key = accounts::create_key(&app.services, &actor, user.id, "test".into(), scopes, None).await;
-    key.expect("a key").expose().to_owned()
-}
 
 /// A request to each address that is granted to who may make it.
 fn wishes() -> [(&'static str, Value); 4] {
@@ -40,10 +28,10 @@ async fn models_are_for_staff_and_their_keys() {
         ("nobody", None, Some(nobody.clone())),
         ("a key that is none", Some("sk-1234".to_owned()), Some(nobody)),
         ("a reader", Some(app.tokens.reader.clone()), Some(forbidden.clone())),
-        ("a reader's key", Some(key(&app, "rita", &Scope::ALL).await), Some(forbidden.clone())),
-        ("a key for other things", Some(key(&app, "olga", &others).await), Some(forbidden)),
+        ("a reader's key", Some(app.key("rita", &Scope::ALL).await), Some(forbidden.clone())),
+        ("a key for other things", Some(app.key("olga", &others).await), Some(forbidden)),
         ("the owner", Some(app.tokens.owner.clone()), None),
-        ("an editor's key", Some(key(&app, "edgar", &[Scope::Infer]).await), None),
+        ("an editor's key", Some(app.key("edgar", &[Scope::Infer]).await), None),
     ];
     for (path, body) in wishes() {
         for (who, token, refused) in &askers {

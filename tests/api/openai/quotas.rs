@@ -2,7 +2,6 @@
 
 use inkstone::auth::Scope;
 
-use super::entering::key;
 use super::*;
 
 fn header(response: &Response, name: &str) -> u64 {
@@ -13,7 +12,7 @@ fn header(response: &Response, name: &str) -> u64 {
 #[tokio::test]
 async fn each_key_has_its_tokens_of_the_day() {
     let app = TestApp::start_with(&[("tokens_per_day", "5")]).await;
-    let (one, other) = (key(&app, "olga", &[Scope::Infer]).await, key(&app, "olga", &[Scope::Infer]).await);
+    let (one, other) = (app.key("olga", &[Scope::Infer]).await, app.key("olga", &[Scope::Infer]).await);
     let embed = async |token: &str, input: &str| {
         send(&app, Some(token), Method::POST, "/v1/embeddings", Some(json!({ "input": input }))).await
     };
@@ -43,7 +42,7 @@ async fn every_way_to_the_models_is_counted() {
         ("/v1/completions", json!({ "prompt": "x" })),
     ];
     for (path, body) in wishes {
-        let key = key(&app, "olga", &[Scope::Infer]).await;
+        let key = app.key("olga", &[Scope::Infer]).await;
         let ask = async || send(&app, Some(&key), Method::POST, path, Some(body.clone())).await;
         let first = ask().await;
         assert_eq!(first.status(), 200, "{path}");

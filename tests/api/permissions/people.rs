@@ -78,7 +78,7 @@ async fn a_key_sees_with_the_read_scope_what_its_user_sees_and_no_more() {
         ("rita", Scope::ALL.to_vec(), false),
     ];
     for (handle, scopes, seen) in cases {
-        let token = key(&app, handle, &scopes).await;
+        let token = app.key(handle, &scopes).await;
         let found = data(app.ask_as(Some(&token), query, json!({})).await);
         assert_eq!(found["viewer"]["handle"], handle, "a key should speak for its user");
         assert_eq!(found["post"] != Value::Null, seen, "a key of {handle} with {scopes:?} and a draft");
@@ -88,7 +88,7 @@ async fn a_key_sees_with_the_read_scope_what_its_user_sees_and_no_more() {
 #[tokio::test]
 async fn a_key_does_only_what_its_scopes_name() {
     let app = TestApp::start().await;
-    let read_only = key(&app, "olga", &[Scope::Read]).await;
+    let read_only = app.key("olga", &[Scope::Read]).await;
     let post = id_of_post(&app, TRANSLATED).await;
     let attempts = [
         ("createPost", "CreatePostInput", json!({ "title": "x", "markdown": "x" })),
@@ -116,7 +116,7 @@ async fn tokens_that_come_at_once_open_each_its_own() {
         let key = accounts::create_key(&app.services, &actor, user.id, "k".into(), &[Scope::Read], until).await;
         keys.push(key.expect("a key").expose().to_owned());
     }
-    let revoked = key(&app, "rita", &[Scope::Read]).await;
+    let revoked = app.key("rita", &[Scope::Read]).await;
     let mut conn = app.services.db.conn().await.expect("a connection");
     let all = api_keys::all(&mut conn).await.expect("the keys");
     let (of_rita, _) = all.iter().find(|(_, handle)| handle == "rita").expect("the key of rita");

@@ -236,7 +236,7 @@ async fn revisions_are_for_staff_also_those_of_public_posts() {
     let ids: Vec<&Value> = revisions.iter().map(|r| &r["id"]).collect();
     let query = format!("{{ nodes(ids: {}) {{ ... on Revision {{ markdown }} }} }}", json!(ids));
     seen_by_staff_only(&app, &[Way::new("nodes(revisions)", query, &["zugzwang"])]).await;
-    let read_only = key(&app, "edgar", &[Scope::Read]).await;
+    let read_only = app.key("edgar", &[Scope::Read]).await;
     let query = format!("{{ node(id: {}) {{ ... on Revision {{ markdown }} }} }}", ids[0]);
     let found = data(app.ask_as(Some(&read_only), &query, json!({})).await);
     assert_ne!(found["node"], Value::Null, "an editor's key that may only read should see revisions");

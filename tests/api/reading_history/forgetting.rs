@@ -76,7 +76,7 @@ async fn who_switches_it_off_leaves_nothing() {
     read(&app, Some(&rita), "two-clocks", None).await;
     assert_eq!(history(&app, Some(&rita), None).await, ["two-clocks"]);
     assert_eq!(code(&app.ask(SET, json!({ "keep": true })).await), "UNAUTHENTICATED");
-    let key = key(&app, "rita").await;
+    let key = app.key("rita", &Scope::ALL).await;
     assert_eq!(code(&app.ask_as(Some(&key), SET, json!({ "keep": false })).await), "FORBIDDEN");
 }
 

@@ -5,7 +5,7 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use super::viewer;
-use crate::deeds::{attempt, comment, draft, key, picture, post, published};
+use crate::deeds::{attempt, comment, draft, picture, post, published};
 use crate::support::{TestApp, code};
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn a_key_may_what_its_scopes_say_and_nothing_else() {
         (Scope::Moderate, "moderateComment", "comment { status }", json!({ "id": waiting, "decision": "APPROVE" })),
     ];
     for scope in Scope::ALL {
-        let token = key(&app, "olga", &[scope], None).await;
+        let token = app.key("olga", &[scope]).await;
         assert_eq!(viewer(&app, &token).await, "olga", "every key says whose it is");
         let seen = post(&app, Some(&token), &hidden, "id").await;
         assert_eq!(seen != Value::Null, scope == Scope::Read, "a draft, by a key to {}", scope.as_str());
@@ -48,9 +48,9 @@ async fn a_key_may_what_its_scopes_say_and_nothing_else() {
 async fn a_key_is_no_more_than_its_user() {
     let app = TestApp::start().await;
     let hidden = draft(&app, "Hidden").await;
-    let token = key(&app, "rita", &Scope::ALL, None).await;
+    let token = app.key("rita", &Scope::ALL).await;
     assert_eq!(post(&app, Some(&token), &hidden, "id").await, Value::Null, "a reader's key sees no drafts");
-    let token = key(&app, "edgar", &Scope::ALL, None).await;
+    let token = app.key("edgar", &Scope::ALL).await;
     let answer = attempt(&app, Some(&token), "updateSite", "site { title }", json!({ "title": "Edgar's" })).await;
     assert_eq!(code(&answer), "FORBIDDEN", "an editor's key does not change the site");
 }
@@ -58,13 +58,13 @@ async fn a_key_is_no_more_than_its_user() {
 #[tokio::test]
 async fn a_key_is_good_until_it_expires_and_is_no_session() {
     let app = TestApp::start().await;
-    let token = key(&app, "olga", &Scope::ALL, Some(Utc::now() + Duration::hours(1))).await;
+    let token = app.key_until("olga", &Scope::ALL, Some(Utc::now() + Duration::hours(1))).await;
     assert_eq!(viewer(&app, &token).await, "olga");
     let out = app.ask_as(Some(&token), "mutation { signOut { signedOut } }", json!({})).await;
     assert_eq!(out["data"]["signOut"]["signedOut"], false, "a key is not ended by signing out");
     assert_eq!(viewer(&app, &token).await, "olga");
 
-    let expired = key(&app, "olga", &Scope::ALL, Some(Utc::now() - Duration::milliseconds(1))).await;
+    let expired = app.key_until("olga", &Scope::ALL, Some(Utc::now() - Duration::milliseconds(1))).await;
     let as_session = token.replace("ink_key_", "ink_ses_");
     for (what, wrong) in [("an expired key", expired), ("a key as a session", as_session), ("a word", "secret".into())]
     {

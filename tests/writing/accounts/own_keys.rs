@@ -5,7 +5,7 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use super::viewer;
-use crate::deeds::{attempt, done, key, picture, refused, text};
+use crate::deeds::{attempt, done, picture, refused, text};
 use crate::support::live::{Socket, Sse};
 use crate::support::stored_text;
 use crate::support::{TestApp, code, data, on_real_servers};
@@ -135,7 +135,7 @@ async fn keys_are_for_their_user_and_the_owner() {
 async fn a_key_neither_makes_nor_sees_nor_revokes_keys() {
     let app = TestApp::start().await;
     let id = make(&app, &app.tokens.owner, "one").await["apiKey"]["id"].clone();
-    let strongest = key(&app, "olga", &Scope::ALL, None).await;
+    let strongest = app.key("olga", &Scope::ALL).await;
     viewer(&app, &strongest).await;
     let before = picture(&app).await;
     for (mutation, input) in [

@@ -4,7 +4,7 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use super::{sign_in, viewer};
-use crate::deeds::{attempt, done, key, picture, refused, text};
+use crate::deeds::{attempt, done, picture, refused, text};
 use crate::support::live::Socket;
 use crate::support::{PASSWORD, TestApp, code, data, on_real_servers};
 
@@ -130,7 +130,7 @@ async fn id_of_as(app: &TestApp, token: &str, handle: &str) -> Value {
 async fn a_new_password_needs_the_old_one_and_ends_the_other_sessions() {
     let app = TestApp::start().await;
     let (here, other) = (&app.tokens.reader, text(&sign_in(&app, "rita", PASSWORD).await["token"]));
-    let program = key(&app, "rita", &[Scope::Read], None).await;
+    let program = app.key("rita", &[Scope::Read]).await;
     viewer(&app, &program).await;
     for (current, new, expected) in [
         ("not her password", NEW, json!([["WRONG_CREDENTIALS", "currentPassword"]])),

@@ -3,7 +3,7 @@
 use inkstone::auth::Scope;
 
 use super::*;
-use crate::deeds::{key, published};
+use crate::deeds::published;
 use crate::support::code;
 use crate::support::live::{PATIENCE, Socket};
 use crate::support::scripted::said;
@@ -14,8 +14,8 @@ const FIELDS: [&str; 6] = ["summarize", "suggestTags", "suggestTitle", "translat
 async fn only_who_writes_is_helped() {
     let (app, heard) = site_on(Scripted::saying(&["Ink."]), &[]).await;
     let (draft, public) = (ink(&app).await, published(&app, "Talk").await);
-    let few = key(&app, "olga", &[Scope::Read, Scope::Write], None).await;
-    let blind = key(&app, "olga", &[Scope::Write, Scope::Infer], None).await;
+    let few = app.key("olga", &[Scope::Read, Scope::Write]).await;
+    let blind = app.key("olga", &[Scope::Write, Scope::Infer]).await;
     let reader = app.tokens.reader.clone();
     for field in FIELDS {
         for id in [&draft, &public] {
@@ -36,7 +36,7 @@ async fn only_who_writes_is_helped() {
     let assist = "mutation($id: ID!) { assistPosts(input: { kind: SUMMARY, postIds: [$id] }) { jobIds } }";
     assert_eq!(code(&app.ask_as(Some(&reader), assist, json!({ "id": public })).await), "FORBIDDEN");
     assert_eq!(heard.count(), 0, "no model was asked");
-    let whole = key(&app, "olga", &[Scope::Read, Scope::Write, Scope::Infer], None).await;
+    let whole = app.key("olga", &[Scope::Read, Scope::Write, Scope::Infer]).await;
     let told = events(&app, Some(&whole), "summarize", &draft, "").await;
     assert_eq!(told.last().expect("an event")["__typename"], "AssistDone");
 }

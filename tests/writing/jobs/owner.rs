@@ -6,7 +6,7 @@ use inkstone::config::{Parse, Schedule};
 use inkstone::jobs::cron::{Periodic, tick};
 
 use super::*;
-use crate::deeds::{attempt, done, draft, key, refused, text};
+use crate::deeds::{attempt, done, draft, refused, text};
 use crate::support::{code, data};
 
 #[tokio::test]
@@ -79,8 +79,7 @@ async fn a_kind_that_nobody_knows_and_housekeeping_are_seen_to_by_the_server_its
 async fn only_the_owner_sees_and_changes_jobs() {
     let app = resting().await;
     let id = global(ask(&app, &now("test_only")).await);
-    let (reading, blind) =
-        (key(&app, "olga", &[Scope::Read], None).await, key(&app, "olga", &[Scope::Write], None).await);
+    let (reading, blind) = (app.key("olga", &[Scope::Read]).await, app.key("olga", &[Scope::Write]).await);
     let (owner, editor) = (app.tokens.owner.clone(), app.tokens.editor.clone());
     let reader = app.tokens.reader.clone();
     let others = [None, Some(&reader), Some(&editor), Some(&blind)];

@@ -3,7 +3,7 @@
 use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
-use crate::deeds::{attempt, comment, draft, key, picture, published};
+use crate::deeds::{attempt, comment, draft, picture, published};
 use crate::support::{TestApp, code};
 
 /// The writes that are for the owner and editors, each with what it selects and its input.
@@ -42,7 +42,7 @@ async fn staff_writes_are_refused_to_everybody_else_and_change_nothing() {
     let app = TestApp::start().await;
     let writes = staff_writes(&app).await;
     let scopes = [Scope::Read, Scope::Comment];
-    let (owners, readers) = (key(&app, "olga", &scopes, None).await, key(&app, "rita", &Scope::ALL, None).await);
+    let (owners, readers) = (app.key("olga", &scopes).await, app.key("rita", &Scope::ALL).await);
     let before = picture(&app).await;
     let askers = [
         ("nobody in particular", None, "UNAUTHENTICATED"),

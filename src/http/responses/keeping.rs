@@ -1,0 +1,145 @@
+//! In front of all routes: gives out the answers to GET that are kept, and keeps what routes offer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, VARY};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::{BoxFuture, Either};
+use tower::Service;
+
+use super::{Kept, Key, Offer};
+use crate::auth::Viewer;
+use crate::http::layers::{AnsweringRoute, ClientAddress};
+use crate::http::{HttpState, conditional};
+
+/// What is told of a body, and only with it.
+const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, LINK];
+/// What is told of an answer that somebody has already. Source: RFC 9110, section 15.4.5.
+const OF_NO_BODY: [HeaderName; 3] = [CACHE_CONTROL, ETAG, VARY];
+
+/// The routes, packing included, and what was kept of their answers.
+#[derive(Clone)]
+pub struct Keeping<S> {
+    state: Arc<HttpState>,
+    routes: S,
+}
+
+impl<S> Keeping<S> {
+    pub fn new(state: Arc<HttpState>, routes: S) -> Self {
+        Self { state, routes }
+    }
+}
+
+impl<S> Service<Request> for Keeping<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<BoxFuture<'static, Result<Response, Infallible>>, S::Future>;
+
+    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.routes.poll_ready(task)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Some(key) = Key::of_address(&request) else { return Either::Right(self.routes.call(request)) };
+        let (state, mut routes) = (self.state.clone(), self.routes.clone());
+        Either::Left(Box::pin(async move {
+            let request = match find(&state, &key, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(request) => request,
+            };
+            let asked = Asked::of(&request);
+            let answer = routes.call(request).await?;
+            Ok(asked.keep(&state, key, answer).await)
+        }))
+    }
+}
+
+/// What was kept, if it can be paid for. Otherwise the request: its route answers, or says why not in its own way.
+async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response, Request> {
+    let asked_at = Instant::now();
+    let Some(kept) = state.responses.kept(key, request.headers()) else { return Err(request) };
+    let address = request.extensions().get().copied().unwrap_or(ClientAddress(None));
+    let Ok(spent) = state.rate.spend(&Viewer::anonymous(), address, 0).await else { return Err(request) };
+    let mut answer = kept.answer(request.headers());
+    spent.tell(answer.headers_mut());
+    if let (Some(answering), Some(route)) = (request.extensions().get::<AnsweringRoute>(), &kept.route) {
+        answering.is(route);
+    }
+    kept.offer.operation.count(asked_at.elapsed());
+    Ok(answer)
+}
+
+impl Kept {
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        if knows(headers, &self.described) {
+            return (StatusCode::NOT_MODIFIED, only(&self.described, &OF_NO_BODY)).into_response();
+        }
+        (self.described.clone(), self.body.clone()).into_response()
+    }
+}
+
+/// What has to be known of a request once it is answered.
+struct Asked {
+    headers: HeaderMap,
+    /// With a body: HEAD has none, which cannot be kept.
+    whole: bool,
+    route: Option<AnsweringRoute>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get().cloned();
+        Self { headers: request.headers().clone(), whole: request.method() == Method::GET, route }
+    }
+
+    /// Keeps what is offered, and answers who has it already with that.
+    async fn keep(self, state: &HttpState, key: Key, mut answer: Response) -> Response {
+        let Some(offer) = answer.extensions_mut().remove::<Offer>() else { return answer };
+        let (mut parts, mut body) = answer.into_parts();
+        if self.whole {
+            // It was in memory before it was packed, so its size is bounded.
+            let bytes = match to_bytes(body, usize::MAX).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::error!(%error, "an answer could not be packed");
+                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                }
+            };
+            let described = only(&parts.headers, &[&OF_BODY[..], &OF_NO_BODY].concat());
+            let route = self.route.as_ref().and_then(AnsweringRoute::get).cloned();
+            state.responses.insert(key, Kept { offer, route, described, body: bytes.clone() });
+            body = Body::from(bytes);
+        }
+        if knows(&self.headers, &parts.headers) {
+            parts.status = StatusCode::NOT_MODIFIED;
+            OF_BODY.iter().for_each(|name| drop(parts.headers.remove(name)));
+            body = Body::empty();
+        }
+        Response::from_parts(parts, body)
+    }
+}
+
+/// Whether who asks has what is described.
+fn knows(headers: &HeaderMap, described: &HeaderMap) -> bool {
+    let etag = described.get(ETAG).and_then(|etag| etag.to_str().ok());
+    etag.is_some_and(|etag| conditional::knows_tag(headers, etag))
+}
+
+/// The headers of these names.
+fn only(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let each = names.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+    let mut found = HeaderMap::new();
+    for (name, value) in each {
+        found.append(name, value.clone());
+    }
+    found
+}
