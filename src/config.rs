@@ -179,8 +179,8 @@ settings! {
     redis_namespace: String = "inkstone", "at most 64 of a-z, A-Z, 0-9, - _ and .", checks::namespace;
     /// Load the demo site: `auto` does so into an empty embedded database.
     demo: Demo = "auto", "auto, always or never";
-    /// Memory for cached rows, in MiB.
-    cache_capacity_mb: Bounded<1, 65_536> = "64", "MiB";
+    /// Memory for what is kept of the database in this process, in MiB: a third for whole answers, the rest for rows.
+    cache_capacity_mb: Bounded<1, 65_536> = "48", "MiB";
     /// Longest that a replica may serve a cached row after another changed it unseen, in seconds.
     cache_ttl_seconds: Bounded<1, 86_400> = "60", "seconds";
     /// How long a sign-in lasts, in days.

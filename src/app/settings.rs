@@ -14,7 +14,9 @@ use crate::cache::{CacheSettings, Limiter, Remote};
 use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
-use crate::http::{self, BodyRoom, Documents, HttpState, Limits, RateLimit, Responses, Shared, Streams, Trusted};
+use crate::http::{
+    self, BodyRoom, Documents, HttpState, KeptAnswers, Limits, RateLimit, Responses, Shared, Streams, Trusted,
+};
 use crate::inference::fetch::FetchSettings;
 use crate::inference::{EngineSettings, ProviderSettings, Task};
 use crate::jobs::WorkerSettings;
@@ -50,11 +52,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         openapi: http::rest_description(&sdl).into(),
         sdl,
         documents: Documents::new(trusted(config)?, config.untrusted_documents, services.cache.clone()),
-        responses: Responses::new(
-            services.clone(),
-            Duration::from_secs(config.public_max_age_seconds.get()),
-            Duration::from_secs(config.cache_ttl_seconds.get()),
-        ),
+        responses: Responses::new(services.clone(), answers(config)),
         telemetry,
         limits: Limits {
             query_timeout: config.query_timeout_ms.millis(),
@@ -126,10 +124,24 @@ pub(super) fn limiter(config: &Config, redis: Option<Remote>) -> Limiter {
     Limiter::new(redis, &config.redis_namespace, REDIS_COMMAND_TIMEOUT)
 }
 
+/// Memory for what is kept in this process: whole answers have a third of it, rows the rest.
+fn capacity_bytes(config: &Config) -> (u64, u64) {
+    let all = config.cache_capacity_mb.get() * 1024 * 1024;
+    (all / 3, all - all / 3)
+}
+
+fn answers(config: &Config) -> KeptAnswers {
+    KeptAnswers {
+        capacity_bytes: capacity_bytes(config).0,
+        max_age: Duration::from_secs(config.public_max_age_seconds.get()),
+        ttl: Duration::from_secs(config.cache_ttl_seconds.get()),
+    }
+}
+
 pub(super) fn cache(config: &Config) -> CacheSettings {
     let ttl = Duration::from_secs(config.cache_ttl_seconds.get());
     CacheSettings {
-        local_capacity_bytes: config.cache_capacity_mb.get() * 1024 * 1024,
+        local_capacity_bytes: capacity_bytes(config).1,
         local_ttl: ttl,
         remote_ttl: ttl * 10,
         command_timeout: REDIS_COMMAND_TIMEOUT,

@@ -58,7 +58,7 @@ pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
 pub use layers::{HttpService, Surroundings};
 pub use rate::RateLimit;
-pub use responses::Responses;
+pub use responses::{KeptAnswers, Responses};
 pub use rest::rest_description;
 pub use shared::Shared;
 pub use sse::Streams;

@@ -25,8 +25,6 @@ mod keeping;
 
 pub use keeping::Keeping;
 
-/// Memory for answers.
-const CAPACITY_BYTES: u64 = 32 << 20;
 /// Answers that are larger are made anew each time.
 const MAX_ANSWER_BYTES: usize = 2 << 20;
 /// Longest address or body that an answer is kept for.
@@ -38,6 +36,16 @@ const MAX_PACKINGS_BYTES: usize = 64;
 const VARIES: HeaderValue = HeaderValue::from_static("accept, authorization, cookie");
 /// For what is not to be found in anybody's cache.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
+
+/// What bounds the answers that are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptAnswers {
+    pub capacity_bytes: u64,
+    /// For browsers and proxies: how long they need not ask.
+    pub max_age: Duration,
+    /// For what is kept here, should a change come without an event.
+    pub ttl: Duration,
+}
 
 /// The answers that are kept.
 pub struct Responses {
@@ -100,12 +108,11 @@ fn is_anonymous(headers: &HeaderMap) -> bool {
 }
 
 impl Responses {
-    /// `max_age` is for browsers and proxies: how long they need not ask; `ttl` bounds what is kept
-    /// here, should a change come without an event.
-    pub fn new(services: Services, max_age: Duration, ttl: Duration) -> Self {
+    pub fn new(services: Services, bounds: KeptAnswers) -> Self {
+        let KeptAnswers { capacity_bytes, max_age, ttl } = bounds;
         let weigh =
             |key: &Key, kept: &Arc<Kept>| u32::try_from(key.0.len() + kept.body.len() + 512).unwrap_or(u32::MAX);
-        let kept = Cache::builder().max_capacity(CAPACITY_BYTES).time_to_live(ttl).weigher(weigh).build();
+        let kept = Cache::builder().max_capacity(capacity_bytes).time_to_live(ttl).weigher(weigh).build();
         let caching = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs())).unwrap_or(PRIVATE);
         Self { kept, services, caching }
     }
