@@ -82,7 +82,8 @@ impl Key {
             && (address.path() == graphql::PATH || address.path().starts_with(rest::BASE))
             && !headers.contains_key(UPGRADE)
             && is_for_anybody(headers, address);
-        let packings = headers.get(ACCEPT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        let mut packings = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes);
+        let (packings, None) = (packings.next().unwrap_or_default(), packings.next()) else { return None };
         if !is_kept || packings.len() > MAX_PACKINGS_BYTES {
             return None;
         }

@@ -38,8 +38,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Messages that go out in one write where so many wait: it costs more than a message.
 const TOGETHER: usize = 16;
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// Memory that each connection holds even when it is silent; the library's own measure is 128 KiB.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Memory that each connection holds even when it is silent, and that is cleared each time before something is read
+/// into it; the library's own measure is 128 KiB.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
 
 /// What clients send.
 #[derive(Deserialize)]

@@ -191,6 +191,11 @@ async fn a_kept_answer_is_what_its_route_would_give() {
         let (_, elsewhere, ..) = ask(&[("accept-encoding", packing), ("origin", "https://elsewhere.example")]).await;
         assert!(!elsewhere.iter().any(|line| line.starts_with("access-control-allow-origin")), "{elsewhere:?}");
     }
+    let in_two = [("accept-encoding", "deflate"), ("accept-encoding", "gzip")];
+    let (.., packed) = ask(&in_two).await;
+    let (.., plain) = ask(&in_two[..1]).await;
+    assert!(packed.starts_with(b"\x1f\x8b") && plain.starts_with(b"{"), "who takes less is not given what others take");
+
     let etag = header(&get(&app, query).await, &ETAG).to_owned();
     let known = [("accept-encoding", "gzip"), ("if-none-match", etag.as_str())];
     let (with, told, status, body) = ask(&known).await;

@@ -1,15 +1,12 @@
 //! Connections: how many, for how long, in which protocol, and from whose pages.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ORIGIN};
-use reqwest::{Method, Version};
-use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::json;
+use reqwest::{Certificate, Method, Version};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::support::live::PATIENCE;
 use crate::support::{TestApp, client_builder};
@@ -101,24 +98,21 @@ async fn https_is_served_from_files() {
     let path = |path: &std::path::Path| path.to_str().expect("a path").to_owned();
     let app = TestApp::start_with(&[("tls_certificate", &path(&certificate)), ("tls_key", &path(&key))]).await;
 
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from(made.cert.der().to_vec())).expect("a root");
-    for (offered, spoken) in [(&b"h2"[..], Some(&b"h2"[..])), (b"http/1.1", Some(b"http/1.1"))] {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider);
-        let config = config.with_safe_default_protocol_versions().expect("versions");
-        let mut config = config.with_root_certificates(roots.clone()).with_no_client_auth();
-        config.alpn_protocols = vec![offered.to_vec()];
-        let stream = TcpStream::connect(address(&app)).await.expect("a connection");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
-        assert_eq!(stream.get_ref().1.alpn_protocol(), spoken);
-        if offered == b"http/1.1" {
-            let ask = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-            stream.write_all(ask).await.expect("the server listens");
-            assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200"));
-        }
+    let root = Certificate::from_der(made.cert.der()).expect("a certificate");
+    let (_, port) = address(&app).rsplit_once(':').expect("a port");
+    for (only_old, spoken) in [(false, Version::HTTP_2), (true, Version::HTTP_11)] {
+        let client = client_builder().tls_certs_only([root.clone()]).https_only(true);
+        let client = if only_old { client.http1_only() } else { client };
+        let client = client.resolve("localhost", address(&app).parse().expect("an address")).build().expect("a client");
+        let asked =
+            client.post(format!("https://localhost:{port}/graphql")).json(&json!({ "query": "{ __typename }" }));
+        let answer = asked.send().await.expect("the server answers");
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, spoken));
+        assert_eq!(answer.json::<Value>().await.expect("JSON"), json!({ "data": { "__typename": "Query" } }));
     }
+    let plain =
+        client_builder().build().expect("a client").get(format!("http://{}/healthz", address(&app))).send().await;
+    assert!(plain.is_err(), "nothing is answered without TLS");
 }
 
 #[tokio::test]
