@@ -180,7 +180,7 @@ settings! {
     /// Load the demo site: `auto` does so into an empty embedded database.
     demo: Demo = "auto", "auto, always or never";
     /// Memory for what is kept of the database in this process, in MiB: a third for whole answers, the rest for rows.
-    cache_capacity_mb: Bounded<1, 65_536> = "48", "MiB";
+    cache_capacity_mb: Bounded<1, 65_536> = "40", "MiB";
     /// Longest that a replica may serve a cached row after another changed it unseen, in seconds.
     cache_ttl_seconds: Bounded<1, 86_400> = "60", "seconds";
     /// How long a sign-in lasts, in days.

@@ -27,6 +27,8 @@ pub use keeping::Keeping;
 
 /// Answers that are larger are made anew each time.
 const MAX_ANSWER_BYTES: usize = 2 << 20;
+/// What a kept answer costs besides: its headers, links, counters.
+const OVERHEAD_BYTES: usize = 1536;
 /// Longest address or body that an answer is kept for.
 const MAX_ASKED_BYTES: usize = 8 << 10;
 /// Longest list of packings that an answer is kept for; those of browsers have 25.
@@ -111,8 +113,9 @@ fn is_anonymous(headers: &HeaderMap) -> bool {
 impl Responses {
     pub fn new(services: Services, bounds: KeptAnswers) -> Self {
         let KeptAnswers { capacity_bytes, max_age, ttl } = bounds;
-        let weigh =
-            |key: &Key, kept: &Arc<Kept>| u32::try_from(key.0.len() + kept.body.len() + 512).unwrap_or(u32::MAX);
+        let weigh = |key: &Key, kept: &Arc<Kept>| {
+            u32::try_from(key.0.len() + kept.body.len() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
         let kept = Cache::builder().max_capacity(capacity_bytes).time_to_live(ttl).weigher(weigh).build();
         let caching = HeaderValue::from_str(&format!("public, max-age={}", max_age.as_secs())).unwrap_or(PRIVATE);
         Self { kept, services, caching }
