@@ -4,7 +4,7 @@ import selectors
 import socket
 import time
 
-from .wire import answers, expect
+from .wire import answers, expect, request
 
 # What .ci/hostile sets, so that it does not take minutes to see them kept.
 HEAD_LIMIT_S = 8.0
@@ -15,6 +15,10 @@ SLOW = 200
 HALF = 350
 # The room for 128 bodies of 2 MB (src/http/body.rs), of which each may have twice the memory that it uses.
 BODIES_MB = 512
+# How long the server waits for who takes nothing (src/http/server.rs).
+WRITE_PATIENCE_S = 30.0
+UNREAD = 40
+LARGE = b'{"query": "{ posts(first: 100) { nodes { html markdown } } }"}'
 IDLE = 10_000
 # Each address has about 28,000 ports.
 PER_ADDRESS = 5000
@@ -141,4 +145,32 @@ def burst(target):
         raise AssertionError(f"a connection among 2,000 others took {took_s:.1f} s: the listener's backlog is too short")
 
 
+def unread_answers(target):
+    """Who takes nothing of large answers, whole or as a stream, is let go: what was not sent by then never comes."""
+    json = ("Content-Type", "application/json")
+    asked = [request("POST", "/graphql", LARGE, [json]),
+             request("POST", "/graphql/stream", LARGE, [json, ("Accept", "text/event-stream")])]
+    connections = [target.connect(source="127.0.2.1") for _ in asked]
+    for connection, each in zip(connections, asked):
+        connection.sendall(each * UNREAD)
+    time.sleep(WRITE_PATIENCE_S + ROOM_S)
+    for connection, each in zip(connections, asked):
+        received, is_open = b"", True
+        connection.settimeout(ROOM_S)
+        while is_open:
+            try:
+                part = connection.recv(1 << 20)
+            except TimeoutError:
+                break
+            except ConnectionError:
+                part = b""
+            received, is_open = received + part, bool(part)
+        connection.close()
+        complete = len(answers(received))
+        if not 0 < complete < UNREAD:
+            raise AssertionError(f"who took nothing for {WRITE_PATIENCE_S + ROOM_S} s got {complete} of {UNREAD} answers "
+                                 f"to {each[:60]!r}: expected some, and the end")
+
+
 ATTACKS = [slow_heads, slow_bodies, half_bodies, burst, idle]
+BESIDE = [unread_answers]
