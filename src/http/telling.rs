@@ -32,7 +32,7 @@ impl Teller {
         let _ = self.0.send(event).await;
     }
 
-    /// One that tells what is told of `data`, until its end.
+    /// Tells each of these data, until their end.
     pub async fn tell_all(self, data: impl Stream<Item = String>) {
         let mut data = std::pin::pin!(data);
         while let Some(next) = data.next().await {
