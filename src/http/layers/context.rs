@@ -57,6 +57,8 @@ impl fmt::Display for RequestId {
 
 /// Label of a request that no route answers.
 const UNMATCHED: &str = "unmatched";
+/// Label of a browser's question before it asks from another site, which is answered in front of all routes.
+const PREFLIGHT: &str = "preflight";
 
 /// The route that answers a request, which is known only inside of the router.
 #[derive(Clone, Default)]
@@ -118,7 +120,9 @@ impl Context {
     /// Gives the answer both ids; logs its end, and counts the request under its route's pattern. The time
     /// ends with the head of the response.
     pub(super) fn finish(self, requests: &HttpRequests, response: &mut Response) {
-        let route = self.route.get().map_or(UNMATCHED, MatchedPath::as_str);
+        let is_preflight = self.method == Method::OPTIONS && response.status().is_success();
+        let elsewhere = if is_preflight { PREFLIGHT } else { UNMATCHED };
+        let route = self.route.get().map_or(elsewhere, MatchedPath::as_str);
         panics::tell(response, &self.id);
         let (status, took) = (response.status().as_u16(), self.started.elapsed());
         requests.count(self.method.as_str(), route, status, took);

@@ -175,11 +175,17 @@ async fn requests_are_counted_by_route_and_final_status() {
     for path in ["/posts/a", "/posts/b", "/panic", "/nowhere"] {
         fetch(path).await;
     }
+    send(Request::options("/posts/a").body(Body::empty()).expect("the request is well formed")).await;
     drop(guard);
     let shown = recorder.handle().render();
-    for (route, status, count) in [("/posts/{slug}", 200, 2), ("/panic", 500, 1), ("unmatched", 404, 1)] {
-        let line =
-            format!("inkstone_http_requests_total{{method=\"GET\",route=\"{route}\",status=\"{status}\"}} {count}");
+    for (method, route, status, count) in [
+        ("GET", "/posts/{slug}", 200, 2),
+        ("GET", "/panic", 500, 1),
+        ("GET", "unmatched", 404, 1),
+        ("OPTIONS", "preflight", 200, 1),
+    ] {
+        let labels = format!("method=\"{method}\",route=\"{route}\",status=\"{status}\"");
+        let line = format!("inkstone_http_requests_total{{{labels}}} {count}");
         assert!(shown.lines().any(|have| have == line), "expected {line}\nin\n{shown}");
     }
     assert!(!shown.contains("/posts/a"), "a path became a label\n{shown}");

@@ -115,7 +115,11 @@ impl Fetcher {
         let folder = self.folder(entry);
         let had_files = std::fs::read_dir(&folder).is_ok_and(|mut files| files.next().is_some());
         match std::fs::remove_dir_all(&folder) {
-            Ok(()) => Ok(had_files),
+            Ok(()) => {
+                // That of all its variants, which stays as long as there is another.
+                let _ = folder.parent().map(std::fs::remove_dir);
+                Ok(had_files)
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(disk(&folder, error)),
         }

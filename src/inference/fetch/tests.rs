@@ -165,7 +165,9 @@ async fn the_next_source_is_asked_and_all_are_named_if_none_has_it() {
     assert!(!fetcher.is_here(&has));
     fetcher.fetch(&has, silent()).await.expect("the third source has it");
     assert!(fetcher.is_here(&has), "and then it is here");
+    let of_all_variants = fetcher.folder(&has).parent().expect("a folder").to_owned();
     assert!(fetcher.remove(&has).unwrap() && !fetcher.is_here(&has), "until it is removed");
+    assert!(!of_all_variants.exists(), "no empty folder is left");
     let path = Source::Path { path: dir.path().join("nowhere") };
     let said = fetcher.fetch(&entry(b"x", vec![gone, path]), silent()).await.expect_err("no source has it").to_string();
     for part in ["weights of tiny/f32", "127.0.0.1:1", "nowhere", "no such file"] {
