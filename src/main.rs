@@ -114,7 +114,10 @@ async fn on_models(command: cli::Models, config: &config::Config) -> Result<()> 
             let Removed { name, was_here, was_deployed } = engine.remove(&model)?;
             println!("{name} {}.", if was_here { "is gone" } else { "was not here" });
             if was_deployed {
-                println!("It was deployed: from now on the first model of its task that can be had answers.");
+                println!(
+                    "It was deployed: the first model of its task that can be had answers instead, in a running \
+                     server when this one has left the memory."
+                );
             }
         }
         cli::Models::Run { model, text } => models::run(&engine, &model, &text, &mut std::io::stdout()).await?,

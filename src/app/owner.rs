@@ -11,23 +11,23 @@ use rand::Rng;
 
 use crate::services::{Services, demo, profiles};
 use crate::store::identities;
-use crate::store::users::{self, UserRow};
+use crate::store::users::UserRow;
 
-/// A line that tells how to sign in as the owner; in embedded mode it makes sure that one can.
+/// A line that tells how to sign in as the owner; it makes sure that one can. Nobody is given a password while an
+/// owner has one: others may have come with an import.
 ///
 /// A password that was made up is kept beside the database, readable by its owner only, so that
 /// it can be told again; once it has been changed the line no longer names it.
 pub async fn introduce(services: &Services, data_dir: &Path, embedded: bool) -> Result<String> {
     let now = Utc::now();
-    let owner = users::owner(&mut *services.db.conn().await?).await?;
-    let owner = match owner {
-        Some(owner) => owner,
-        None if embedded => demo::make_owner(services, "owner", "Owner", false, now).await?,
+    let found = identities::owner(&mut *services.db.conn().await?).await?;
+    let (owner, hash) = match found {
+        Some(found) => found,
+        None if embedded => (demo::make_owner(services, "owner", "Owner", false, now).await?, None),
         None => {
             return Ok("There is no owner yet: make one with `inkstone user create --handle … --role owner`.".into());
         }
     };
-    let hash = identities::by_login(&mut *services.db.conn().await?, &owner.handle).await?.and_then(|(_, hash)| hash);
     let file = data_dir.join("owner-password");
     if let Some(hash) = hash {
         return known(services, &owner, &file, hash).await;

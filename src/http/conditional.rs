@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 /// True if the client has the representation with this entity tag, in the weak comparison. What is
 /// packed on its way has a weak tag: packed otherwise it is not the same to the byte (8.8.3.3).
 pub fn knows_tag(headers: &HeaderMap, etag: &str) -> bool {
-    let mut known = texts(headers, IF_NONE_MATCH).flat_map(|value| value.split(',')).map(str::trim);
     let own = etag.trim_start_matches("W/");
-    known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == own)
+    let is_own = |tag: &str| tag.trim().trim_start_matches("W/") == own;
+    texts(headers, IF_NONE_MATCH).any(|value| value.trim() == "*" || value.split(',').any(is_own))
 }
 
 /// The same by tag or by date: the date counts only where no tag is given (13.2.2).

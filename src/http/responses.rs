@@ -77,19 +77,15 @@ struct Offer {
 }
 
 impl Key {
-    /// Of a GET; `None` where answers are not kept, for who says who they are, and for what is too long.
+    /// Of a GET that is for anybody; `None` for what is not kept.
     fn of_address(request: &Request) -> Option<Self> {
-        let (headers, address) = (request.headers(), request.uri());
-        let is_kept = matches!(*request.method(), Method::GET | Method::HEAD)
-            && (address.path() == graphql::PATH || address.path().starts_with(rest::BASE))
-            && !headers.contains_key(UPGRADE)
-            && is_for_anybody(headers, address);
+        let headers = request.headers();
         let mut packings = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes);
         let (packings, None) = (packings.next().unwrap_or_default(), packings.next()) else { return None };
-        if !is_kept || packings.len() > MAX_PACKINGS_BYTES {
+        if headers.contains_key(UPGRADE) || packings.len() > MAX_PACKINGS_BYTES {
             return None;
         }
-        let address = address.path_and_query()?.as_str().as_bytes();
+        let address = request.uri().path_and_query()?.as_str().as_bytes();
         let kind = if graphql::takes_modern(headers) { b"GET modern\n" } else { b"GET  older\n" };
         Some(Self([&kind[..], packings, b"\n", address].concat().into()))
     }
@@ -99,6 +95,14 @@ impl Key {
         let kind = if modern { b"POST modern\n" } else { b"POST  older\n" };
         (is_anonymous(headers) && body.len() <= MAX_ASKED_BYTES).then(|| Self([&kind[..], body].concat().into()))
     }
+}
+
+/// Whether a route may offer the answer to this.
+fn may_be_offered(request: &Request) -> bool {
+    let path = request.uri().path();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && (path == graphql::PATH || path.starts_with(rest::BASE))
+        && is_for_anybody(request.headers(), request.uri())
 }
 
 /// Whether the answer to this address may be for all who ask so, if its content is.

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::schema::{identities, users};
-use super::users::UserRow;
+use super::users::{Role, UserRow};
 use super::{Conn, DbError};
 
 const PASSWORD: &str = "password";
@@ -16,6 +16,18 @@ pub async fn by_login(conn: &mut Conn, login: &str) -> Result<Option<(UserRow, O
     Ok(users::table
         .left_join(identities::table.on(identities::user_id.eq(users::id).and(identities::provider.eq(PASSWORD))))
         .filter(users::handle.eq(login).or(users::email.eq(login)))
+        .select((UserRow::as_select(), identities::secret.nullable()))
+        .first(conn)
+        .await
+        .optional()?)
+}
+
+/// The first owner who has a password, with its hash; if none has, the first owner.
+pub async fn owner(conn: &mut Conn) -> Result<Option<(UserRow, Option<String>)>, DbError> {
+    Ok(users::table
+        .left_join(identities::table.on(identities::user_id.eq(users::id).and(identities::provider.eq(PASSWORD))))
+        .filter(users::role.eq(Role::Owner))
+        .order((identities::secret.is_null(), users::created_at, users::id))
         .select((UserRow::as_select(), identities::secret.nullable()))
         .first(conn)
         .await

@@ -4,7 +4,7 @@ use reqwest::header::{CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, VARY};
 use reqwest::{Response, Url};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, data, on_real_servers};
+use crate::support::{TestApp, client_builder, data, on_real_servers};
 
 const POST: &str = "query($slug: String!) { post(slug: $slug) { id title version } }";
 
@@ -201,14 +201,42 @@ async fn a_kept_answer_is_what_its_route_would_give() {
     let (with, told, status, body) = ask(&known).await;
     assert_eq!((with.as_str(), status, body.len()), ("", 304, 0));
     assert!(!told.iter().any(|line| line.starts_with("content-")), "{told:?}");
-    let head = app.http.head(address(&app, query)).header(IF_NONE_MATCH, etag).send().await.expect("an answer");
+    let head = app.http.head(address(&app, query)).header(IF_NONE_MATCH, &etag).send().await.expect("an answer");
     assert_eq!(head.status(), 304);
+    let unkept =
+        in_two.iter().fold(app.http.get(address(&app, query)), |asked, (name, value)| asked.header(*name, *value));
+    let unkept = unkept.header(IF_NONE_MATCH, etag).send().await.expect("an answer");
+    assert_eq!(unkept.status(), 304, "also where nothing is kept");
 
     let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
     let metrics = metrics.text().await.expect("text");
-    for method in ["GET", "HEAD"] {
-        let line = format!("inkstone_http_requests_total{{method=\"{method}\",route=\"/graphql\",status=\"304\"}} 1");
+    for (method, count) in [("GET", 2), ("HEAD", 1)] {
+        let labels = format!("method=\"{method}\",route=\"/graphql\",status=\"304\"");
+        let line = format!("inkstone_http_requests_total{{{labels}}} {count}");
         assert!(metrics.contains(&line), "a kept answer counts for its route: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_without_the_body_that_is_kept() {
+    let app = TestApp::start().await;
+    let newer = client_builder().http2_prior_knowledge().build().expect("a client");
+    let length = get(&app, "{ site { title } }").await.bytes().await.expect("a body").len();
+    for client in [&app.http, &newer] {
+        let head = client.head(address(&app, "{ site { title } }")).send().await.expect("an answer");
+        assert_eq!((head.status().as_u16(), statements(&head).as_str()), (200, ""), "it is kept");
+        assert_eq!(header(&head, &reqwest::header::CONTENT_LENGTH), length.to_string());
+        assert_eq!(head.bytes().await.expect("no body").len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_packed_as_the_client_wants_is_nobodys() {
+    let app = TestApp::start().await;
+    for _ in 0..2 {
+        let asked = app.http.get(address(&app, POST)).header("accept-encoding", "identity;q=0");
+        let refused = asked.send().await.expect("an answer");
+        assert_eq!((refused.status().as_u16(), header(&refused, &CACHE_CONTROL)), (406, "private, no-store"));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Accounts: signing up and in.
 
+use inkstone::app::owner;
+use inkstone::store::{identities, users};
 use serde_json::{Value, json};
 
 use crate::deeds::{attempt, picture, refused, text};
@@ -22,9 +24,27 @@ async fn sign_in(app: &TestApp, login: &str, password: &str) -> Value {
     begin(app, "signIn", json!({ "login": login, "password": password })).await
 }
 
+async fn id_of(app: &TestApp, handle: &str) -> uuid::Uuid {
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    users::by_handle(&mut conn, handle).await.expect("the users are read").expect("there is this user").id
+}
+
 /// The handle of the one whom a token names.
 async fn viewer(app: &TestApp, token: &str) -> Value {
     data(app.ask_as(Some(token), "{ viewer { handle } }", json!({})).await)["viewer"]["handle"].take()
+}
+
+#[tokio::test]
+async fn a_start_gives_nobody_a_password_while_an_owner_has_one() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = owner::introduce(&app.services, folder.path(), true).await.expect("an owner");
+    assert_eq!(told, "Sign in as the owner with the handle \"olga\" and your password.", "the demo's owner is older");
+    assert!(!folder.path().join("owner-password").exists());
+    let mo = id_of(&app, "mo").await;
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    let hash = identities::password(&mut conn, mo).await.expect("the passwords are read");
+    assert_eq!(hash, None, "who came with an import has none");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, Either};
 use tower::Service;
 
-use super::{Kept, Key, Offer};
+use super::{Kept, Key, Offer, keep_out, may_be_offered};
 use crate::auth::Viewer;
 use crate::http::layers::{AnsweringRoute, ClientAddress};
 use crate::http::{HttpState, conditional};
@@ -49,16 +49,22 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let Some(key) = Key::of_address(&request) else { return Either::Right(self.routes.call(request)) };
+        if !may_be_offered(&request) {
+            return Either::Right(self.routes.call(request));
+        }
         let (state, mut routes) = (self.state.clone(), self.routes.clone());
         Either::Left(Box::pin(async move {
-            let request = match find(&state, &key, request).await {
-                Ok(answer) => return Ok(answer),
-                Err(request) => request,
+            let key = Key::of_address(&request);
+            let request = match &key {
+                Some(key) => match find(&state, key, request).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(request) => request,
+                },
+                None => request,
             };
-            let asked = Asked::of(&request);
+            let asked = Asked::of(&request, key);
             let answer = routes.call(request).await?;
-            Ok(asked.keep(&state, key, answer).await)
+            Ok(asked.keep(&state, answer).await)
         }))
     }
 }
@@ -69,7 +75,7 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
     let Some(kept) = state.responses.kept(key, request.headers()) else { return Err(request) };
     let address = request.extensions().get().copied().unwrap_or(ClientAddress(None));
     let Ok(spent) = state.rate.spend(&Viewer::anonymous(), address, 0).await else { return Err(request) };
-    let mut answer = kept.answer(request.headers());
+    let mut answer = kept.answer(&request);
     spent.tell(answer.headers_mut());
     if let (Some(answering), Some(route)) = (request.extensions().get::<AnsweringRoute>(), &kept.route) {
         answering.is(route);
@@ -79,33 +85,42 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
 }
 
 impl Kept {
-    fn answer(&self, headers: &HeaderMap) -> Response {
-        if knows(headers, &self.described) {
+    fn answer(&self, request: &Request) -> Response {
+        if knows(request.headers(), &self.described) {
             return (StatusCode::NOT_MODIFIED, only(&self.described, &OF_NO_BODY)).into_response();
         }
-        (self.described.clone(), self.body.clone()).into_response()
+        let described = self.described.clone();
+        if request.method() == Method::HEAD {
+            return ([(CONTENT_LENGTH, self.body.len().to_string())], described).into_response();
+        }
+        (described, self.body.clone()).into_response()
     }
 }
 
 /// What has to be known of a request once it is answered.
 struct Asked {
     headers: HeaderMap,
-    /// With a body: HEAD has none, which cannot be kept.
-    whole: bool,
+    /// What it is kept as, if it is kept and has a body, which the answer to HEAD has not.
+    key: Option<Key>,
     route: Option<AnsweringRoute>,
 }
 
 impl Asked {
-    fn of(request: &Request) -> Self {
-        let route = request.extensions().get().cloned();
-        Self { headers: request.headers().clone(), whole: request.method() == Method::GET, route }
+    fn of(request: &Request, key: Option<Key>) -> Self {
+        let key = key.filter(|_| request.method() == Method::GET);
+        Self { headers: request.headers().clone(), key, route: request.extensions().get().cloned() }
     }
 
     /// Keeps what is offered, and answers who has it already with that.
-    async fn keep(self, state: &HttpState, key: Key, mut answer: Response) -> Response {
+    async fn keep(self, state: &HttpState, mut answer: Response) -> Response {
         let Some(offer) = answer.extensions_mut().remove::<Offer>() else { return answer };
+        if answer.status() != StatusCode::OK {
+            // There is no packing that the client takes.
+            keep_out(&mut answer);
+            return answer;
+        }
         let (mut parts, mut body) = answer.into_parts();
-        if self.whole {
+        if let Some(key) = self.key {
             // It was in memory before it was packed, so its size is bounded.
             let bytes = match to_bytes(body, usize::MAX).await {
                 Ok(bytes) => bytes,
