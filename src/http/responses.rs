@@ -1,7 +1,7 @@
 //! Answers to anonymous queries, kept until something changes.
 //!
 //! Such an answer depends on nothing but what was asked, so it is found before any of it is read: that of a
-//! GET by its address, in front of all routes ([`Keeping`]), packed as it went out; that of a POST by the
+//! GET by its address, in front of all routes (`keeping.rs`), packed as it went out; that of a POST by the
 //! body as it was sent. It is as old as [`Services::version`] tells: the event that makes a row stale makes
 //! every answer stale, on each replica as soon as it reads the event. Who asks with
 //! `Cache-Control: no-cache` has it made anew.
@@ -157,7 +157,7 @@ impl Responses {
         (described, body).into_response()
     }
 
-    /// An answer to an address, made from the content of `version` by the operation `name`: [`Keeping`] keeps it
+    /// An answer to an address, made from the content of `version` by the operation `name`: `Keeping` keeps it
     /// on its way out.
     pub fn offer(&self, version: u64, name: Option<&str>, mut described: HeaderMap, body: Bytes) -> Response {
         let etag = etag(&described, &body);
