@@ -40,8 +40,8 @@ pub fn check(text: &str, max_tokens: usize) -> Result<(), String> {
     }
     let over = |what: String, most: usize| Err(format!("{what}, {most} are allowed: ask in several operations"));
     match (tokens, deepest) {
-        _ if tokens > max_tokens => over(format!("the document has {tokens} tokens"), max_tokens),
         _ if deepest > MAX_NESTING => over(format!("the document nests brackets {deepest} deep"), MAX_NESTING),
+        _ if tokens > max_tokens => over(format!("the document has {tokens} tokens"), max_tokens),
         _ => Ok(()),
     }
 }
@@ -101,6 +101,8 @@ mod tests {
             let refusal = check(&bracket.repeat(MAX_NESTING + 1), 10_000).expect_err("too deep");
             assert!(refusal.contains("201 deep, 200 are allowed"), "{refusal}");
         }
+        let both = check(&"{".repeat(20_000), 10_000).expect_err("too deep and too long");
+        assert!(both.contains("20000 deep"), "which says more than how long it is: {both}");
         assert_eq!(check(&format!("{{ a(b: \"{}\") }}", "{".repeat(10_000)), 100), Ok(()));
     }
 
