@@ -1,4 +1,4 @@
-//! Telling a text while it is written, as server-sent events.
+//! What the models write, in OpenAI's chunks while it is written (`http/telling.rs` tells them).
 //!
 //! Each event is a chunk in JSON, the last one is `[DONE]`. What goes wrong on the way is told as
 //! `{"error": …}`, and nothing after it.
