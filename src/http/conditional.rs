@@ -12,15 +12,63 @@ pub fn knows_tag(headers: &HeaderMap, etag: &str) -> bool {
     texts(headers, IF_NONE_MATCH).any(|value| value.trim() == "*" || value.split(',').any(is_own))
 }
 
-/// The same by tag or by date: the date counts only where no tag is given (13.2.2).
-pub fn knows(headers: &HeaderMap, etag: &str, changed_at: DateTime<Utc>) -> bool {
+/// The same by tag or, where none is given, by the date of what has one (13.2.2).
+pub fn knows(headers: &HeaderMap, etag: &str, changed_at: Option<DateTime<Utc>>) -> bool {
     if headers.contains_key(IF_NONE_MATCH) {
         return knows_tag(headers, etag);
     }
     let since = texts(headers, IF_MODIFIED_SINCE).next().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-    since.is_some_and(|since| since.timestamp() >= changed_at.timestamp())
+    since.zip(changed_at).is_some_and(|(since, changed_at)| since.timestamp() >= changed_at.timestamp())
 }
 
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn known(sent: &[(HeaderName, &'static str)]) -> bool {
+        let sent = sent.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let changed_at = "2026-01-02T03:04:05.9Z".parse().expect("a date");
+        knows(&HeaderMap::from_iter(sent), "W/\"abc\"", Some(changed_at))
+    }
+
+    #[test]
+    fn who_has_it_names_its_tag_or_a_date_since_its_change() {
+        for sent in [
+            &[(IF_NONE_MATCH, "\"abc\"")][..],
+            &[(IF_NONE_MATCH, "\"x\", W/\"abc\"")],
+            &[(IF_NONE_MATCH, "*")],
+            &[(IF_NONE_MATCH, "\"abc\""), (IF_MODIFIED_SINCE, "Fri, 02 Jan 2026 03:04:00 GMT")],
+            &[(IF_MODIFIED_SINCE, "Fri, 02 Jan 2026 03:04:05 GMT")],
+            &[(IF_MODIFIED_SINCE, "Sat, 03 Jan 2026 00:00:00 GMT")],
+        ] {
+            assert!(known(sent), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_another_or_says_nothing_readable_does_not() {
+        for sent in [
+            &[][..],
+            &[(IF_NONE_MATCH, "\"ab\"")],
+            &[(IF_NONE_MATCH, "abc")],
+            &[(IF_NONE_MATCH, "")],
+            &[(IF_NONE_MATCH, "\"old\""), (IF_MODIFIED_SINCE, "Sat, 03 Jan 2026 00:00:00 GMT")],
+            &[(IF_MODIFIED_SINCE, "Fri, 02 Jan 2026 03:04:04 GMT")],
+            &[(IF_MODIFIED_SINCE, "yesterday")],
+        ] {
+            assert!(!known(sent), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_says_nothing_of_what_has_none() {
+        let sent = [(IF_MODIFIED_SINCE, HeaderValue::from_static("Sat, 03 Jan 2026 00:00:00 GMT"))];
+        assert!(!knows(&HeaderMap::from_iter(sent), "\"abc\"", None));
+    }
 }

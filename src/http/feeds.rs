@@ -1,5 +1,5 @@
 //! `/feed.xml`, `/atom.xml`, `/feed.json` of the site, of each tag and of each language,
-//! `/sitemap.xml` and `/robots.txt`; and 304 to who has the document already.
+//! `/sitemap.xml` and `/robots.txt`.
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::layers::RequestId;
-use super::{HttpState, conditional, graphql};
+use super::layers::{ClientAddress, RequestId};
+use super::responses::Offer;
+use super::{HttpState, graphql, rate};
+use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::services::feeds::{self, Document, Format, Scope};
 use crate::services::{ServiceError, Services};
@@ -42,7 +44,7 @@ pub fn routes() -> Router<Arc<HttpState>> {
             .route(&format!("/tags/{{slug}}/{file}"), get(of_tag))
             .route(&format!("/{{language}}/{file}"), get(of_language))
     });
-    formats.route("/sitemap.xml", get(sitemap)).route("/robots.txt", get(robots))
+    formats.route("/sitemap.xml", get(Asked::sitemap)).route("/robots.txt", get(robots))
 }
 
 /// What the address names, which may be no text.
@@ -56,14 +58,19 @@ struct Asked {
     state: Arc<HttpState>,
     #[from_request(via(Extension))]
     request_id: RequestId,
-    headers: HeaderMap,
+    #[from_request(via(Extension))]
+    address: ClientAddress,
 }
 
 impl Asked {
     async fn feed(self, scope: Scope, format: Format) -> Response {
-        let (services, statements) = self.counted();
-        let found = feeds::feed(&services, &self.state.addresses, &scope, format).await;
-        self.answer(found, &format!("{}; charset=utf-8", format.media_type()), &statements)
+        let find = async |services: &Services| feeds::feed(services, &self.state.addresses, &scope, format).await;
+        self.answer(find, &format!("{}; charset=utf-8", format.media_type())).await
+    }
+
+    async fn sitemap(self) -> Response {
+        let find = async |services: &Services| feeds::sitemap(services, &self.state.addresses).await;
+        self.answer(find, "application/xml; charset=utf-8").await
     }
 
     fn unreadable(&self, rejection: &PathRejection) -> Response {
@@ -72,34 +79,29 @@ impl Asked {
         graphql::refuse(&error, StatusCode::BAD_REQUEST, &self.request_id)
     }
 
-    /// The services, and how many statements they send.
-    fn counted(&self) -> (Services, Arc<StatementCount>) {
+    async fn answer(
+        &self,
+        find: impl AsyncFnOnce(&Services) -> Result<Option<Arc<Document>>, ServiceError>,
+        content_type: &str,
+    ) -> Response {
+        let spent = match self.state.rate.spend(&Viewer::anonymous(), self.address, rate::DOCUMENT).await {
+            Ok(spent) => spent,
+            Err(overdrawn) => return overdrawn.respond(&self.request_id),
+        };
+        let version = self.state.responses.version();
         let statements = Arc::new(StatementCount::default());
         let services = &self.state.services;
-        (Services { db: services.db.counting(statements.clone()), ..services.clone() }, statements)
-    }
-
-    fn answer(
-        &self,
-        found: Result<Option<Arc<Document>>, ServiceError>,
-        content_type: &str,
-        statements: &StatementCount,
-    ) -> Response {
+        let services = Services { db: services.db.counting(statements.clone()), ..services.clone() };
         let refuse = |error: &ApiError| graphql::refuse(error, graphql::status_of(error.code), &self.request_id);
-        let mut response = match found {
-            Ok(Some(document)) => respond(&self.headers, &document, content_type, Utc::now()),
+        let mut response = match find(&services).await {
+            Ok(Some(document)) => respond(&document, version, content_type, Utc::now()),
             Ok(None) => refuse(&ApiError::new(Code::NotFound, "there is no feed here: no such tag or language")),
             Err(error) => refuse(&error.into()),
         };
-        graphql::add_statement_count(response.headers_mut(), &self.state, statements);
+        spent.tell(response.headers_mut());
+        graphql::add_statement_count(response.headers_mut(), &self.state, &statements);
         response
     }
-}
-
-async fn sitemap(asked: Asked) -> Response {
-    let (services, statements) = asked.counted();
-    let found = feeds::sitemap(&services, &asked.state.addresses).await;
-    asked.answer(found, "application/xml; charset=utf-8", &statements)
 }
 
 async fn robots(State(state): State<Arc<HttpState>>) -> Response {
@@ -108,18 +110,15 @@ async fn robots(State(state): State<Arc<HttpState>>) -> Response {
     (described, feeds::robots(&state.addresses)).into_response()
 }
 
-/// The document, or 304 to who has it.
-fn respond(headers: &HeaderMap, document: &Document, content_type: &str, now: DateTime<Utc>) -> Response {
+fn respond(document: &Document, version: u64, content_type: &str, now: DateTime<Utc>) -> Response {
     let mut described = HeaderMap::from_iter([(CACHE_CONTROL, FIVE_MINUTES)]);
     let told = last_modified(document.changed_at, now).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for (name, value) in [(ETAG, document.etag.as_str()), (LAST_MODIFIED, &told), (CONTENT_TYPE, content_type)] {
         described.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
     }
-    if conditional::knows(headers, &document.etag, document.changed_at) {
-        described.remove(CONTENT_TYPE);
-        return (StatusCode::NOT_MODIFIED, described).into_response();
-    }
-    (described, document.text.clone()).into_response()
+    let mut answer = (described, document.text.clone()).into_response();
+    answer.extensions_mut().insert(Offer::of_document(version, Some(document.changed_at)));
+    answer
 }
 
 /// The date of a change that is still fresh is told a second early: another may follow within the same

@@ -16,7 +16,9 @@ use futures_util::{StreamExt, stream};
 use super::asked::{self, Asked};
 use super::execute::{self, Admission, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
-use super::{HttpState, multipart, responses, sse, viewer, websocket};
+use super::responses::{self, Key, Offer};
+use super::{HttpState, multipart, rate, sse, viewer, websocket};
+use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::RequestContext;
 use crate::store::StatementCount;
@@ -25,6 +27,7 @@ use crate::telemetry::metrics::OperationType;
 pub const PATH: &str = "/graphql";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRAPHQL_JSON: HeaderValue = HeaderValue::from_static("application/graphql-response+json; charset=utf-8");
+const SDL: HeaderValue = HeaderValue::from_static("application/graphql; charset=utf-8");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Operations of one batch that run at the same time.
 const BATCH_CONCURRENCY: usize = 2;
@@ -72,13 +75,33 @@ pub async fn post(
 pub async fn sdl(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> response::Response {
-    let allowed = viewer::of_headers(&state, &headers, Utc::now()).await;
-    match allowed.and_then(|viewer| execute::permit_introspection(&state, &viewer)) {
-        Ok(()) => ([(CONTENT_TYPE, "application/graphql; charset=utf-8")], state.sdl.clone()).into_response(),
-        Err(error) => refuse(&error, status_of(error.code), &request_id),
-    }
+    let is_for_all = execute::permit_introspection(&state, &Viewer::anonymous()).is_ok();
+    let allowed = match is_for_all {
+        true => Ok(Viewer::anonymous()),
+        false => viewer::of_headers(&state, &headers, Utc::now()).await,
+    };
+    let allowed = allowed.and_then(|viewer| execute::permit_introspection(&state, &viewer).map(|()| viewer));
+    let viewer = match allowed {
+        Ok(viewer) => viewer,
+        Err(error) => {
+            let refusal = refuse(&error, status_of(error.code), &request_id);
+            return state.rate.charge(address, refusal, &request_id).await;
+        }
+    };
+    let spent = match state.rate.spend(&viewer, address, rate::DOCUMENT).await {
+        Ok(spent) => spent,
+        Err(overdrawn) => return overdrawn.respond(&request_id),
+    };
+    let described = HeaderMap::from_iter([(CONTENT_TYPE, SDL)]);
+    let mut answer = match is_for_all {
+        true => state.responses.document(described, state.sdl.clone()),
+        false => no_cache((described, state.sdl.clone()).into_response()),
+    };
+    spent.tell(answer.headers_mut());
+    answer
 }
 
 /// The answer to one operation of a list.
@@ -101,7 +124,7 @@ impl<'a> Call<'a> {
 
     async fn answer_to_address(&self, address: &Uri) -> response::Response {
         match asked::from_address(address) {
-            Ok(request) => Box::pin(self.get(request, responses::is_for_anybody(self.headers, address))).await,
+            Ok(request) => Box::pin(self.get(request)).await,
             Err(error) => self.at_a_price(refuse(&error, StatusCode::BAD_REQUEST, self.request_id)).await,
         }
     }
@@ -111,7 +134,7 @@ impl<'a> Call<'a> {
             Ok(body) => body,
             Err((status, error)) => return self.at_a_price(unread(&error, status, self.request_id)).await,
         };
-        let key = responses::Key::of_body(self.headers, body.bytes(), self.modern);
+        let key = Key::of_body(self.headers, body.bytes(), self.modern);
         if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
             return self.at_a_price(kept).await;
         }
@@ -124,19 +147,20 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn get(&self, mut request: Request, for_anybody: bool) -> response::Response {
+    async fn get(&self, mut request: Request) -> response::Response {
         let version = self.state.responses.version();
         let (asking, admission, spent) = match self.enter(&mut request, true).await {
             Ok(entered) => entered,
             Err(refusal) => return no_cache(*refusal),
         };
-        let offer = |name: Option<&str>, described, body| self.state.responses.offer(version, name, described, body);
-        let offer = for_anybody.then_some(offer);
-        let (offered, made) = self.answer(&asking, request, admission, spent, offer).await;
+        let offer = |name: Option<&str>, described, body| {
+            self.state.responses.offer(Offer::of_query(version, name), described, body)
+        };
+        let (offered, made) = self.answer(&asking, request, admission, spent, Some(offer)).await;
         if offered { made } else { no_cache(made) }
     }
 
-    async fn post(&self, mut request: Request, key: Option<responses::Key>) -> response::Response {
+    async fn post(&self, mut request: Request, key: Option<Key>) -> response::Response {
         let version = self.state.responses.version();
         let (asking, admission, spent) = match self.enter(&mut request, false).await {
             Ok(entered) => entered,
@@ -150,7 +174,9 @@ impl<'a> Call<'a> {
         }
         let key = key.filter(|_| admission.operation.kind == OperationType::Query);
         let keep = key.map(|key| {
-            |name: Option<&str>, described, body| self.state.responses.keep((key, version), name, described, body)
+            move |name: Option<&str>, described, body| {
+                self.state.responses.keep(key, Offer::of_query(version, name), described, body)
+            }
         });
         self.answer(&asking, request, admission, spent, keep).await.1
     }
@@ -162,7 +188,7 @@ impl<'a> Call<'a> {
         asking: &Asking,
         request: Request,
         admission: Admission,
-        spent: super::rate::Spent,
+        spent: rate::Spent,
         share: Option<impl FnOnce(Option<&str>, HeaderMap, Bytes) -> response::Response>,
     ) -> (bool, response::Response) {
         let name = admission.operation.name.clone().filter(|_| share.is_some());
@@ -236,7 +262,7 @@ impl<'a> Call<'a> {
         &self,
         request: &mut Request,
         by_get: bool,
-    ) -> Result<(Asking, Admission, super::rate::Spent), Box<response::Response>> {
+    ) -> Result<(Asking, Admission, rate::Spent), Box<response::Response>> {
         let now = Utc::now();
         let id = self.request_id.as_str();
         let mut admission = match execute::admit(self.state, request, id).await {

@@ -69,7 +69,7 @@ pub struct HttpState {
     pub authenticator: Authenticator,
     pub schemas: Schemas,
     /// It in the schema language.
-    pub sdl: String,
+    pub sdl: Bytes,
     /// What `/api/v1` offers, in OpenAPI.
     pub openapi: Bytes,
     pub guard: Guard,

@@ -18,6 +18,8 @@ use crate::services::allowance;
 
 /// What any request costs besides its operation.
 pub const REQUEST: u64 = 10;
+/// What a whole document costs where it has to be made or packed: as a page of a hundred posts.
+pub const DOCUMENT: u64 = 300;
 const PERIOD: Duration = Duration::from_secs(60);
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

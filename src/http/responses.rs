@@ -1,10 +1,10 @@
-//! Answers to anonymous queries, kept until something changes.
+//! Answers that are the same for many, kept until something changes: those to anonymous queries, and documents.
 //!
 //! Such an answer depends on nothing but what was asked, so it is found before any of it is read: that of a
 //! GET by its address, in front of all routes (`keeping.rs`), packed as it went out; that of a POST by the
 //! body as it was sent. It is as old as [`Services::version`] tells: the event that makes a row stale makes
 //! every answer stale, on each replica as soon as it reads the event. Who asks with
-//! `Cache-Control: no-cache` has it made anew.
+//! `Cache-Control: no-cache` has the answer to a query made anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, UPGRADE, VARY};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 
-use super::{graphql, rest, viewer};
+use super::{conditional, graphql, viewer};
 use crate::services::Services;
 use crate::services::digest::digits;
 use crate::telemetry::metrics::AnsweredQuery;
@@ -69,15 +70,55 @@ struct Kept {
     body: Bytes,
 }
 
-/// On an answer of a route: anybody may have it, until the version has passed.
+/// On an answer of a route to GET: it may be given out again, until the version has passed.
 #[derive(Clone)]
-struct Offer {
+pub struct Offer {
     version: u64,
-    operation: Arc<AnsweredQuery>,
+    of: Offered,
+}
+
+#[derive(Clone)]
+enum Offered {
+    /// What a query found: for all who show no credentials.
+    Query(Arc<AnsweredQuery>),
+    /// For all. Its date, if it has one, is when what it is made of changed.
+    Document { changed_at: Option<DateTime<Utc>> },
+}
+
+impl Offer {
+    /// The answer to the query of this name, which was found in the content of `version`.
+    pub fn of_query(version: u64, name: Option<&str>) -> Self {
+        Self { version, of: Offered::Query(Arc::new(AnsweredQuery::new(name))) }
+    }
+
+    /// A document that says how long it may be kept elsewhere, made from the content of `version`.
+    pub fn of_document(version: u64, changed_at: Option<DateTime<Utc>>) -> Self {
+        Self { version, of: Offered::Document { changed_at } }
+    }
+
+    fn is_for(&self, headers: &HeaderMap) -> bool {
+        matches!(self.of, Offered::Document { .. }) || is_anonymous(headers)
+    }
+
+    /// Whether who asks has what is described.
+    fn is_known(&self, headers: &HeaderMap, described: &HeaderMap) -> bool {
+        let etag = described.get(ETAG).and_then(|etag| etag.to_str().ok());
+        let changed_at = match self.of {
+            Offered::Document { changed_at } => changed_at,
+            Offered::Query(_) => None,
+        };
+        etag.is_some_and(|etag| conditional::knows(headers, etag, changed_at))
+    }
+
+    fn count(&self, elapsed: Duration) {
+        if let Offered::Query(query) = &self.of {
+            query.count(elapsed);
+        }
+    }
 }
 
 impl Key {
-    /// Of a GET that is for anybody; `None` for what is not kept.
+    /// Of a GET; `None` for what is not kept.
     fn of_address(request: &Request) -> Option<Self> {
         let headers = request.headers();
         let mut packings = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes);
@@ -86,6 +127,9 @@ impl Key {
             return None;
         }
         let address = request.uri().path_and_query()?.as_str().as_bytes();
+        if address.len() > MAX_ASKED_BYTES {
+            return None;
+        }
         let kind = if graphql::takes_modern(headers) { b"GET modern\n" } else { b"GET  older\n" };
         Some(Self([&kind[..], packings, b"\n", address].concat().into()))
     }
@@ -95,19 +139,6 @@ impl Key {
         let kind = if modern { b"POST modern\n" } else { b"POST  older\n" };
         (is_anonymous(headers) && body.len() <= MAX_ASKED_BYTES).then(|| Self([&kind[..], body].concat().into()))
     }
-}
-
-/// Whether a route may offer the answer to this.
-fn may_be_offered(request: &Request) -> bool {
-    let path = request.uri().path();
-    matches!(*request.method(), Method::GET | Method::HEAD)
-        && (path == graphql::PATH || path.starts_with(rest::BASE))
-        && is_for_anybody(request.headers(), request.uri())
-}
-
-/// Whether the answer to this address may be for all who ask so, if its content is.
-pub fn is_for_anybody(headers: &HeaderMap, address: &Uri) -> bool {
-    address.path_and_query().is_some_and(|asked| asked.as_str().len() <= MAX_ASKED_BYTES) && is_anonymous(headers)
 }
 
 fn is_anonymous(headers: &HeaderMap) -> bool {
@@ -135,12 +166,14 @@ impl Responses {
         let asked_at = Instant::now();
         let kept = self.kept(key, headers)?;
         let answer = (kept.described.clone(), kept.body.clone()).into_response();
-        kept.offer.operation.count(asked_at.elapsed());
+        kept.offer.count(asked_at.elapsed());
         Some(answer)
     }
 
     fn kept(&self, key: &Key, headers: &HeaderMap) -> Option<Arc<Kept>> {
-        self.kept.get(key).filter(|kept| kept.offer.version == self.version() && !wants_it_anew(headers))
+        let is_current = |offer: &Offer| offer.version == self.version() && offer.is_for(headers);
+        let is_wanted = |offer: &Offer| matches!(offer.of, Offered::Document { .. }) || !wants_it_anew(headers);
+        self.kept.get(key).filter(|kept| is_current(&kept.offer) && is_wanted(&kept.offer))
     }
 
     fn insert(&self, key: Key, kept: Kept) {
@@ -149,21 +182,28 @@ impl Responses {
         }
     }
 
-    /// Keeps an answer to a body that was made from the content of `version` by the operation `name`, and
-    /// gives it out.
-    pub fn keep(&self, (key, version): (Key, u64), name: Option<&str>, described: HeaderMap, body: Bytes) -> Response {
-        let offer = Offer { version, operation: Arc::new(AnsweredQuery::new(name)) };
+    /// Keeps an answer to a body, and gives it out.
+    pub fn keep(&self, key: Key, offer: Offer, described: HeaderMap, body: Bytes) -> Response {
         self.insert(key, Kept { offer, route: None, described: described.clone(), body: body.clone() });
         (described, body).into_response()
     }
 
-    /// An answer to an address, made from the content of `version` by the operation `name`: `Keeping` keeps it
-    /// on its way out.
-    pub fn offer(&self, version: u64, name: Option<&str>, mut described: HeaderMap, body: Bytes) -> Response {
+    /// The answer to a query in an address: [`Keeping`] keeps it on its way out, if it is for who asks.
+    pub fn offer(&self, offer: Offer, mut described: HeaderMap, body: Bytes) -> Response {
+        described.insert(VARY, VARIES);
+        self.tagged(offer, described, body)
+    }
+
+    /// A document of this program, the same for all and each time, which is kept packed.
+    pub fn document(&self, described: HeaderMap, body: Bytes) -> Response {
+        self.tagged(Offer::of_document(self.version(), None), described, body)
+    }
+
+    fn tagged(&self, offer: Offer, mut described: HeaderMap, body: Bytes) -> Response {
         let etag = etag(&described, &body);
-        described.extend([(CACHE_CONTROL, self.caching.clone()), (ETAG, etag), (VARY, VARIES)]);
+        described.extend([(CACHE_CONTROL, self.caching.clone()), (ETAG, etag)]);
         let mut answer = (described, body).into_response();
-        answer.extensions_mut().insert(Offer { version, operation: Arc::new(AnsweredQuery::new(name)) });
+        answer.extensions_mut().insert(offer);
         answer
     }
 }
@@ -182,5 +222,6 @@ fn wants_it_anew(headers: &HeaderMap) -> bool {
 
 /// Keeps an answer to GET out of all caches: it is somebody's own, or failed.
 pub fn keep_out(answer: &mut Response) {
+    answer.headers_mut().remove(ETAG);
     answer.headers_mut().insert(CACHE_CONTROL, PRIVATE);
 }

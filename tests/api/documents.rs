@@ -150,6 +150,7 @@ async fn the_schema_can_be_kept_to_the_sites_own_people() {
     data(send(&app, None, json!({ "query": "{ __typename site { __typename } }" })).await);
     data(send(&app, Some(&app.tokens.editor), look).await);
     assert_eq!(sdl(Some(&app.tokens.owner)).await, 200);
+    assert_eq!(sdl(None).await, 403, "what the owner was given is kept for nobody");
     let typo = send(&app, None, json!({ "query": "{ sites { title } }" })).await;
     assert!(!typo.to_string().contains("Did you mean"), "no name is suggested: {typo:#}");
 }

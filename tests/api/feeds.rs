@@ -32,9 +32,10 @@ fn header(response: &Response, name: &str) -> String {
     value.to_str().expect("a header of text").to_owned()
 }
 
-fn statements(response: &Response) -> u32 {
-    let told = header(response, "server-timing");
-    told.split('"').nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).expect("a number of statements")
+/// `None` for what is given out as it was kept.
+fn statements(response: &Response) -> Option<u32> {
+    let told = response.headers().get("server-timing")?.to_str().expect("a header of text");
+    Some(told.split('"').nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).expect("a number of statements"))
 }
 
 /// The slugs of the posts in a feed, in order.
@@ -259,9 +260,67 @@ async fn a_feed_costs_a_fixed_number_of_statements_and_then_none() {
         ("/tags/NO%20TAG/feed.xml", 0),
         ("/nothing/feed.xml", 0),
     ] {
-        assert_eq!(statements(&get(&app, path, &[]).await), cold, "{path}, asked for the first time");
-        assert_eq!(statements(&get(&app, path, &[]).await), 0, "{path}, asked again");
+        assert_eq!(statements(&get(&app, path, &[]).await), Some(cold), "{path}, asked for the first time");
+        let again = get(&app, path, &[]).await;
+        let is_kept = again.status() == 200;
+        assert_eq!(statements(&again), (!is_kept).then_some(0), "{path}, asked again");
     }
+}
+
+/// Packing a feed takes more than finding it, and whoever asks gets the same.
+#[tokio::test]
+async fn a_document_is_kept_packed_for_all_whatever_they_show() {
+    let app = TestApp::start_with(&[SITE]).await;
+    let bearer = format!("Bearer {}", app.tokens.reader);
+    for path in ["/feed.xml", "/tags/ink/atom.xml", "/sitemap.xml", "/schema.graphql", "/api/v1/openapi.json"] {
+        for packing in ["gzip", "br", "identity"] {
+            let ask = async |more: (&str, &str)| {
+                let response = get(&app, path, &[("accept-encoding", packing), more]).await;
+                let packed = response.headers().get("content-encoding").map(|it| it.to_str().expect("text").to_owned());
+                assert_eq!(packed.as_deref(), (packing != "identity").then_some(packing), "{path}");
+                let length = header_of(&response, "content-length");
+                (length, header(&response, "etag"), response.bytes().await.expect("a body"))
+            };
+            let made = ask(("x-nothing", "")).await;
+            for more in [("cache-control", "no-cache"), ("authorization", &*bearer), ("cookie", "inkstone_session=x")] {
+                let kept = ask(more).await;
+                assert_eq!(kept.0, Some(kept.2.len().to_string()), "{path} {packing} {more:?}: its length is known");
+                assert_eq!((kept.1, kept.2), (made.1.clone(), made.2.clone()), "{path} {packing} {more:?}");
+            }
+        }
+    }
+}
+
+fn header_of(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).map(|value| value.to_str().expect("a header of text").to_owned())
+}
+
+/// A tag that nobody has costs a statement each time another is named.
+#[tokio::test]
+async fn what_is_made_for_one_is_paid_for_and_what_is_kept_costs_a_request() {
+    let app = TestApp::start_with(&[SITE, ("rate_limit_per_minute", "1000")]).await;
+    let left = async |path: &str| {
+        let response = get(&app, path, &[]).await;
+        let told = header(&response, "ratelimit");
+        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()?.parse::<u64>().ok());
+        (response.status().as_u16(), points.unwrap_or_else(|| panic!("points in {told}")))
+    };
+    let (_, made) = left("/feed.xml").await;
+    assert!((685..=695).contains(&made), "{made}");
+    let (_, kept) = left("/feed.xml").await;
+    assert!((made - 10..made).contains(&kept), "{kept}");
+    assert_eq!(left("/tags/nobody-1/feed.xml").await.0, 404);
+    assert_eq!(left("/sitemap.xml").await.0, 200);
+    for path in ["/tags/nobody-2/feed.xml", "/atom.xml", "/schema.graphql"] {
+        let refused = get(&app, path, &[]).await;
+        assert_eq!(refused.status(), 429, "{path}");
+        assert!((1..=60).contains(&header(&refused, "retry-after").parse::<u64>().expect("seconds")));
+        let body: Value = refused.json().await.expect("JSON");
+        assert_eq!(code(&body), "RATE_LIMITED", "{path}: {body:#}");
+    }
+    let refused = get(&app, "/api/v1/openapi.json", &[]).await;
+    assert_eq!((refused.status().as_u16(), &*header(&refused, "content-type")), (429, "application/problem+json"));
+    assert_eq!(left("/feed.xml").await.0, 200, "what is kept can still be had for what is left");
 }
 
 #[tokio::test]

@@ -7,21 +7,23 @@ use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, VARY};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK, VARY,
+};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, Either};
 use tower::Service;
 
-use super::{Kept, Key, Offer, keep_out, may_be_offered};
+use super::{Kept, Key, Offer, keep_out};
 use crate::auth::Viewer;
+use crate::http::HttpState;
 use crate::http::layers::{AnsweringRoute, ClientAddress};
-use crate::http::{HttpState, conditional};
 
 /// What is told of a body, and only with it.
 const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, LINK];
 /// What is told of an answer that somebody has already. Source: RFC 9110, section 15.4.5.
-const OF_NO_BODY: [HeaderName; 3] = [CACHE_CONTROL, ETAG, VARY];
+const OF_NO_BODY: [HeaderName; 4] = [CACHE_CONTROL, ETAG, LAST_MODIFIED, VARY];
 
 /// The routes, packing included, and what was kept of their answers.
 #[derive(Clone)]
@@ -49,7 +51,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if !may_be_offered(&request) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Either::Right(self.routes.call(request));
         }
         let (state, mut routes) = (self.state.clone(), self.routes.clone());
@@ -80,13 +82,13 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
     if let (Some(answering), Some(route)) = (request.extensions().get::<AnsweringRoute>(), &kept.route) {
         answering.is(route);
     }
-    kept.offer.operation.count(asked_at.elapsed());
+    kept.offer.count(asked_at.elapsed());
     Ok(answer)
 }
 
 impl Kept {
     fn answer(&self, request: &Request) -> Response {
-        if knows(request.headers(), &self.described) {
+        if self.offer.is_known(request.headers(), &self.described) {
             return (StatusCode::NOT_MODIFIED, only(&self.described, &OF_NO_BODY)).into_response();
         }
         let described = self.described.clone();
@@ -114,8 +116,8 @@ impl Asked {
     /// Keeps what is offered, and answers who has it already with that.
     async fn keep(self, state: &HttpState, mut answer: Response) -> Response {
         let Some(offer) = answer.extensions_mut().remove::<Offer>() else { return answer };
-        if answer.status() != StatusCode::OK {
-            // There is no packing that the client takes.
+        // It may be for others only; and there may be no packing that the client takes.
+        if !offer.is_for(&self.headers) || answer.status() != StatusCode::OK {
             keep_out(&mut answer);
             return answer;
         }
@@ -131,22 +133,16 @@ impl Asked {
             };
             let described = only(&parts.headers, &[&OF_BODY[..], &OF_NO_BODY].concat());
             let route = self.route.as_ref().and_then(AnsweringRoute::get).cloned();
-            state.responses.insert(key, Kept { offer, route, described, body: bytes.clone() });
+            state.responses.insert(key, Kept { offer: offer.clone(), route, described, body: bytes.clone() });
             body = Body::from(bytes);
         }
-        if knows(&self.headers, &parts.headers) {
+        if offer.is_known(&self.headers, &parts.headers) {
             parts.status = StatusCode::NOT_MODIFIED;
             OF_BODY.iter().for_each(|name| drop(parts.headers.remove(name)));
             body = Body::empty();
         }
         Response::from_parts(parts, body)
     }
-}
-
-/// Whether who asks has what is described.
-fn knows(headers: &HeaderMap, described: &HeaderMap) -> bool {
-    let etag = described.get(ETAG).and_then(|etag| etag.to_str().ok());
-    etag.is_some_and(|etag| conditional::knows_tag(headers, etag))
 }
 
 /// The headers of these names.

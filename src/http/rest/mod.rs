@@ -22,7 +22,8 @@ use serde_json::value::RawValue;
 
 use super::execute::{self, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
-use super::{HttpState, graphql, rate, responses, viewer};
+use super::responses::{self, Offer};
+use super::{HttpState, graphql, rate, viewer};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
 use crate::graphql::json;
@@ -54,8 +55,16 @@ pub fn routes() -> Router<Arc<HttpState>> {
 }
 
 /// The OpenAPI description. It tells of the schema no more than the addresses do.
-async fn description(State(state): State<Arc<HttpState>>) -> Response {
-    ([(CONTENT_TYPE, JSON)], state.openapi.clone()).into_response()
+async fn description(asked: Asked) -> Response {
+    match asked.pay(&Viewer::anonymous(), rate::DOCUMENT).await {
+        Ok(spent) => {
+            let described = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
+            let mut answer = asked.state.responses.document(described, asked.state.openapi.clone());
+            spent.tell(answer.headers_mut());
+            answer
+        }
+        Err(failure) => asked.failed(failure),
+    }
 }
 
 /// A request for something.
@@ -87,14 +96,18 @@ impl From<ApiError> for Failure {
 
 impl Asked {
     async fn answer(self, endpoint: &Endpoint) -> Response {
-        self.find(endpoint).await.unwrap_or_else(|failure| match failure {
+        self.find(endpoint).await.unwrap_or_else(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: Failure) -> Response {
+        match failure {
             Failure::Error(error) => self.refuse(&error),
             Failure::Overdrawn(overdrawn) => {
                 let mut response = self.refuse(&overdrawn.error());
                 overdrawn.tell(response.headers_mut());
                 response
             }
-        })
+        }
     }
 
     fn refuse(&self, error: &ApiError) -> Response {
@@ -133,12 +146,12 @@ impl Asked {
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => {
-                if responses::is_for_anybody(&self.headers, &self.uri) && !context.is_for_one() {
-                    state.responses.offer(version, Some(endpoint.operation), described, body)
-                } else {
+                if context.is_for_one() {
                     let mut answer = (described, body).into_response();
                     responses::keep_out(&mut answer);
                     answer
+                } else {
+                    state.responses.offer(Offer::of_query(version, Some(endpoint.operation)), described, body)
                 }
             }
             Err(error) => self.refuse(&error),
