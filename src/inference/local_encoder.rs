@@ -43,6 +43,8 @@ impl Running {
 /// Most tokens of a batch: long enough to keep the cores busy, short enough for a reader who comes
 /// in the middle of it.
 const BATCH_TOKENS: usize = 1024;
+/// Texts of fewer bytes are cut into tokens sooner than another thread would begin to.
+const SHORT_BYTES: usize = 512;
 /// A model that could not be loaded is not tried again at once.
 const LOAD_AGAIN: Duration = Duration::from_secs(10);
 
@@ -73,17 +75,21 @@ impl LocalEncoder {
         Ok(Self { card, lengths, tokenizer, queue })
     }
 
-    /// Texts to tokens, off the async threads, then to vectors.
+    /// Texts of so many bytes to tokens, long ones off the async threads, then to vectors.
     async fn run(
         &self,
-        texts: usize,
+        (texts, bytes): (usize, usize),
         priority: Priority,
         tokens: impl FnOnce(&TextTokenizer) -> Result<Vec<Tokens>, InferenceError> + Send + 'static,
     ) -> Result<(Vec<Vec<f32>>, usize), InferenceError> {
         self.queue.has_room(texts, priority)?;
-        let tokenizer = self.tokenizer.clone();
-        let tokens = tokio::task::spawn_blocking(move || tokens(&tokenizer)).await;
-        let tokens = tokens.map_err(|_| InferenceError::Failed { model: self.card.name() })??;
+        let tokens = if bytes < SHORT_BYTES {
+            tokens(&self.tokenizer)?
+        } else {
+            let tokenizer = self.tokenizer.clone();
+            let tokens = tokio::task::spawn_blocking(move || tokens(&tokenizer)).await;
+            tokens.map_err(|_| InferenceError::Failed { model: self.card.name() })??
+        };
         let count = tokens.iter().map(|text| text.ids.len()).sum();
         let answer = self.queue.push(tokens, priority)?;
         let vectors = answer.await.map_err(|_| InferenceError::Stopping)??;
@@ -117,9 +123,9 @@ impl Backend for LocalEncoder {
                 let message = format!("`dimensions` of {name} is {lengths}: it was not trained for other lengths");
                 return Err(InferenceError::BadInput(message));
             }
-            let count = texts.len();
+            let size = (texts.len(), texts.iter().map(String::len).sum());
             let tokens = move |tokenizer: &TextTokenizer| tokenizer.texts(&texts, kind, overlong);
-            let (mut vectors, prompt_tokens) = self.run(count, priority, tokens).await?;
+            let (mut vectors, prompt_tokens) = self.run(size, priority, tokens).await?;
             for vector in vectors.iter_mut().filter(|_| length < *self.lengths.end()) {
                 vector.truncate(length);
                 *vector = unit(std::mem::take(vector));
@@ -134,9 +140,9 @@ impl Backend for LocalEncoder {
                 return Err(InferenceError::NoModel { task: Task::Rerank });
             }
             let RerankRequest { query, texts, overlong } = request;
-            let count = texts.len();
+            let size = (texts.len(), texts.iter().map(|text| query.len() + text.len()).sum());
             let tokens = move |tokenizer: &TextTokenizer| tokenizer.pairs(&query, &texts, overlong);
-            let (scores, prompt_tokens) = self.run(count, Priority::Reader, tokens).await?;
+            let (scores, prompt_tokens) = self.run(size, Priority::Reader, tokens).await?;
             let logits = scores.into_iter().filter_map(|score| score.first().copied()).collect();
             Ok(Ranking { model: self.card.name(), logits, prompt_tokens, degraded: false })
         })

@@ -37,6 +37,9 @@ MINILM, SMOLLM = "all-MiniLM-L6-v2/f32", "SmolLM2-135M-Instruct/q4_1"
 SENTENCE = "the quick brown fox jumps over the lazy dog by the river and goes on to the next field".split()
 WRITTEN, READ = 64, 512
 READY_LIMIT_S = 120
+# onnxruntime's threads look for more to do for some 50 ms after their work is done, on cores that the next
+# one measured has to share with them.
+SETTLE_S = 0.2
 
 
 def words(skip, count):
@@ -197,6 +200,7 @@ def median(rounds, *runs):
     times = [[] for _ in runs]
     for number in range(rounds + 1):
         for run, taken in zip(runs, times):
+            time.sleep(SETTLE_S)
             begun = time.perf_counter()
             said = run(number)
             took = said if isinstance(said, float) else time.perf_counter() - begun

@@ -72,7 +72,12 @@ impl TextTokenizer {
     }
 
     fn encode(&self, inputs: Vec<EncodeInput<'_>>, overlong: Overlong) -> Result<Vec<Tokens>, InferenceError> {
-        let encoded = self.tokenizer.encode_batch_fast(inputs, true).map_err(|error| {
+        // One text is not worth the threads of a batch.
+        let encoded = match <[_; 1]>::try_from(inputs) {
+            Ok([input]) => self.tokenizer.encode_fast(input, true).map(|one| vec![one]),
+            Err(inputs) => self.tokenizer.encode_batch_fast(inputs, true),
+        };
+        let encoded = encoded.map_err(|error| {
             tracing::error!(model = %self.entry.name(), %error, "a text could not be tokenised");
             InferenceError::Failed { model: self.entry.name() }
         })?;
