@@ -51,7 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_postgres_rustls", &["store"]),
     ("oliphaunt_wasix", &["store"]),
     ("fred", &["cache", "events"]),
-    ("moka", &["cache", "graphql", "http", "services"]),
+    ("moka", &["auth", "cache", "graphql", "http", "services"]),
     ("axum", &["http", "app"]),
     ("axum_server", &["http"]),
     ("tower_http", &["http"]),

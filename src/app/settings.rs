@@ -46,7 +46,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
     let services = &app.services;
     Ok(HttpState {
         services: services.clone(),
-        authenticator: Authenticator::new(services.db.clone()),
+        authenticator: Authenticator::new(services.db.clone(), services.version.rights.clone()),
         schemas: Schemas::new(config.introspection == Introspection::Anybody),
         guard: Guard::new(limits, &sdl),
         openapi: http::rest_description(&sdl).into(),

@@ -18,7 +18,7 @@ mod authenticator;
 pub mod password;
 pub mod token;
 
-pub use authenticator::{AuthError, Authenticator};
+pub use authenticator::{AuthError, Authenticator, RightsVersion};
 pub use password::{PasswordError, Passwords};
 pub use token::{ApiKey, ReadingToken, SessionToken, TokenHash};
 

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use self::attempts::Attempts;
-use crate::auth::{Passwords, Viewer};
+use crate::auth::{Passwords, RightsVersion, Viewer};
 use crate::cache::Cache;
 use crate::events::{EventKind, EventLog, NewEvent};
 use crate::inference::Engine;
@@ -92,18 +92,25 @@ pub struct Services {
 /// Counts what has happened to the content, as far as this process knows: what was made of it is
 /// as it is now while the count is the same.
 #[derive(Clone, Debug, Default)]
-pub struct Version(Arc<AtomicU64>);
+pub struct Version {
+    content: Arc<AtomicU64>,
+    /// What credentials open.
+    pub rights: RightsVersion,
+}
 
 impl Version {
     pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.content.load(Ordering::Acquire)
     }
 
     /// To be called when the cache has let go of what the event made stale.
     pub fn count(&self, kind: EventKind) {
         // Who is looking, what is worked on and what is proposed is no content.
         if !matches!(kind, EventKind::ViewersChanged | EventKind::JobChanged | EventKind::ProposalChanged) {
-            self.0.fetch_add(1, Ordering::AcqRel);
+            self.content.fetch_add(1, Ordering::AcqRel);
+        }
+        if kind == EventKind::UserChanged {
+            self.rights.advance();
         }
     }
 }

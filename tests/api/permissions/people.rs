@@ -144,3 +144,47 @@ async fn tokens_that_come_at_once_open_each_its_own() {
         }
     }
 }
+
+/// The only process there is looks a token up again when it has changed rights itself; where others may have
+/// changed them, each time.
+#[tokio::test]
+async fn a_token_is_looked_up_when_rights_may_have_changed() {
+    let app = TestApp::start().await;
+    let handle = async |token: &str| app.ask_as(Some(token), "{ viewer { handle } }", json!({})).await;
+    let key = app.key("rita", &[Scope::Read]).await;
+    assert_eq!(data(handle(&key).await)["viewer"]["handle"], "rita");
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    let all = api_keys::all(&mut conn).await.expect("the keys");
+    let (of_rita, _) = all.iter().find(|(_, handle)| handle == "rita").expect("the key of rita");
+    api_keys::revoke(&mut conn, of_rita.id, Utc::now()).await.expect("an answer").expect("it is revoked");
+    drop(conn);
+    if crate::support::on_real_servers() {
+        assert_eq!(code(&handle(&key).await), "UNAUTHENTICATED", "whoever took it back");
+    } else {
+        assert_eq!(data(handle(&key).await)["viewer"]["handle"], "rita", "nobody else could have taken it back");
+    }
+    let rename = "mutation($input: UpdateUserInput!) { updateUser(input: $input) { userErrors { message } } }";
+    let renamed =
+        app.ask_as(Some(&app.tokens.editor), rename, json!({ "input": { "name": "Edgar the Second" } })).await;
+    assert_eq!(data(renamed)["updateUser"]["userErrors"], json!([]));
+    assert_eq!(code(&handle(&key).await), "UNAUTHENTICATED", "after a change of any account");
+    let named = app.ask_as(Some(&app.tokens.editor), "{ viewer { name } }", json!({})).await;
+    assert_eq!(data(named)["viewer"]["name"], "Edgar the Second");
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_ends_when_it_was_to_end() {
+    let app = TestApp::start().await;
+    let now = Utc::now();
+    let mut conn = app.services.db.conn().await.expect("a connection");
+    let rita = users::by_handle(&mut conn, "rita").await.expect("an answer").expect("there is this user");
+    drop(conn);
+    let actor = Actor { viewer: Viewer::anonymous(), now };
+    let until = Some(now + Duration::seconds(2));
+    let key = accounts::create_key(&app.services, &actor, rita.id, "k".into(), &[Scope::Read], until).await;
+    let key = key.expect("a key").expose().to_owned();
+    let ask = async || app.ask_as(Some(&key), "{ viewer { handle } }", json!({})).await;
+    assert_eq!(data(ask().await)["viewer"]["handle"], "rita");
+    tokio::time::sleep((now + Duration::seconds(2) - Utc::now()).to_std().unwrap_or_default()).await;
+    assert_eq!(code(&ask().await), "UNAUTHENTICATED");
+}
