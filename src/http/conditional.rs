@@ -2,7 +2,10 @@
 
 use axum::http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A change is dated when its request came, and seen when its transaction ends, which is over by then.
+const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(10);
 
 /// True if the client has the representation with this entity tag, in the weak comparison. What is
 /// packed on its way has a weak tag: packed otherwise it is not the same to the byte (8.8.3.3).
@@ -19,6 +22,13 @@ pub fn knows(headers: &HeaderMap, etag: &str, changed_at: Option<DateTime<Utc>>)
     }
     let since = texts(headers, IF_MODIFIED_SINCE).next().and_then(|date| DateTime::parse_from_rfc2822(date).ok());
     since.zip(changed_at).is_some_and(|(since, changed_at)| since.timestamp() >= changed_at.timestamp())
+}
+
+/// What to tell now of a change, as `Last-Modified`. The date of one that is still fresh is told a second early:
+/// another may follow within the same second, and who only knows the date would never hear of it.
+pub fn last_modified(changed_at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let told = if now - changed_at < SETTLED_AFTER { changed_at - TimeDelta::seconds(1) } else { changed_at };
+    told.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
@@ -64,6 +74,16 @@ mod tests {
         ] {
             assert!(!known(sent), "{sent:?}");
         }
+    }
+
+    #[test]
+    fn the_date_of_a_fresh_change_is_not_yet_the_last_of_its_second() {
+        let at = |second: &str| format!("2026-01-02T03:04:{second}Z").parse().expect("a date");
+        let told = |now: &str| last_modified(at("05.9"), at(now));
+        assert_eq!(told("06"), "Fri, 02 Jan 2026 03:04:04 GMT");
+        assert_eq!(told("15.8"), "Fri, 02 Jan 2026 03:04:04 GMT");
+        assert_eq!(told("15.9"), "Fri, 02 Jan 2026 03:04:05 GMT");
+        assert_eq!(told("01"), "Fri, 02 Jan 2026 03:04:04 GMT", "a clock that went back");
     }
 
     #[test]

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, FromRequestParts, Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::{DateTime, TimeDelta, Utc};
 
 use super::layers::{ClientAddress, RequestId};
 use super::responses::Offer;
@@ -23,9 +22,6 @@ use crate::store::StatementCount;
 
 /// How long caches between us and the reader may go without asking.
 const FIVE_MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=300");
-
-/// A change is dated when its request came, and seen when its transaction ends, which is over by then.
-const SETTLED_AFTER: TimeDelta = TimeDelta::seconds(10);
 
 pub fn routes() -> Router<Arc<HttpState>> {
     let formats = Format::ALL.into_iter().fold(Router::new(), |router, format| {
@@ -94,7 +90,7 @@ impl Asked {
         let services = Services { db: services.db.counting(statements.clone()), ..services.clone() };
         let refuse = |error: &ApiError| graphql::refuse(error, graphql::status_of(error.code), &self.request_id);
         let mut response = match find(&services).await {
-            Ok(Some(document)) => respond(&document, version, content_type, Utc::now()),
+            Ok(Some(document)) => respond(&document, version, content_type),
             Ok(None) => refuse(&ApiError::new(Code::NotFound, "there is no feed here: no such tag or language")),
             Err(error) => refuse(&error.into()),
         };
@@ -110,22 +106,12 @@ async fn robots(State(state): State<Arc<HttpState>>) -> Response {
     (described, feeds::robots(&state.addresses)).into_response()
 }
 
-fn respond(document: &Document, version: u64, content_type: &str, now: DateTime<Utc>) -> Response {
+fn respond(document: &Document, version: u64, content_type: &str) -> Response {
     let mut described = HeaderMap::from_iter([(CACHE_CONTROL, FIVE_MINUTES)]);
-    let told = last_modified(document.changed_at, now).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    for (name, value) in [(ETAG, document.etag.as_str()), (LAST_MODIFIED, &told), (CONTENT_TYPE, content_type)] {
+    for (name, value) in [(ETAG, document.etag.as_str()), (CONTENT_TYPE, content_type)] {
         described.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
     }
     let mut answer = (described, document.text.clone()).into_response();
     answer.extensions_mut().insert(Offer::of_document(version, Some(document.changed_at)));
     answer
 }
-
-/// The date of a change that is still fresh is told a second early: another may follow within the same
-/// second, and who only knows the date would never hear of it.
-fn last_modified(changed_at: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-    if now - changed_at < SETTLED_AFTER { changed_at - TimeDelta::seconds(1) } else { changed_at }
-}
-
-#[cfg(test)]
-mod tests;

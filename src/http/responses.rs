@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, UPGRADE, VARY};
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, ETAG, LAST_MODIFIED, UPGRADE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -100,14 +100,26 @@ impl Offer {
         matches!(self.of, Offered::Document { .. }) || is_anonymous(headers)
     }
 
+    /// When what a document is made of changed, where that is known.
+    fn changed_at(&self) -> Option<DateTime<Utc>> {
+        match self.of {
+            Offered::Document { changed_at } => changed_at,
+            Offered::Query(_) => None,
+        }
+    }
+
     /// Whether who asks has what is described.
     fn is_known(&self, headers: &HeaderMap, described: &HeaderMap) -> bool {
         let etag = described.get(ETAG).and_then(|etag| etag.to_str().ok());
-        let changed_at = match self.of {
-            Offered::Document { changed_at } => changed_at,
-            Offered::Query(_) => None,
-        };
-        etag.is_some_and(|etag| conditional::knows(headers, etag, changed_at))
+        etag.is_some_and(|etag| conditional::knows(headers, etag, self.changed_at()))
+    }
+
+    /// Tells the date of what has one, which is not the same at any time.
+    fn date(&self, described: &mut HeaderMap) {
+        let told = self.changed_at().map(|changed_at| conditional::last_modified(changed_at, Utc::now()));
+        if let Some(told) = told.and_then(|told| HeaderValue::from_str(&told).ok()) {
+            described.insert(LAST_MODIFIED, told);
+        }
     }
 
     fn count(&self, elapsed: Duration) {

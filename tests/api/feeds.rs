@@ -291,6 +291,32 @@ async fn a_document_is_kept_packed_for_all_whatever_they_show() {
     }
 }
 
+/// The date of a fresh change is told a second early, and as it is once no other can follow in its second: also of
+/// what is kept.
+#[tokio::test]
+async fn who_knows_the_date_is_believed_soon_after_a_change() {
+    let app = TestApp::start_with(&[SITE]).await;
+    publish(&app, json!({ "title": "Fresh", "markdown": "x" })).await;
+    let told = async || {
+        let response = get(&app, "/feed.xml", &[]).await;
+        (statements(&response), header(&response, "last-modified"))
+    };
+    let (_, first) = told().await;
+    let since = Instant::now();
+    let settled = loop {
+        let (made_with, now) = told().await;
+        if now != first {
+            assert_eq!(made_with, None, "it is kept");
+            break now;
+        }
+        let early = get(&app, "/feed.xml", &[("if-modified-since", &*now)]).await;
+        assert_eq!(early.status(), 200, "another change may have followed");
+        assert!(since.elapsed() < Duration::from_secs(15), "{now}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(get(&app, "/feed.xml", &[("if-modified-since", &*settled)]).await.status(), 304);
+}
+
 fn header_of(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).map(|value| value.to_str().expect("a header of text").to_owned())
 }

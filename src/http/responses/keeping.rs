@@ -23,7 +23,7 @@ use crate::http::layers::{AnsweringRoute, ClientAddress};
 /// What is told of a body, and only with it.
 const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, LINK];
 /// What is told of an answer that somebody has already. Source: RFC 9110, section 15.4.5.
-const OF_NO_BODY: [HeaderName; 4] = [CACHE_CONTROL, ETAG, LAST_MODIFIED, VARY];
+const OF_NO_BODY: [HeaderName; 3] = [CACHE_CONTROL, ETAG, VARY];
 
 /// The routes, packing included, and what was kept of their answers.
 #[derive(Clone)]
@@ -78,6 +78,7 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
     let address = request.extensions().get().copied().unwrap_or(ClientAddress(None));
     let Ok(spent) = state.rate.spend(&Viewer::anonymous(), address, 0).await else { return Err(request) };
     let mut answer = kept.answer(&request);
+    kept.offer.date(answer.headers_mut());
     spent.tell(answer.headers_mut());
     if let (Some(answering), Some(route)) = (request.extensions().get::<AnsweringRoute>(), &kept.route) {
         answering.is(route);
@@ -121,6 +122,7 @@ impl Asked {
             keep_out(&mut answer);
             return answer;
         }
+        offer.date(answer.headers_mut());
         let (mut parts, mut body) = answer.into_parts();
         if let Some(key) = self.key {
             // It was in memory before it was packed, so its size is bounded.
