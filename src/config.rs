@@ -281,6 +281,8 @@ settings! {
     body_timeout_ms: Bounded<100, 600_000> = "30000", "milliseconds";
     /// Most connections that subscribe at the same time.
     max_subscribers: Bounded<1, 1_000_000> = "10000", "a number";
+    /// Most of them from one address; behind a proxy, name it in `trusted_proxies`, or all are one.
+    max_subscribers_per_address: Bounded<1, 1_000_000> = "1000", "a number";
     /// Most subscriptions on one WebSocket.
     max_subscriptions_per_socket: Bounded<1, 10_000> = "50", "a number";
     /// How long running requests may take to finish when the server stops, in milliseconds.

@@ -1,11 +1,9 @@
 //! What the settings mean to each room.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
@@ -15,7 +13,7 @@ use crate::config::{CommentModeration, Config, Introspection, SignUp};
 use crate::graphql::{self, Guard, QueryLimits, Schemas};
 use crate::http::server::{Serving, TlsFiles};
 use crate::http::{
-    self, BodyRoom, Documents, HttpState, KeptAnswers, Limits, RateLimit, Responses, Shared, Streams, Trusted,
+    self, BodyRoom, Documents, HttpState, KeptAnswers, Limits, Places, RateLimit, Responses, Shared, Streams, Trusted,
 };
 use crate::inference::fetch::FetchSettings;
 use crate::inference::{EngineSettings, ProviderSettings, Task};
@@ -73,7 +71,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         rate: RateLimit::new(limiter(config, app.redis.clone()), config.rate_limit_per_minute.get()),
         addresses: addresses(config),
         stopping,
-        subscribers: Arc::new(Semaphore::new(config.max_subscribers.as_usize())),
+        subscribers: Places::new(config.max_subscribers.as_usize(), config.max_subscribers_per_address.as_usize()),
         shared: Shared::default(),
         streams: Streams::default(),
     })

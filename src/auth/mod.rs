@@ -100,6 +100,11 @@ impl Viewer {
         self.credential.as_ref().filter(|_| self.in_person)
     }
 
+    /// Showed the same as `other`, or nothing as they did.
+    pub fn has_credential_of(&self, other: &Self) -> bool {
+        self.credential == other.credential
+    }
+
     /// May the same as `other`, who is the same user.
     pub fn has_rights_of(&self, other: &Self) -> bool {
         self.role() == other.role() && self.scopes == other.scopes

@@ -52,7 +52,10 @@ pub async fn get(
     let (mut parts, _) = request.into_parts();
     let modern = takes_modern(&parts.headers);
     let answer = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => websocket::accept(state, upgrade, parts.headers, request_id, address),
+        Ok(upgrade) => match state.rate.spend(&Viewer::anonymous(), address, 0).await {
+            Ok(_) => websocket::accept(state, upgrade, parts.headers, request_id, address),
+            Err(overdrawn) => overdrawn.respond(&request_id),
+        },
         Err(_) => Call::new(&state, &parts.headers, &request_id, address).answer_to_address(&parts.uri).await,
     };
     named(answer, modern)

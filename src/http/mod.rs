@@ -2,7 +2,7 @@
 //!
 //! `body.rs` and `asked.rs` read requests, `documents.rs` finds what they name, `graphql.rs` answers them,
 //! `responses.rs` keeps what anybody may have; `sse.rs`, `websocket.rs` and `multipart.rs` carry
-//! subscriptions, `operations.rs` those of one connection, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
+//! subscriptions, `operations.rs` those of one connection, `places.rs` how many there may be, `shared.rs` those that many have in common, `execute.rs` runs each. `viewer.rs` finds
 //! out who asks, `graphiql.rs` serves the explorer, `demo.rs` the demo page, `feeds.rs` what programs read, `rest/` plain
 //! JSON for scripts, `chat/` the chat for the AI SDK, `openai/` the models in the shapes of OpenAI. Imports `graphql`, `services`, `auth`, `inference`, `telemetry`; imported by `app`. To add a route: a
 //! handler in the file of its subject, a line in `router`.
@@ -16,7 +16,6 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{BoxError, Extension, Router};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::layers::RequestId;
@@ -44,6 +43,7 @@ mod layers;
 mod multipart;
 mod openai;
 mod operations;
+mod places;
 mod rate;
 mod responses;
 mod rest;
@@ -57,6 +57,7 @@ mod websocket;
 pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
 pub use layers::{HttpService, Surroundings};
+pub use places::Places;
 pub use rate::RateLimit;
 pub use responses::{KeptAnswers, Responses};
 pub use rest::rest_description;
@@ -82,24 +83,12 @@ pub struct HttpState {
     pub addresses: Addresses,
     /// Cancelled when the server stops: subscriptions end.
     pub stopping: CancellationToken,
-    /// One permit a connection that subscribes.
-    pub subscribers: Arc<Semaphore>,
+    /// One place a connection that subscribes.
+    pub subscribers: Places,
     /// Subscriptions that run for several.
     pub shared: Shared,
     /// SSE streams of many operations.
     pub streams: Streams,
-}
-
-impl HttpState {
-    /// A place among those who subscribe, for as long as it is held.
-    ///
-    /// Errors: `OVERLOADED` when all are taken.
-    pub fn subscriber(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.subscribers
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| ApiError::new(Code::Overloaded, "too many subscribers at the moment: try again later"))
-    }
 }
 
 /// Bounds of requests and connections.

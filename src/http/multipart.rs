@@ -44,8 +44,8 @@ pub fn open(
     admission: Admission,
     request_id: &RequestId,
 ) -> Response {
-    let permit = match state.subscriber() {
-        Ok(permit) => permit,
+    let place = match state.subscribers.take(asking.address) {
+        Ok(place) => place,
         Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let ends = ends(state.clone(), asking.viewer.clone(), request_id.as_str().to_owned());
@@ -65,7 +65,7 @@ pub fn open(
         .chain(all)
         .chain(stream::once(async { "--\r\n".to_owned() }))
         .map(move |text| {
-            let _held = &permit;
+            let _held = &place;
             Ok::<_, Infallible>(text)
         });
     (StatusCode::OK, [(CONTENT_TYPE, TYPE), (CACHE_CONTROL, NEVER_KEPT)], Body::from_stream(body)).into_response()

@@ -26,6 +26,8 @@ const MAX_ID_BYTES: usize = 128;
 pub struct Said {
     /// The client's name for the operation.
     pub id: String,
+    /// Which of those that had this name it is.
+    number: u64,
     pub what: What,
 }
 
@@ -38,13 +40,6 @@ pub enum What {
     Complete,
 }
 
-impl Said {
-    /// True for an operation's last word.
-    pub fn ends(&self) -> bool {
-        !matches!(self.what, What::Next(..))
-    }
-}
-
 /// Why an operation was not begun.
 pub enum NotBegun {
     InUse,
@@ -53,15 +48,21 @@ pub enum NotBegun {
 
 /// What runs on one connection; what still does ends with it.
 pub struct Operations {
-    running: HashMap<String, AbortHandle>,
+    running: HashMap<String, Running>,
     outbox: mpsc::Sender<Said>,
     most: usize,
+    begun: u64,
+}
+
+struct Running {
+    number: u64,
+    task: AbortHandle,
 }
 
 impl Drop for Operations {
     fn drop(&mut self) {
-        for task in self.running.values() {
-            task.abort();
+        for operation in self.running.values() {
+            operation.task.abort();
         }
     }
 }
@@ -70,7 +71,7 @@ impl Operations {
     /// None yet, at most `most` at a time, and where they will speak.
     pub fn new(most: usize) -> (Self, mpsc::Receiver<Said>) {
         let (outbox, said) = mpsc::channel(OUTBOX);
-        (Self { running: HashMap::new(), outbox, most }, said)
+        (Self { running: HashMap::new(), outbox, most, begun: 0 }, said)
     }
 
     /// Begins an operation under a name that no other has at the moment.
@@ -92,37 +93,51 @@ impl Operations {
             );
             return Err(NotBegun::TooMany(ApiError::new(Code::RateLimited, message)));
         }
-        let task = tokio::spawn(run(state.clone(), asking, address, request, id.clone(), self.outbox.clone()));
-        self.running.insert(id, task.abort_handle());
+        self.begun += 1;
+        let speaker = Speaker { id: id.clone(), number: self.begun, outbox: self.outbox.clone() };
+        let task = tokio::spawn(run(state.clone(), asking, address, request, speaker));
+        self.running.insert(id, Running { number: self.begun, task: task.abort_handle() });
         Ok(())
     }
 
-    /// Forgets an operation that has said its last word.
-    pub fn ended(&mut self, id: &str) {
-        self.running.remove(id);
+    /// Whether the client is to hear this: not what an operation said that was stopped since, whose name another may
+    /// have by now. Forgets an operation that has said its last word.
+    pub fn hear(&mut self, said: &Said) -> bool {
+        let is_its_own = self.running.get(&said.id).is_some_and(|operation| operation.number == said.number);
+        if is_its_own && !matches!(said.what, What::Next(..)) {
+            self.running.remove(&said.id);
+        }
+        is_its_own
     }
 
-    /// Ends an operation; false if there is none of this name.
-    pub fn stop(&mut self, id: &str) -> bool {
-        let task = self.running.remove(id);
-        task.inspect(AbortHandle::abort).is_some()
+    /// Ends an operation, if there is one of this name.
+    pub fn stop(&mut self, id: &str) {
+        if let Some(operation) = self.running.remove(id) {
+            operation.task.abort();
+        }
     }
 }
 
-async fn run(
-    state: Arc<HttpState>,
-    asking: Asking,
-    address: ClientAddress,
-    mut request: Request,
+/// Where an operation speaks, and as which.
+struct Speaker {
     id: String,
+    number: u64,
     outbox: mpsc::Sender<Said>,
-) {
-    let say = async |what| outbox.send(Said { id: id.clone(), what }).await.is_ok();
+}
+
+impl Speaker {
+    /// False when nobody listens any more.
+    async fn say(&self, what: What) -> bool {
+        self.outbox.send(Said { id: self.id.clone(), number: self.number, what }).await.is_ok()
+    }
+}
+
+async fn run(state: Arc<HttpState>, asking: Asking, address: ClientAddress, mut request: Request, speaker: Speaker) {
     let request_id = asking.request_id.clone();
     let admission = match execute::enter(&state, &asking.viewer, address, &mut request, &request_id).await {
         Ok((admission, _)) => admission,
         Err(refused) => {
-            say(What::Refused(json(&refused.errors(&request_id)).into())).await;
+            speaker.say(What::Refused(json(&refused.errors(&request_id)).into())).await;
             return;
         }
     };
@@ -133,14 +148,14 @@ async fn run(
         if std::mem::take(&mut first)
             && let Some(errors) = told.refused
         {
-            say(What::Refused(errors)).await;
+            speaker.say(What::Refused(errors)).await;
             return;
         }
-        if !say(What::Next(told.answer, told.cursor)).await {
+        if !speaker.say(What::Next(told.answer, told.cursor)).await {
             return;
         }
     }
-    say(What::Complete).await;
+    speaker.say(What::Complete).await;
 }
 
 /// The errors of an answer in JSON.

@@ -9,18 +9,19 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::execute::{self, Admission, Asking, Refused, Told};
 use super::graphql::{refuse, status_of, unread};
 use super::layers::{ClientAddress, RequestId};
+use super::places::Place;
 use super::viewer::{self, StreamEnd};
 use super::{HttpState, asked};
 use crate::auth::Viewer;
@@ -42,16 +43,12 @@ pub async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(token) = single::token(&headers, &uri) {
-        return single::open(&state, token, &request_id);
-    }
-    match asked::from_address(&uri) {
-        Ok(request) => open(state, headers, request, request_id, address, true).await,
-        Err(error) => {
-            let refusal = refuse(&error, StatusCode::BAD_REQUEST, &request_id);
-            state.rate.charge(address, refusal, &request_id).await
-        }
-    }
+    let answer = match (single::token(&headers, &uri), asked::from_address(&uri)) {
+        (Some(token), _) => single::open(&state, token, &request_id),
+        (None, Ok(request)) => open(&state, headers, request, &request_id, address, true).await,
+        (None, Err(error)) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    };
+    at_a_price(&state, answer, address, &request_id).await
 }
 
 /// An operation in the body, with a stream of its own or on one that was reserved.
@@ -63,16 +60,20 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let request = match asked::one_from_body(&state.limits, &headers, body).await {
-        Ok(request) => request,
-        Err((status, error)) => {
-            return state.rate.charge(address, unread(&error, status, &request_id), &request_id).await;
-        }
+    let answer = match (asked::one_from_body(&state.limits, &headers, body).await, single::token(&headers, &uri)) {
+        (Err((status, error)), _) => unread(&error, status, &request_id),
+        (Ok(request), Some(token)) => single::begin(&state, headers, request, token, &request_id, address).await,
+        (Ok(request), None) => open(&state, headers, request, &request_id, address, false).await,
     };
-    match single::token(&headers, &uri) {
-        Some(token) => single::begin(state, headers, request, token, request_id, address).await,
-        None => open(state, headers, request, request_id, address, false).await,
+    at_a_price(&state, answer, address, &request_id).await
+}
+
+/// What came to nothing is not free; the rest was paid for where it began.
+async fn at_a_price(state: &HttpState, answer: Response, address: ClientAddress, request_id: &RequestId) -> Response {
+    if answer.status().is_success() || answer.headers().contains_key(RETRY_AFTER) {
+        return answer;
     }
+    state.rate.charge(address, answer, request_id).await
 }
 
 /// Reserves a stream for many operations.
@@ -82,51 +83,54 @@ pub async fn put(
     Extension(address): Extension<ClientAddress>,
     headers: HeaderMap,
 ) -> Response {
-    single::reserve(state, headers, request_id, address).await
+    let answer = single::reserve(&state, headers, &request_id, address).await;
+    at_a_price(&state, answer, address, &request_id).await
 }
 
 /// Ends an operation on a reserved stream.
 pub async fn delete(
     State(state): State<Arc<HttpState>>,
     Extension(request_id): Extension<RequestId>,
+    Extension(address): Extension<ClientAddress>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match single::token(&headers, &uri) {
+    let answer = match single::token(&headers, &uri) {
         Some(token) => single::end(&state, &token, &uri, &request_id),
         None => {
             let error = ApiError::bad_input("the stream's token is missing: send it as x-graphql-event-stream-token");
             refuse(&error, StatusCode::BAD_REQUEST, &request_id)
         }
-    }
+    };
+    at_a_price(&state, answer, address, &request_id).await
 }
 
 async fn open(
-    state: Arc<HttpState>,
+    state: &Arc<HttpState>,
     headers: HeaderMap,
     mut request: async_graphql::Request,
-    request_id: RequestId,
+    request_id: &RequestId,
     address: ClientAddress,
     by_get: bool,
 ) -> Response {
-    let permit = match state.subscriber() {
-        Ok(permit) => permit,
-        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+    let place = match state.subscribers.take(address) {
+        Ok(place) => place,
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
-    let admitted = execute::admit(&state, &mut request, request_id.as_str()).await;
+    let admitted = execute::admit(state, &mut request, request_id.as_str()).await;
     if by_get && admitted.as_ref().is_ok_and(|admission| admission.operation.kind == OperationType::Mutation) {
         let error = ApiError::bad_input("GET is for queries and subscriptions: send mutations with POST");
-        return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, &request_id);
+        return refuse(&error, StatusCode::METHOD_NOT_ALLOWED, request_id);
     }
-    let asking = match asking(&state, &headers, &request_id, address).await {
+    let asking = match asking(state, &headers, request_id, address).await {
         Ok(asking) => asking,
-        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let mut account = HeaderMap::new();
-    let entered = execute::enter_admitted(&state, &asking.viewer, address, &request, admitted).await;
+    let entered = execute::enter_admitted(state, &asking.viewer, address, &request, admitted).await;
     let entered = match entered {
-        Err(Refused::Overdrawn(overdrawn)) => return overdrawn.respond(&request_id),
-        Err(Refused::Forbidden(error)) => return refuse(&error, status_of(error.code), &request_id),
+        Err(Refused::Overdrawn(overdrawn)) => return overdrawn.respond(request_id),
+        Err(Refused::Forbidden(error)) => return refuse(&error, status_of(error.code), request_id),
         Err(Refused::Document(refused)) => Err(refused),
         Ok((admission, spent)) => {
             spent.tell(&mut account);
@@ -138,7 +142,7 @@ async fn open(
         Ok(admission) => execute::stream(state.clone(), asking, request, admission),
         Err(refused) => stream::once(std::future::ready(Told::new(&refused, None))).boxed(),
     };
-    let mut answer = events(state, viewer, responses, permit, request_id);
+    let mut answer = events(state.clone(), viewer, responses, place, request_id.clone());
     answer.headers_mut().extend(account);
     answer
 }
@@ -158,13 +162,13 @@ pub fn answer_with_events(
     admission: Admission,
     request_id: &RequestId,
 ) -> Response {
-    let permit = match state.subscriber() {
-        Ok(permit) => permit,
+    let place = match state.subscribers.take(asking.address) {
+        Ok(place) => place,
         Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let viewer = asking.viewer.clone();
     let responses = execute::stream(state.clone(), asking, request, admission);
-    events(state, viewer, responses, permit, request_id.clone())
+    events(state, viewer, responses, place, request_id.clone())
 }
 
 /// The responses as events, with the end of them.
@@ -172,7 +176,7 @@ fn events(
     state: Arc<HttpState>,
     viewer: Viewer,
     told: BoxStream<'static, Told>,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     request_id: RequestId,
 ) -> Response {
     let (rights_ended, hear) = oneshot::channel();
@@ -186,7 +190,7 @@ fn events(
         )
         .chain(stream::once(async { complete() }))
         .map(move |event| {
-            let _held = &permit;
+            let _held = &place;
             Ok::<_, Infallible>(event)
         });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()

@@ -10,10 +10,11 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::HttpState;
+use super::places::Place;
 use super::viewer;
 use crate::auth::Viewer;
 use crate::error::ApiError;
@@ -57,13 +58,13 @@ pub fn event(data: String) -> Event {
 }
 
 /// What `tell` tells, until its end, or until the viewer's rights end or the server can wait no longer: then what
-/// `ended` makes of the reason. `permit` is held until then.
+/// `ended` makes of the reason. `place` is held until then.
 pub fn respond<T>(
     state: Arc<HttpState>,
     viewer: Viewer,
     tell: impl FnOnce(Teller) -> T,
     ended: impl FnOnce(&ApiError) -> Vec<Event> + Send + 'static,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> Response
 where
     T: Future<Output = ()> + Send + 'static,
@@ -77,7 +78,7 @@ where
             () = sender.closed() => {}
             end = viewer::answer_ends(state, viewer) => Teller(sender).end_with(ended(&end)).await,
         }
-        drop(permit);
+        drop(place);
     };
     tokio::spawn(telling.in_current_span());
     let events = stream::poll_fn(move |context| heard.poll_recv(context));

@@ -64,8 +64,8 @@ pub fn accept(
     request_id: RequestId,
     address: ClientAddress,
 ) -> Response {
-    let permit = match state.subscriber() {
-        Ok(permit) => permit,
+    let place = match state.subscribers.take(address) {
+        Ok(place) => place,
         Err(error) => return refuse(&error, status_of(error.code), &request_id),
     };
     if viewer::is_by_cookie(&headers) && !is_same_origin(&headers, &state.limits.own_origins) {
@@ -87,7 +87,7 @@ pub fn accept(
         let connection =
             Connection { state, headers, request_id, address, viewer: None, initialised: false, operations };
         connection.run(sink, stream, said, spoken).await;
-        drop(permit);
+        drop(place);
     })
 }
 
@@ -188,11 +188,10 @@ impl Connection {
                         None => return None,
                     }
                 }
-                many @ 1.. = said.recv_many(&mut together, TOGETHER) => {
+                1.. = said.recv_many(&mut together, TOGETHER) => {
+                    together.retain(|said| self.operations.hear(said));
+                    let many = together.len();
                     for (n, said) in together.drain(..).enumerate() {
-                        if said.ends() {
-                            self.operations.ended(&said.id);
-                        }
                         put(sink, spell(said), n + 1 == many).await?;
                     }
                 }

@@ -245,3 +245,23 @@ async fn one_subscriber_too_many_is_told_to_come_later() {
     let come_in = async { while ask().await.status() != 200 {} };
     tokio::time::timeout(PATIENCE, come_in).await.expect("an SSE stream that left makes room");
 }
+
+#[tokio::test]
+async fn an_address_has_its_share_of_the_subscribers() {
+    let app = TestApp::start_with(&[("max_subscribers_per_address", "1"), ("trusted_proxies", "127.0.0.1, ::1")]).await;
+    let post = post_id(&app).await;
+    let ask = async |from: &'static str| {
+        let request = app.http.post(format!("{}/graphql/stream", app.base)).header("x-forwarded-for", from);
+        let asked = json!({ "query": COMMENT_ADDED, "variables": { "post": post } });
+        request.json(&asked).send().await.expect("an answer")
+    };
+    let first = ask("198.51.100.1").await;
+    assert_eq!(first.status(), 200);
+    let refused = ask("198.51.100.1").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(code(&refused.json().await.expect("JSON")), "RATE_LIMITED");
+    assert_eq!(ask("198.51.100.2").await.status(), 200, "others are let in");
+    drop(first);
+    let come_in = async { while ask("198.51.100.1").await.status() != 200 {} };
+    tokio::time::timeout(PATIENCE, come_in).await.expect("who left makes room for another of the same address");
+}

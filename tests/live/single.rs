@@ -1,5 +1,8 @@
 //! SSE in single-connection mode: many operations on one reserved stream.
 
+use std::time::Duration;
+
+use inkstone::auth::Scope;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -134,4 +137,58 @@ async fn an_operation_of_a_stream_goes_on_behind_the_last_event() {
     let (event, id, payload) = next(&mut sse).await;
     assert_eq!((event.as_str(), id.as_str()), ("next", "s"));
     assert_eq!(payload["data"]["commentAdded"]["comment"]["markdown"], "while away", "{payload:#}");
+}
+
+/// The last word of an operation that was stopped is not that of another which has its name by now.
+#[tokio::test]
+async fn an_operation_with_the_name_of_one_that_was_stopped_is_another() {
+    let app = TestApp::start().await;
+    let post = post_id(&app).await;
+    let token = reserve(&app, None).await;
+    assert_eq!(begin(&app, &token, "x", "{ site { title } }", json!({})).await, 202);
+    // Its answer waits for the stream to be opened.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(status(request(&app, Method::DELETE, &token, "?operationId=x")).await, 200);
+    let variables = json!({ "post": post, "after": now(&app).await });
+    assert_eq!(begin(&app, &token, "x", COMMENT_ADDED, variables.clone()).await, 202);
+    let mut sse = open(&app, &token).await;
+    comment(&app, &app.tokens.editor, &post, "one").await;
+    let (event, id, payload) = next(&mut sse).await;
+    assert_eq!((event.as_str(), id.as_str()), ("next", "x"));
+    assert_eq!(payload["data"]["commentAdded"]["comment"]["markdown"], "one", "nothing of the first: {payload:#}");
+    assert_eq!(begin(&app, &token, "x", COMMENT_ADDED, variables).await, 409, "it still runs");
+    assert_eq!(status(request(&app, Method::DELETE, &token, "?operationId=x")).await, 200);
+    drop(sse);
+    let ended = async {
+        loop {
+            let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
+            let metrics = metrics.text().await.expect("text");
+            let open = metrics.lines().find(|line| line.starts_with("inkstone_subscriptions_open"));
+            if open.is_some_and(|line| line.ends_with(" 0")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("nothing goes on when all has ended");
+}
+
+#[tokio::test]
+async fn a_stream_carries_nothing_that_other_credentials_opened() {
+    let app = TestApp::start().await;
+    let token = reserve(&app, Some(&app.key("rita", &[Scope::Read]).await)).await;
+    let body = json!({ "query": "{ site { title } }", "extensions": { "operationId": "x" } });
+    let other = app.key("rita", &[Scope::Read]).await;
+    assert_eq!(status(request(&app, Method::POST, &token, "").bearer_auth(other).json(&body)).await, 403);
+}
+
+#[tokio::test]
+async fn what_comes_to_nothing_is_not_free_here_either() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "60")]).await;
+    let mut last = 0;
+    for n in 0..8 {
+        let method = [Method::GET, Method::DELETE][n % 2].clone();
+        last = status(request(&app, method, "nobody", "?operationId=x")).await;
+    }
+    assert_eq!(last, 429);
 }

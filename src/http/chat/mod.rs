@@ -105,14 +105,14 @@ impl Asked {
             }
         };
         let spent = self.pay(&viewer, wish.cost()).await?;
-        let permit = self.state.subscriber()?;
+        let place = self.state.subscribers.take(self.address)?;
         let asker = Asker { actor: Actor { viewer: viewer.clone(), now }, address: self.address.0 };
         let events = Box::pin(chatting::ask(&self.state.services, asker, wish.into_question())).await?;
         let mut parts = Parts::new(self.state.services.chats.clone());
         let told = events.flat_map(move |event| stream::iter(parts.of(event)));
         let tell = |teller: Teller| teller.tell_all(told);
         let ended = |error: &ApiError| parts::ended(error).into_iter().map(telling::event).collect();
-        let mut response = telling::respond(self.state.clone(), viewer, tell, ended, permit);
+        let mut response = telling::respond(self.state.clone(), viewer, tell, ended, place);
         response.headers_mut().insert(PROTOCOL, VERSION);
         spent.tell(response.headers_mut());
         Ok(response)

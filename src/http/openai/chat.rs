@@ -51,13 +51,13 @@ impl Wish for Chat {
         let calls = self.tools.reader();
         let (prompt, tools, options) = (Prompt::Messages(self.messages), self.tools.offered, self.options);
         let request = GenerateRequest { prompt, tools, options };
-        let permit = self.streaming.permit(&call.state)?;
+        let place = self.streaming.place(&call)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
         let object = if self.streaming.wanted { "chat.completion.chunk" } else { "chat.completion" };
         let head = Head::new("chatcmpl", object, &call, &writing, self.streaming.include_usage);
         let mut reply = Reply { head, calls };
-        if let Some(permit) = permit {
-            return Ok(stream::respond(call, writing, reply, permit));
+        if let Some(place) = place {
+            return Ok(stream::respond(call, writing, reply, place));
         }
         let mut whole = Whole::default();
         let gathering = writing.each(|_, piece| reply.parts(piece).into_iter().for_each(|part| whole.add(part)));

@@ -57,12 +57,12 @@ impl Wish for Completions {
         let request =
             |prompt| GenerateRequest { prompt: Prompt::Text(prompt), tools: Vec::new(), options: self.options.clone() };
         let requests = self.prompts.into_iter().map(request).collect();
-        let permit = self.streaming.permit(&call.state)?;
+        let place = self.streaming.place(&call)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, requests)).await?;
         let head = Head::new("cmpl", "text_completion", &call, &writing, self.streaming.include_usage);
         let mut reply = Reply { head, texts };
-        if let Some(permit) = permit {
-            return Ok(stream::respond(call, writing, reply, permit));
+        if let Some(place) = place {
+            return Ok(stream::respond(call, writing, reply, place));
         }
         let mut choices: Vec<_> =
             reply.texts.iter().map(|text| Choice { text: text.echoed.clone(), ..Choice::default() }).collect();

@@ -81,6 +81,7 @@ struct Call {
     viewer: Viewer,
     /// To whose account tokens go.
     account: String,
+    address: ClientAddress,
     now: DateTime<Utc>,
 }
 
@@ -150,7 +151,7 @@ impl Asked {
         let used_up = allowance::used_up(&self.state.services, &account, now).await.map_err(ApiError::from)?;
         match used_up {
             Some(used_up) => Err(used_up.into()),
-            None => wish.run(Call { state: self.state, viewer, account, now }).await,
+            None => wish.run(Call { state: self.state, viewer, account, address: self.address, now }).await,
         }
     }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::Call;
 use super::fields::{Fields, wrong};
 use super::refusal::Refusal;
-use crate::http::HttpState;
+use crate::http::places::Place;
 use crate::inference::{Constraint, GenerateOptions};
 
 pub const MAX_TOKENS: usize = 1_000_000;
@@ -75,9 +75,9 @@ impl Streaming {
 
     /// A place among the streams, if there is to be one.
     ///
-    /// Errors: `OVERLOADED` when too many are open.
-    pub fn permit(&self, state: &HttpState) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        Ok(self.wanted.then(|| state.subscriber()).transpose()?)
+    /// Errors: too many are open, or too many from this address.
+    pub fn place(&self, call: &Call) -> Result<Option<Place>, Refusal> {
+        Ok(self.wanted.then(|| call.state.subscribers.take(call.address)).transpose()?)
     }
 }
 

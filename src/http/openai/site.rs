@@ -5,7 +5,6 @@
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::chat::Chat;
@@ -15,6 +14,7 @@ use super::refusal::Refusal;
 use super::stream::shown;
 use super::{Call, Wish, messages, price_of};
 use crate::error::ApiError;
+use crate::http::places::Place;
 use crate::http::telling::{self, Teller};
 use crate::inference::{GenerateOptions, Message, Role};
 use crate::services::chatting::{
@@ -91,7 +91,7 @@ impl AskSite {
     }
 
     async fn run(self, call: Call) -> Result<Response, Refusal> {
-        let permit = self.streaming.permit(&call.state)?;
+        let place = self.streaming.place(&call)?;
         let question = Question {
             text: self.question,
             thread: Thread::Told(self.before),
@@ -102,8 +102,8 @@ impl AskSite {
         let asked = Box::pin(chatting::ask(&call.state.services, asker, question));
         let events = asked.await.map_err(refused)?;
         let reply = Reply::new(&call, self.streaming.include_usage);
-        match permit {
-            Some(permit) => Ok(stream(call, events, reply, permit)),
+        match place {
+            Some(place) => Ok(stream(call, events, reply, place)),
             None => whole(events, reply).await,
         }
     }
@@ -237,15 +237,10 @@ fn finish_reason(finish: Finish) -> &'static str {
     }
 }
 
-fn stream(
-    call: Call,
-    events: impl Stream<Item = ChatEvent> + Send + 'static,
-    reply: Reply,
-    permit: OwnedSemaphorePermit,
-) -> Response {
+fn stream(call: Call, events: impl Stream<Item = ChatEvent> + Send + 'static, reply: Reply, place: Place) -> Response {
     let told = events.flat_map(move |event| stream::iter(reply.told(event)));
     let ended = |error: &ApiError| vec![telling::event(Refusal::from(error.clone()).to_json().to_string())];
-    telling::respond(call.state, call.viewer, |teller: Teller| teller.tell_all(told), ended, permit)
+    telling::respond(call.state, call.viewer, |teller: Teller| teller.tell_all(told), ended, place)
 }
 
 async fn whole(events: impl Stream<Item = ChatEvent>, reply: Reply) -> Result<Response, Refusal> {

@@ -6,13 +6,13 @@
 use axum::response::Response;
 use axum::response::sse::Event;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Call;
 use super::refusal::Refusal;
 use super::writing::Writing;
 use crate::error::ApiError;
+use crate::http::places::Place;
 use crate::http::telling::{self, Teller};
 use crate::inference::{Piece, TokenLogprob, Usage};
 
@@ -101,8 +101,8 @@ pub trait Chunks: Send + 'static {
     }
 }
 
-/// `permit` is held until the stream ends.
-pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, permit: OwnedSemaphorePermit) -> Response {
+/// `place` is held until the stream ends.
+pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, place: Place) -> Response {
     let limit = call.state.limits.inference_timeout;
     let tell = async move |teller: Teller| {
         let written = tokio::time::timeout(limit, write(writing, chunks, &teller)).await;
@@ -111,7 +111,7 @@ pub fn respond<C: Chunks>(call: Call, writing: Writing, chunks: C, permit: Owned
         }
     };
     let ended = |error: &ApiError| vec![event(&C::failed(&error.clone().into()))];
-    telling::respond(call.state, call.viewer, tell, ended, permit)
+    telling::respond(call.state, call.viewer, tell, ended, place)
 }
 
 async fn write<C: Chunks>(mut writing: Writing, mut chunks: C, teller: &Teller) -> Result<(), Refusal> {

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::{StreamExt, stream};
 use rand::RngExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{KEEP_ALIVE, asking, query_parameter};
@@ -28,6 +28,7 @@ use crate::error::{ApiError, Code};
 use crate::http::graphql::{refuse, status_of};
 use crate::http::layers::{ClientAddress, RequestId};
 use crate::http::operations::{NotBegun, Operations, Said, What};
+use crate::http::places::Place;
 use crate::http::{HttpState, viewer};
 
 const TOKEN: &str = "x-graphql-event-stream-token";
@@ -43,7 +44,7 @@ struct Stream {
     operations: Operations,
     /// `None` while a client listens.
     said: Option<mpsc::Receiver<Said>>,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Streams {
@@ -61,26 +62,26 @@ pub fn token(headers: &HeaderMap, address: &Uri) -> Option<String> {
 
 /// Reserves a stream; its token.
 pub async fn reserve(
-    state: Arc<HttpState>,
+    state: &Arc<HttpState>,
     headers: HeaderMap,
-    request_id: RequestId,
+    request_id: &RequestId,
     address: ClientAddress,
 ) -> Response {
-    let viewer = match viewer::of_headers(&state, &headers, Utc::now()).await {
+    let viewer = match viewer::of_headers(state, &headers, Utc::now()).await {
         Ok(viewer) => viewer,
-        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let spent = match state.rate.spend(&viewer, address, 0).await {
         Ok(spent) => spent,
-        Err(overdrawn) => return overdrawn.respond(&request_id),
+        Err(overdrawn) => return overdrawn.respond(request_id),
     };
-    let permit = match state.subscriber() {
-        Ok(permit) => permit,
-        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+    let place = match state.subscribers.take(address) {
+        Ok(place) => place,
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let token = Uuid::from_u128(rand::rng().random()).simple().to_string();
     let (operations, said) = Operations::new(state.limits.max_subscriptions_per_socket);
-    state.streams.lock().insert(token.clone(), Stream { viewer, operations, said: Some(said), _permit: permit });
+    state.streams.lock().insert(token.clone(), Stream { viewer, operations, said: Some(said), _place: place });
     let (streams, reserved) = (state.streams.clone(), token.clone());
     tokio::spawn(async move {
         tokio::time::sleep(OPEN_WITHIN).await;
@@ -104,12 +105,8 @@ pub fn open(state: &Arc<HttpState>, token: String, request_id: &RequestId) -> Re
     };
     let open = Open { streams: state.streams.clone(), token };
     let events = stream::poll_fn(move |context| said.poll_recv(context)).map(move |said| {
-        if said.ends()
-            && let Some(stream) = open.streams.lock().get_mut(&open.token)
-        {
-            stream.operations.ended(&said.id);
-        }
-        stream::iter(spell(said))
+        let is_heard = open.streams.lock().get_mut(&open.token).is_some_and(|it| it.operations.hear(&said));
+        stream::iter(if is_heard { spell(said) } else { Vec::new() })
     });
     let events = events.flatten().take_until(viewer::stream_ends(state.clone(), viewer));
     Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
@@ -129,34 +126,35 @@ impl Drop for Open {
 
 /// Begins an operation, whose events the stream will carry.
 pub async fn begin(
-    state: Arc<HttpState>,
+    state: &Arc<HttpState>,
     headers: HeaderMap,
     mut request: Request,
     token: String,
-    request_id: RequestId,
+    request_id: &RequestId,
     address: ClientAddress,
 ) -> Response {
     let Some(Value::String(id)) = request.extensions.remove("operationId") else {
         let error = ApiError::bad_input("extensions.operationId is missing: give each operation of a stream a name");
-        return refuse(&error, StatusCode::BAD_REQUEST, &request_id);
+        return refuse(&error, StatusCode::BAD_REQUEST, request_id);
     };
-    let asking = match asking(&state, &headers, &request_id, address).await {
+    let asking = match asking(state, &headers, request_id, address).await {
         Ok(asking) => asking,
-        Err(error) => return refuse(&error, status_of(error.code), &request_id),
+        Err(error) => return refuse(&error, status_of(error.code), request_id),
     };
     let mut streams = state.streams.lock();
-    let Some(stream) = streams.get_mut(&token) else { return not_found(&request_id) };
-    if !is_same(&stream.viewer, &asking.viewer) {
-        let error =
-            ApiError::new(Code::Forbidden, "somebody else reserved this stream: reserve one of your own with PUT");
-        return refuse(&error, StatusCode::FORBIDDEN, &request_id);
+    let Some(stream) = streams.get_mut(&token) else { return not_found(request_id) };
+    // The stream ends with the rights of what it was reserved with, and so has to be what it carries.
+    if !stream.viewer.has_credential_of(&asking.viewer) {
+        let message = "this stream was not reserved with what you show: reserve one of your own with PUT";
+        let error = ApiError::new(Code::Forbidden, message);
+        return refuse(&error, StatusCode::FORBIDDEN, request_id);
     }
-    match stream.operations.begin(&state, asking, address, request, id) {
+    match stream.operations.begin(state, asking, address, request, id) {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(NotBegun::InUse) => {
-            conflict("an operation of this operationId runs on the stream: choose another", &request_id)
+            conflict("an operation of this operationId runs on the stream: choose another", request_id)
         }
-        Err(NotBegun::TooMany(error)) => refuse(&error, status_of(error.code), &request_id),
+        Err(NotBegun::TooMany(error)) => refuse(&error, status_of(error.code), request_id),
     }
 }
 
@@ -174,10 +172,6 @@ pub fn end(state: &HttpState, token: &str, address: &Uri, request_id: &RequestId
         }
         None => not_found(request_id),
     }
-}
-
-fn is_same(one: &Viewer, other: &Viewer) -> bool {
-    one.user().map(|user| user.id) == other.user().map(|user| user.id)
 }
 
 fn not_found(request_id: &RequestId) -> Response {

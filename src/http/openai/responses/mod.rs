@@ -86,11 +86,11 @@ impl Wish for Respond {
         let prompt = Prompt::Messages(system.into_iter().chain(said.iter().cloned()).collect());
         let calls = self.tools.reader();
         let request = GenerateRequest { prompt, tools: self.tools.offered, options: self.options };
-        let permit = self.streaming.permit(&call.state)?;
+        let place = self.streaming.place(&call)?;
         let mut writing = call.in_time(Writing::begin(call.clone(), self.model, vec![request])).await?;
         let mut reply = Reply::new(call.clone(), &writing, self.echo, calls, said);
-        if let Some(permit) = permit {
-            return Ok(stream::respond(call, writing, reply, permit));
+        if let Some(place) = place {
+            return Ok(stream::respond(call, writing, reply, place));
         }
         let gathering = writing.each(|index, piece| drop(reply.of(index, piece)));
         call.in_time(gathering).await?;
