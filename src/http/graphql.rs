@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Request, Response};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
 use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
@@ -139,7 +139,9 @@ impl<'a> Call<'a> {
         };
         let key = Key::of_body(self.headers, body.bytes(), self.modern);
         if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
-            return self.at_a_price(kept).await;
+            let cost =
+                rate::of_packing(kept.body().size_hint().exact().and_then(|size| size.try_into().ok()).unwrap_or(0));
+            return self.state.rate.charge_for(cost, self.address, kept, self.request_id).await;
         }
         let asked = asked::from_bytes(&self.state.limits, body.bytes());
         drop(body);
@@ -191,19 +193,29 @@ impl<'a> Call<'a> {
         asking: &Asking,
         request: Request,
         admission: Admission,
-        spent: rate::Spent,
+        mut spent: rate::Spent,
         share: Option<impl FnOnce(Option<&str>, HeaderMap, Bytes) -> response::Response>,
     ) -> (bool, response::Response) {
         let name = admission.operation.name.clone().filter(|_| share.is_some());
+        let is_query = admission.operation.kind == OperationType::Query;
         let (response, context) = execute::once(self.state, asking, request, admission).await;
         let share = share.filter(|_| response.is_ok() && !context.is_for_one());
         let shared = share.is_some();
+        let body = body(&response);
+        let cost = rate::of_packing(body.len());
+        // What has been done is told, whatever it costs.
+        if is_query && cost > 0 {
+            spent = match self.state.rate.spend(&asking.viewer, self.address, cost).await {
+                Ok(spent) => spent,
+                Err(overdrawn) => return (false, overdrawn.respond(self.request_id)),
+            };
+        }
         let mut answer = match share {
             Some(share) => {
                 let described = HeaderMap::from_iter([(CONTENT_TYPE, self.media_type())]);
-                share(name.as_deref(), described, body(&response))
+                share(name.as_deref(), described, body)
             }
-            None => self.respond(&response),
+            None => self.respond_with(&response, body),
         };
         spent.tell(answer.headers_mut());
         add_context(&mut answer, self.state, &context, asking.now);
@@ -320,13 +332,17 @@ impl<'a> Call<'a> {
     }
 
     fn respond(&self, response: &Response) -> response::Response {
+        self.respond_with(response, body(response))
+    }
+
+    fn respond_with(&self, response: &Response, body: Bytes) -> response::Response {
         // What did not begin is somebody's error; the older media type knows only 200.
         let status = match execute::server_error(response) {
             _ if !self.modern || !execute::never_ran(response) => StatusCode::OK,
             Some(code) => status_of(code),
             None => StatusCode::BAD_REQUEST,
         };
-        (status, [(CONTENT_TYPE, self.media_type())], body(response)).into_response()
+        (status, [(CONTENT_TYPE, self.media_type())], body).into_response()
     }
 
     fn media_type(&self) -> HeaderValue {

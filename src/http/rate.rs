@@ -20,6 +20,8 @@ use crate::services::allowance;
 pub const REQUEST: u64 = 10;
 /// What a whole document costs where it has to be made or packed: as a page of a hundred posts.
 pub const DOCUMENT: u64 = 300;
+/// Answers of fewer bytes are packed for what the request costs.
+const SMALL_BYTES: usize = 16 << 10;
 const PERIOD: Duration = Duration::from_secs(60);
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -48,8 +50,19 @@ impl RateLimit {
     }
 
     /// What comes to no operation is not free: another answer when it cannot be paid for.
-    pub async fn charge(&self, address: ClientAddress, mut answer: Response, request_id: &RequestId) -> Response {
-        match self.spend(&Viewer::anonymous(), address, 0).await {
+    pub async fn charge(&self, address: ClientAddress, answer: Response, request_id: &RequestId) -> Response {
+        self.charge_for(0, address, answer, request_id).await
+    }
+
+    /// The same for what costs more than a request.
+    pub async fn charge_for(
+        &self,
+        cost: u64,
+        address: ClientAddress,
+        mut answer: Response,
+        request_id: &RequestId,
+    ) -> Response {
+        match self.spend(&Viewer::anonymous(), address, cost).await {
             Ok(spent) => {
                 spent.tell(answer.headers_mut());
                 answer
@@ -57,6 +70,11 @@ impl RateLimit {
             Err(overdrawn) => overdrawn.respond(request_id),
         }
     }
+}
+
+/// What it costs to pack an answer of so many bytes: a point a KiB, and nothing for most.
+pub fn of_packing(bytes: usize) -> u64 {
+    if bytes < SMALL_BYTES { 0 } else { u64::try_from(bytes / 1024).unwrap_or(u64::MAX) }
 }
 
 /// Networks of one customer share an account.

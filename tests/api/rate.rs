@@ -107,6 +107,25 @@ async fn what_is_refused_for_other_reasons_is_not_free() {
     }
 }
 
+/// Packing takes longer than giving out again what was kept.
+#[tokio::test]
+async fn a_large_answer_is_paid_for_by_its_size() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    let input = json!({ "title": "Long", "slug": "long", "markdown": "ink ".repeat(100_000) });
+    let create = "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id } } }";
+    let made = app.own(create, json!({ "input": input })).await;
+    let publish = "mutation($input: PostIdInput!) { publishPost(input: $input) { userErrors { message } } }";
+    let published = app.own(publish, json!({ "input": { "id": made["createPost"]["post"]["id"] } })).await;
+    assert_eq!(published["publishPost"]["userErrors"], json!([]), "{made:#}");
+    let long = json!({ "query": "{ post(slug: \"long\") { markdown } }" });
+    let post =
+        async || app.http.post(format!("{}/graphql", app.base)).json(&long).send().await.expect("the server answers");
+    for _ in 0..2 {
+        assert_eq!(post().await.status(), 200, "two of some 410 points are within 1000");
+    }
+    assert_eq!(post().await.status(), 429, "also where it is kept");
+}
+
 #[tokio::test]
 async fn each_key_of_staff_has_an_account_and_a_reader_one_for_all_of_theirs() {
     let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
