@@ -200,7 +200,7 @@ impl Responses {
         (described, body).into_response()
     }
 
-    /// The answer to a query in an address: [`Keeping`] keeps it on its way out, if it is for who asks.
+    /// The answer to a query in an address: `Keeping` keeps it on its way out, if it is for who asks.
     pub fn offer(&self, offer: Offer, mut described: HeaderMap, body: Bytes) -> Response {
         described.insert(VARY, VARIES);
         self.tagged(offer, described, body)
