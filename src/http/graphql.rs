@@ -84,9 +84,11 @@ pub async fn sdl(
     let is_for_all = execute::permit_introspection(&state, &Viewer::anonymous()).is_ok();
     let allowed = match is_for_all {
         true => Ok(Viewer::anonymous()),
-        false => viewer::of_headers(&state, &headers, Utc::now()).await,
+        false => {
+            let permit = |viewer| execute::permit_introspection(&state, &viewer).map(|()| viewer);
+            viewer::of_headers(&state, &headers, Utc::now()).await.and_then(permit)
+        }
     };
-    let allowed = allowed.and_then(|viewer| execute::permit_introspection(&state, &viewer).map(|()| viewer));
     let viewer = match allowed {
         Ok(viewer) => viewer,
         Err(error) => {

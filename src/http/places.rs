@@ -9,8 +9,7 @@ use super::layers::ClientAddress;
 use crate::error::{ApiError, Code};
 use crate::services::allowance;
 
-/// The places of those who subscribe. Clones share them.
-#[derive(Clone)]
+/// The places of those who subscribe.
 pub struct Places {
     all: Arc<Semaphore>,
     /// How many each network has.

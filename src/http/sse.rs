@@ -43,10 +43,12 @@ pub async fn get(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let answer = match (single::token(&headers, &uri), asked::from_address(&uri)) {
-        (Some(token), _) => single::open(&state, token, &request_id),
-        (None, Ok(request)) => open(&state, headers, request, &request_id, address, true).await,
-        (None, Err(error)) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+    let answer = match single::token(&headers, &uri) {
+        Some(token) => single::open(&state, token, &request_id),
+        None => match asked::from_address(&uri) {
+            Ok(request) => open(&state, headers, request, &request_id, address, true).await,
+            Err(error) => refuse(&error, StatusCode::BAD_REQUEST, &request_id),
+        },
     };
     at_a_price(&state, answer, address, &request_id).await
 }

@@ -4,7 +4,7 @@ use reqwest::header::{CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, VARY};
 use reqwest::{Response, Url};
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, client_builder, data, on_real_servers};
+use crate::support::{TestApp, client_builder, data, on_real_servers, points_left};
 
 const POST: &str = "query($slug: String!) { post(slug: $slug) { id title version } }";
 
@@ -144,15 +144,12 @@ async fn what_is_given_out_again_is_counted_and_paid_for() {
     let body = json!({ "query": "query GivenOutAgain { posts(first: 5) { nodes { title } } }" });
     let left = async || {
         let answer = post(&app, &body).await;
-        let told = header(&answer, &reqwest::header::HeaderName::from_static("ratelimit")).to_owned();
-        let left = told.split("r=").nth(1).and_then(|rest| rest.split(';').next()).expect("what is left is told");
-        left.parse::<i64>().expect("a number")
+        points_left(&answer)
     };
     let made = left().await;
     let kept = left().await;
     assert!((8..=10).contains(&(made - kept)), "{made}, then {kept}: a request costs 10, and some come back");
-    let metrics =
-        app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics").text().await.expect("text");
+    let metrics = app.metrics().await;
     let line = "inkstone_graphql_operations_total{type=\"query\",name=\"GivenOutAgain\",outcome=\"success\"} 2";
     assert!(metrics.contains(line), "{metrics}");
 }
@@ -208,8 +205,7 @@ async fn a_kept_answer_is_what_its_route_would_give() {
     let unkept = unkept.header(IF_NONE_MATCH, etag).send().await.expect("an answer");
     assert_eq!(unkept.status(), 304, "also where nothing is kept");
 
-    let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
-    let metrics = metrics.text().await.expect("text");
+    let metrics = app.metrics().await;
     for (method, count) in [("GET", 2), ("HEAD", 1)] {
         let labels = format!("method=\"{method}\",route=\"/graphql\",status=\"304\"");
         let line = format!("inkstone_http_requests_total{{{labels}}} {count}");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, code, data, on_real_servers};
+use crate::support::{TestApp, code, data, on_real_servers, points_left};
 
 const SITE: (&str, &str) = ("public_url", "https://ink.example");
 const FILES: [(&str, &str); 3] = [
@@ -28,13 +28,16 @@ async fn text(app: &TestApp, path: &str) -> String {
 }
 
 fn header(response: &Response, name: &str) -> String {
-    let value = response.headers().get(name).unwrap_or_else(|| panic!("the answer should have the header {name}"));
-    value.to_str().expect("a header of text").to_owned()
+    header_of(response, name).unwrap_or_else(|| panic!("the answer should have the header {name}"))
+}
+
+fn header_of(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).map(|value| value.to_str().expect("a header of text").to_owned())
 }
 
 /// `None` for what is given out as it was kept.
 fn statements(response: &Response) -> Option<u32> {
-    let told = response.headers().get("server-timing")?.to_str().expect("a header of text");
+    let told = header_of(response, "server-timing")?;
     Some(told.split('"').nth(1).and_then(|text| text.split(' ').next()?.parse().ok()).expect("a number of statements"))
 }
 
@@ -276,7 +279,7 @@ async fn a_document_is_kept_packed_for_all_whatever_they_show() {
         for packing in ["gzip", "br", "identity"] {
             let ask = async |more: (&str, &str)| {
                 let response = get(&app, path, &[("accept-encoding", packing), more]).await;
-                let packed = response.headers().get("content-encoding").map(|it| it.to_str().expect("text").to_owned());
+                let packed = header_of(&response, "content-encoding");
                 assert_eq!(packed.as_deref(), (packing != "identity").then_some(packing), "{path}");
                 let length = header_of(&response, "content-length");
                 (length, header(&response, "etag"), response.bytes().await.expect("a body"))
@@ -317,19 +320,13 @@ async fn who_knows_the_date_is_believed_soon_after_a_change() {
     assert_eq!(get(&app, "/feed.xml", &[("if-modified-since", &*settled)]).await.status(), 304);
 }
 
-fn header_of(response: &Response, name: &str) -> Option<String> {
-    response.headers().get(name).map(|value| value.to_str().expect("a header of text").to_owned())
-}
-
 /// A tag that nobody has costs a statement each time another is named.
 #[tokio::test]
 async fn what_is_made_for_one_is_paid_for_and_what_is_kept_costs_a_request() {
     let app = TestApp::start_with(&[SITE, ("rate_limit_per_minute", "1000")]).await;
     let left = async |path: &str| {
         let response = get(&app, path, &[]).await;
-        let told = header(&response, "ratelimit");
-        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()?.parse::<u64>().ok());
-        (response.status().as_u16(), points.unwrap_or_else(|| panic!("points in {told}")))
+        (response.status().as_u16(), points_left(&response))
     };
     let (_, made) = left("/feed.xml").await;
     assert!((685..=695).contains(&made), "{made}");

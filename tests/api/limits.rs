@@ -91,8 +91,7 @@ async fn a_query_that_takes_too_long_is_given_up_on_every_way_in() {
     }
     drop(held);
 
-    let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
-    let metrics = metrics.text().await.expect("text");
+    let metrics = app.metrics().await;
     let wanted = r#"inkstone_graphql_operations_total{type="query",name="TooLong",outcome="server_error"}"#;
     assert!(metrics.contains(wanted), "what was given up should be counted");
 }

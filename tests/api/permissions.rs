@@ -6,9 +6,8 @@
 //! cache with is not shown to others.
 
 use chrono::{Duration, Utc};
-use inkstone::auth::{Scope, Viewer};
-use inkstone::services::{Actor, accounts};
-use inkstone::store::{api_keys, users};
+use inkstone::auth::Scope;
+use inkstone::store::api_keys;
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, code, data};

@@ -4,7 +4,7 @@ use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
 use crate::support::live::{Socket, Sse};
-use crate::support::{TestApp, code};
+use crate::support::{TestApp, code, points_left};
 
 const DEAR: &str = "{ posts(first: 100) { nodes { title slug excerpt } } }";
 
@@ -62,11 +62,6 @@ async fn streams_and_lists_say_how_the_account_stands() {
         request.send().await.expect("the server answers")
     };
     let subscription = json!({ "query": "subscription { postPublished { cursor } }" });
-    let left = |response: &reqwest::Response| {
-        let told = header(response, "ratelimit");
-        let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()?.parse::<u64>().ok());
-        points.unwrap_or_else(|| panic!("points in {told}"))
-    };
     let mut before = 1000;
     for (path, accept) in [
         ("/graphql/stream", "text/event-stream"),
@@ -74,13 +69,13 @@ async fn streams_and_lists_say_how_the_account_stands() {
         ("/graphql", "multipart/mixed;subscriptionSpec=1.0"),
     ] {
         let opened = post(path, accept, subscription.clone()).await;
-        assert!(left(&opened) < before, "{path} {accept}");
-        before = left(&opened);
+        assert!(points_left(&opened) < before, "{path} {accept}");
+        before = points_left(&opened);
     }
     let reserved = app.http.put(format!("{}/graphql/stream", app.base)).send().await.expect("an answer");
-    assert!(left(&reserved) < before, "a reserved stream");
+    assert!(points_left(&reserved) < before, "a reserved stream");
     let list = post("/graphql", "application/json", json!([{ "query": DEAR }, { "query": "{ __typename }" }])).await;
-    assert!(left(&list) < 700, "a list: {}", left(&list));
+    assert!(points_left(&list) < 700, "a list: {}", points_left(&list));
     let overdrawn = json!([{ "query": DEAR }, { "query": DEAR }, { "query": DEAR }, { "query": "{ nothing }" }]);
     let overdrawn = post("/graphql", "application/json", overdrawn).await;
     let wait: u64 = header(&overdrawn, "retry-after").parse().expect("seconds");

@@ -161,8 +161,7 @@ async fn an_operation_with_the_name_of_one_that_was_stopped_is_another() {
     drop(sse);
     let ended = async {
         loop {
-            let metrics = app.http.get(format!("{}/metrics", app.base)).send().await.expect("metrics");
-            let metrics = metrics.text().await.expect("text");
+            let metrics = app.metrics().await;
             let open = metrics.lines().find(|line| line.starts_with("inkstone_subscriptions_open"));
             if open.is_some_and(|line| line.ends_with(" 0")) {
                 return;

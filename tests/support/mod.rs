@@ -233,6 +233,12 @@ impl TestApp {
         key.expect("a key").expose().to_owned()
     }
 
+    /// All metrics, in the text of Prometheus.
+    pub async fn metrics(&self) -> String {
+        let metrics = self.http.get(format!("{}/metrics", self.base)).send().await.expect("metrics");
+        metrics.text().await.expect("text")
+    }
+
     /// Asks as the owner and expects data without errors.
     pub async fn own(&self, query: &str, variables: Value) -> Value {
         data(self.ask_as(Some(&self.tokens.owner), query, variables).await)
@@ -293,6 +299,13 @@ pub fn data(mut response: Value) -> Value {
 /// The code of a response's first error.
 pub fn code(response: &Value) -> &str {
     response["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("expected an error: {response:#}"))
+}
+
+/// The points that an account has left after this response, as `RateLimit` tells.
+pub fn points_left(response: &reqwest::Response) -> u64 {
+    let told = response.headers().get("ratelimit").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let points = told.strip_prefix("\"cost\";r=").and_then(|told| told.split(';').next()?.parse().ok());
+    points.unwrap_or_else(|| panic!("points in {told:?}"))
 }
 
 /// True where several servers and real concurrency can be had.

@@ -102,26 +102,25 @@ async fn a_key_does_only_what_its_scopes_name() {
     }
 }
 
-/// Tokens that come at once are looked up together, and each opens what it would have opened alone.
-#[tokio::test]
-async fn tokens_that_come_at_once_open_each_its_own() {
-    let app = TestApp::start().await;
-    let actor = Actor { viewer: Viewer::anonymous(), now: Utc::now() };
-    let mut keys = Vec::new();
-    for (handle, lives) in [("edgar", None), ("edgar", Some(Duration::milliseconds(100)))] {
-        let mut conn = app.services.db.conn().await.expect("a connection");
-        let user = users::by_handle(&mut conn, handle).await.expect("an answer").expect("there is this user");
-        drop(conn);
-        let until = lives.map(|lives| actor.now + lives);
-        let key = accounts::create_key(&app.services, &actor, user.id, "k".into(), &[Scope::Read], until).await;
-        keys.push(key.expect("a key").expose().to_owned());
-    }
-    let revoked = app.key("rita", &[Scope::Read]).await;
+/// Takes her only key back in the database, of which the server hears nothing.
+async fn revoke_key_of_rita(app: &TestApp) {
     let mut conn = app.services.db.conn().await.expect("a connection");
     let all = api_keys::all(&mut conn).await.expect("the keys");
     let (of_rita, _) = all.iter().find(|(_, handle)| handle == "rita").expect("the key of rita");
     api_keys::revoke(&mut conn, of_rita.id, Utc::now()).await.expect("an answer").expect("it is revoked");
-    drop(conn);
+}
+
+/// Tokens that come at once are looked up together, and each opens what it would have opened alone.
+#[tokio::test]
+async fn tokens_that_come_at_once_open_each_its_own() {
+    let app = TestApp::start().await;
+    let now = Utc::now();
+    let mut keys = Vec::new();
+    for lives in [None, Some(Duration::milliseconds(100))] {
+        keys.push(app.key_until("edgar", &[Scope::Read], lives.map(|lives| now + lives)).await);
+    }
+    let revoked = app.key("rita", &[Scope::Read]).await;
+    revoke_key_of_rita(&app).await;
     let unknown = inkstone::auth::SessionToken::generate().0.expose().to_owned();
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let tokens = [
@@ -153,11 +152,7 @@ async fn a_token_is_looked_up_when_rights_may_have_changed() {
     let handle = async |token: &str| app.ask_as(Some(token), "{ viewer { handle } }", json!({})).await;
     let key = app.key("rita", &[Scope::Read]).await;
     assert_eq!(data(handle(&key).await)["viewer"]["handle"], "rita");
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let all = api_keys::all(&mut conn).await.expect("the keys");
-    let (of_rita, _) = all.iter().find(|(_, handle)| handle == "rita").expect("the key of rita");
-    api_keys::revoke(&mut conn, of_rita.id, Utc::now()).await.expect("an answer").expect("it is revoked");
-    drop(conn);
+    revoke_key_of_rita(&app).await;
     if crate::support::on_real_servers() {
         assert_eq!(code(&handle(&key).await), "UNAUTHENTICATED", "whoever took it back");
     } else {
@@ -176,13 +171,7 @@ async fn a_token_is_looked_up_when_rights_may_have_changed() {
 async fn a_key_that_was_used_ends_when_it_was_to_end() {
     let app = TestApp::start().await;
     let now = Utc::now();
-    let mut conn = app.services.db.conn().await.expect("a connection");
-    let rita = users::by_handle(&mut conn, "rita").await.expect("an answer").expect("there is this user");
-    drop(conn);
-    let actor = Actor { viewer: Viewer::anonymous(), now };
-    let until = Some(now + Duration::seconds(2));
-    let key = accounts::create_key(&app.services, &actor, rita.id, "k".into(), &[Scope::Read], until).await;
-    let key = key.expect("a key").expose().to_owned();
+    let key = app.key_until("rita", &[Scope::Read], Some(now + Duration::seconds(2))).await;
     let ask = async || app.ask_as(Some(&key), "{ viewer { handle } }", json!({})).await;
     assert_eq!(data(ask().await)["viewer"]["handle"], "rita");
     tokio::time::sleep((now + Duration::seconds(2) - Utc::now()).to_std().unwrap_or_default()).await;
