@@ -47,7 +47,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
         authenticator: Authenticator::new(services.db.clone(), services.version.rights.clone()),
         schemas: Schemas::new(config.introspection == Introspection::Anybody),
         guard: Guard::new(limits, &sdl),
-        openapi: http::rest_description(&sdl).into(),
+        rest: http::rest_described_by(&sdl),
         sdl: sdl.into(),
         documents: Documents::new(trusted(config)?, config.untrusted_documents, services.cache.clone()),
         responses: Responses::new(services.clone(), answers(config)),

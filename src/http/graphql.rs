@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Request, Response};
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State, WebSocketUpgrade};
 use axum::http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use super::asked::{self, Asked};
 use super::execute::{self, Admission, Asking, Refused};
 use super::layers::{ClientAddress, RequestId};
-use super::responses::{self, Key, Offer};
+use super::responses::{self, Key, Offer, Responses};
 use super::{HttpState, multipart, rate, sse, viewer, websocket};
 use crate::auth::Viewer;
 use crate::error::{ApiError, Code};
@@ -111,7 +111,7 @@ pub async fn sdl(
 
 /// The answer to one operation of a list.
 struct OneOfBatch {
-    response: Response,
+    answer: Vec<u8>,
     context: Option<Arc<RequestContext>>,
     /// The headers that say how the account stands after it.
     account: HeaderMap,
@@ -141,9 +141,7 @@ impl<'a> Call<'a> {
         };
         let key = Key::of_body(self.headers, body.bytes(), self.modern);
         if let Some(kept) = key.as_ref().and_then(|key| self.state.responses.find(key, self.headers)) {
-            let cost =
-                rate::of_packing(kept.body().size_hint().exact().and_then(|size| size.try_into().ok()).unwrap_or(0));
-            return self.state.rate.charge_for(cost, self.address, kept, self.request_id).await;
+            return self.at_a_price(kept).await;
         }
         let asked = asked::from_bytes(&self.state.limits, body.bytes());
         drop(body);
@@ -182,7 +180,7 @@ impl<'a> Call<'a> {
         let key = key.filter(|_| admission.operation.kind == OperationType::Query);
         let keep = key.map(|key| {
             move |name: Option<&str>, described, body| {
-                self.state.responses.keep(key, Offer::of_query(version, name), described, body)
+                Responses::offer_again(key, Offer::of_query(version, name), described, body)
             }
         });
         self.answer(&asking, request, admission, spent, keep).await.1
@@ -204,13 +202,12 @@ impl<'a> Call<'a> {
         let share = share.filter(|_| response.is_ok() && !context.is_for_one());
         let shared = share.is_some();
         let body = body(&response);
-        let cost = rate::of_packing(body.len());
         // What has been done is told, whatever it costs.
-        if is_query && cost > 0 {
-            spent = match self.state.rate.spend(&asking.viewer, self.address, cost).await {
-                Ok(spent) => spent,
+        if is_query {
+            match self.state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await {
+                Ok(more) => spent = more.unwrap_or(spent),
                 Err(overdrawn) => return (false, overdrawn.respond(self.request_id)),
-            };
+            }
         }
         let mut answer = match share {
             Some(share) => {
@@ -239,7 +236,7 @@ impl<'a> Call<'a> {
             .buffered(BATCH_CONCURRENCY)
             .collect()
             .await;
-        let each: Vec<_> = answers.iter().map(|one| execute::answer(&one.response)).collect();
+        let each: Vec<_> = answers.iter().map(|one| &one.answer[..]).collect();
         let whole = [&b"["[..], &each.join(&b","[..]), &b"]"[..]].concat();
         let mut answer = (StatusCode::OK, [(CONTENT_TYPE, JSON)], whole).into_response();
         for context in answers.iter().filter_map(|one| one.context.as_ref()) {
@@ -254,24 +251,33 @@ impl<'a> Call<'a> {
     async fn one_of_batch(&self, asking: &Asking, mut request: Request) -> OneOfBatch {
         let id = &asking.request_id;
         let mut account = HeaderMap::new();
+        let refuse = |refused: Refused, mut account: HeaderMap| {
+            if let Refused::Overdrawn(overdrawn) = &refused {
+                overdrawn.tell(&mut account);
+            }
+            let answer = execute::answer(&Response::from_errors(refused.errors(id)));
+            OneOfBatch { answer, context: None, account }
+        };
         let entered = execute::enter(self.state, &asking.viewer, self.address, &mut request, id).await;
         let (admission, spent) = match entered {
             Ok(entered) => entered,
-            Err(refused) => {
-                if let Refused::Overdrawn(overdrawn) = &refused {
-                    overdrawn.tell(&mut account);
-                }
-                return OneOfBatch { response: Response::from_errors(refused.errors(id)), context: None, account };
-            }
+            Err(refused) => return refuse(refused, account),
         };
         spent.tell(&mut account);
-        if admission.operation.kind == OperationType::Subscription {
+        let kind = admission.operation.kind;
+        if kind == OperationType::Subscription {
             let error = ApiError::bad_input("a subscription cannot be part of a list: open a stream for it");
-            let response = Response::from_errors(vec![error.to_server_error(id)]);
-            return OneOfBatch { response, context: None, account };
+            return refuse(Refused::Forbidden(error), account);
         }
         let (response, context) = execute::once(self.state, asking, request, admission).await;
-        OneOfBatch { response, context: Some(context), account }
+        let answer = execute::answer(&response);
+        if kind == OperationType::Query {
+            match self.state.rate.spend_on_size(&asking.viewer, self.address, answer.len()).await {
+                Ok(spent) => spent.iter().for_each(|spent| spent.tell(&mut account)),
+                Err(overdrawn) => return refuse(Refused::Overdrawn(overdrawn), account),
+            }
+        }
+        OneOfBatch { answer, context: Some(context), account }
     }
 
     /// Who asks, for what, and what is left to spend; or the answer that says why not.
@@ -408,7 +414,7 @@ fn body(response: &Response) -> Bytes {
 /// An answer to a request that did not get as far as an operation.
 pub fn refuse(error: &ApiError, status: StatusCode, request_id: &RequestId) -> response::Response {
     let body = serde_json::json!({ "errors": [error.to_json(request_id.as_str())] });
-    (status, axum::Json(body)).into_response()
+    no_cache((status, axum::Json(body)).into_response())
 }
 
 /// The same for a body that was not read to its end, after which a connection is of no use.

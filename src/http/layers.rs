@@ -19,7 +19,8 @@ use std::task::{Context as Task, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::{BoxError, Router, http};
 use futures_util::future::BoxFuture;
 use tower::layer::layer_fn;
@@ -63,7 +64,28 @@ impl<B, S> HttpService<B> for S where
 /// The routes, which say who they are, and pack what is no stream.
 pub fn packed(router: Router) -> impl HttpService<Body> {
     let named = router.layer(MapRequestLayer::new(context::name_route));
-    ServiceBuilder::new().map_response(IntoResponse::into_response).layer(CompressionLayer::new()).service(named)
+    ServiceBuilder::new()
+        .map_response(|answer: http::Response<_>| answer_as_meant(answer.map(Body::new)))
+        .layer(CompressionLayer::new())
+        .map_response(|mut answer: Response| {
+            let meant = Meant(answer.status());
+            answer.extensions_mut().insert(meant);
+            answer
+        })
+        .service(named)
+}
+
+/// The status that a route gave.
+#[derive(Clone, Copy)]
+struct Meant(StatusCode);
+
+/// Who takes none of our packings, and does not want it unpacked either, gets it unpacked all the same: that
+/// is what [`CompressionLayer`] sends too, but it makes a failure (406) of it.
+fn answer_as_meant(mut answer: Response) -> Response {
+    if let Some(Meant(status)) = answer.extensions_mut().remove() {
+        *answer.status_mut() = status;
+    }
+    answer
 }
 
 /// `inner` with the other layers around it.

@@ -60,7 +60,7 @@ pub use layers::{HttpService, Surroundings};
 pub use places::Places;
 pub use rate::RateLimit;
 pub use responses::{KeptAnswers, Responses};
-pub use rest::rest_description;
+pub use rest::{Described as RestDescription, described_by as rest_described_by};
 pub use shared::Shared;
 pub use sse::Streams;
 
@@ -71,8 +71,8 @@ pub struct HttpState {
     pub schemas: Schemas,
     /// It in the schema language.
     pub sdl: Bytes,
-    /// What `/api/v1` offers, in OpenAPI.
-    pub openapi: Bytes,
+    /// What `/api/v1` offers.
+    pub rest: RestDescription,
     pub guard: Guard,
     pub documents: Documents,
     pub responses: Responses,

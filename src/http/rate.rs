@@ -45,24 +45,33 @@ impl RateLimit {
     pub async fn spend(&self, viewer: &Viewer, address: ClientAddress, cost: u64) -> Result<Spent, Overdrawn> {
         let Some(quota) = self.quota else { return Ok(Spent(None)) };
         let account = viewer.account().unwrap_or_else(|| account_of(address));
-        let taken = self.limiter.take(&account, quota, REQUEST.saturating_add(cost)).await;
-        if taken.allowed { Ok(Spent(Some((quota, taken)))) } else { Err(Overdrawn(quota, taken)) }
+        let cost = REQUEST.saturating_add(cost);
+        let taken = self.limiter.take(&account, quota, cost).await;
+        if taken.allowed {
+            Ok(Spent(Some((quota, taken))))
+        } else {
+            Err(Overdrawn { quota, taken, cost: cost.min(quota.points) })
+        }
+    }
+
+    /// Takes what an answer of so many bytes costs besides its operation: it is packed. `None` for most.
+    ///
+    /// Errors: the account does not hold as much.
+    pub async fn spend_on_size(
+        &self,
+        viewer: &Viewer,
+        address: ClientAddress,
+        bytes: usize,
+    ) -> Result<Option<Spent>, Overdrawn> {
+        match of_packing(bytes) {
+            0 => Ok(None),
+            cost => self.spend(viewer, address, cost).await.map(Some),
+        }
     }
 
     /// What comes to no operation is not free: another answer when it cannot be paid for.
-    pub async fn charge(&self, address: ClientAddress, answer: Response, request_id: &RequestId) -> Response {
-        self.charge_for(0, address, answer, request_id).await
-    }
-
-    /// The same for what costs more than a request.
-    pub async fn charge_for(
-        &self,
-        cost: u64,
-        address: ClientAddress,
-        mut answer: Response,
-        request_id: &RequestId,
-    ) -> Response {
-        match self.spend(&Viewer::anonymous(), address, cost).await {
+    pub async fn charge(&self, address: ClientAddress, mut answer: Response, request_id: &RequestId) -> Response {
+        match self.spend(&Viewer::anonymous(), address, 0).await {
             Ok(spent) => {
                 spent.tell(answer.headers_mut());
                 answer
@@ -73,7 +82,7 @@ impl RateLimit {
 }
 
 /// What it costs to pack an answer of so many bytes: a point a KiB, and nothing for most.
-pub fn of_packing(bytes: usize) -> u64 {
+fn of_packing(bytes: usize) -> u64 {
     if bytes < SMALL_BYTES { 0 } else { u64::try_from(bytes / 1024).unwrap_or(u64::MAX) }
 }
 
@@ -95,14 +104,19 @@ impl Spent {
 }
 
 /// There were not enough points.
-pub struct Overdrawn(Quota, Taken);
+pub struct Overdrawn {
+    quota: Quota,
+    taken: Taken,
+    cost: u64,
+}
 
 impl Overdrawn {
     pub fn error(&self) -> ApiError {
         let seconds = self.retry_after();
         let message = format!(
-            "too many requests: {} points a minute are allowed, and {} are left; try again in {seconds} s",
-            self.0.points, self.1.remaining
+            "too many requests: {} points a minute are allowed, {} are left, and this one costs {}; try again in \
+             {seconds} s",
+            self.quota.points, self.taken.remaining, self.cost
         );
         ApiError::new(Code::RateLimited, message)
     }
@@ -115,12 +129,12 @@ impl Overdrawn {
 
     /// Tells what is left, and when to come back.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        tell(headers, &self.0, &self.1);
+        tell(headers, &self.quota, &self.taken);
         headers.insert(RETRY_AFTER, self.retry_after().into());
     }
 
     fn retry_after(&self) -> u64 {
-        seconds(self.1.retry_after).max(1)
+        seconds(self.taken.retry_after).max(1)
     }
 }
 

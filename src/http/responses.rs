@@ -1,9 +1,9 @@
 //! Answers that are the same for many, kept until something changes: those to anonymous queries, and documents.
 //!
 //! Such an answer depends on nothing but what was asked, so it is found before any of it is read: that of a
-//! GET by its address, in front of all routes (`keeping.rs`), packed as it went out; that of a POST by the
-//! body as it was sent. It is as old as [`Services::version`] tells: the event that makes a row stale makes
-//! every answer stale, on each replica as soon as it reads the event. Who asks with
+//! GET by its address, in front of all routes (`keeping.rs`); that of a POST by the body as it was sent. Both
+//! are kept packed, as they went out. It is as old as [`Services::version`] tells: the event that makes a row
+//! stale makes every answer stale, on each replica as soon as it reads the event. Who asks with
 //! `Cache-Control: no-cache` has the answer to a query made anew.
 
 use std::sync::Arc;
@@ -63,14 +63,14 @@ pub struct Key(Box<[u8]>);
 
 struct Kept {
     offer: Offer,
-    /// Which route it came from, for the metrics; an answer to a body has come to it already.
+    /// Which route it came from, for the metrics; who asks with a body has come to it already.
     route: Option<MatchedPath>,
     /// What is said of the body, the same each time.
     described: HeaderMap,
     body: Bytes,
 }
 
-/// On an answer of a route to GET: it may be given out again, until the version has passed.
+/// On an answer of a route: it may be given out again, until the version has passed.
 #[derive(Clone)]
 pub struct Offer {
     version: u64,
@@ -133,23 +133,22 @@ impl Key {
     /// Of a GET; `None` for what is not kept.
     fn of_address(request: &Request) -> Option<Self> {
         let headers = request.headers();
-        let mut packings = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes);
-        let (packings, None) = (packings.next().unwrap_or_default(), packings.next()) else { return None };
-        if headers.contains_key(UPGRADE) || packings.len() > MAX_PACKINGS_BYTES {
-            return None;
-        }
         let address = request.uri().path_and_query()?.as_str().as_bytes();
-        if address.len() > MAX_ASKED_BYTES {
-            return None;
-        }
         let kind = if graphql::takes_modern(headers) { b"GET modern\n" } else { b"GET  older\n" };
-        Some(Self([&kind[..], packings, b"\n", address].concat().into()))
+        if headers.contains_key(UPGRADE) { None } else { Self::of(kind, headers, address) }
     }
 
     /// The same of a POST to `/graphql`.
     pub fn of_body(headers: &HeaderMap, body: &[u8], modern: bool) -> Option<Self> {
         let kind = if modern { b"POST modern\n" } else { b"POST  older\n" };
-        (is_anonymous(headers) && body.len() <= MAX_ASKED_BYTES).then(|| Self([&kind[..], body].concat().into()))
+        if is_anonymous(headers) { Self::of(kind, headers, body) } else { None }
+    }
+
+    fn of(kind: &[u8], headers: &HeaderMap, asked: &[u8]) -> Option<Self> {
+        let mut packings = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes);
+        let (packings, None) = (packings.next().unwrap_or_default(), packings.next()) else { return None };
+        let is_short = asked.len() <= MAX_ASKED_BYTES && packings.len() <= MAX_PACKINGS_BYTES;
+        is_short.then(|| Self([kind, packings, b"\n", asked].concat().into()))
     }
 }
 
@@ -173,7 +172,7 @@ impl Responses {
         self.services.version.now()
     }
 
-    /// The answer that was given to this, if nothing has changed.
+    /// The answer that was given to this, packed already, if nothing has changed.
     pub fn find(&self, key: &Key, headers: &HeaderMap) -> Option<Response> {
         let asked_at = Instant::now();
         let kept = self.kept(key, headers)?;
@@ -194,10 +193,12 @@ impl Responses {
         }
     }
 
-    /// Keeps an answer to a body, and gives it out.
-    pub fn keep(&self, key: Key, offer: Offer, described: HeaderMap, body: Bytes) -> Response {
-        self.insert(key, Kept { offer, route: None, described: described.clone(), body: body.clone() });
-        (described, body).into_response()
+    /// The answer to a query in a body: `Keeping` keeps it on its way out. No proxy does, so it has no tag.
+    pub fn offer_again(key: Key, offer: Offer, described: HeaderMap, body: Bytes) -> Response {
+        let mut answer = (described, body).into_response();
+        answer.extensions_mut().insert(key);
+        answer.extensions_mut().insert(offer);
+        answer
     }
 
     /// The answer to a query in an address: `Keeping` keeps it on its way out, if it is for who asks.

@@ -1,7 +1,9 @@
 //! Answers to anonymous queries: kept, revalidated, and never older than what they tell of.
 
-use reqwest::header::{CACHE_CONTROL, COOKIE, ETAG, IF_NONE_MATCH, VARY};
-use reqwest::{Response, Url};
+use reqwest::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH, VARY,
+};
+use reqwest::{Method, Response, Url};
 use serde_json::{Value, json};
 
 use crate::support::{TestApp, client_builder, data, on_real_servers, points_left};
@@ -68,7 +70,7 @@ async fn an_answer_is_made_once() {
     let bare = app.http.get(address(&app, query)).header("accept", "application/graphql-response+json");
     let bare = bare.send().await.expect("an answer");
     assert!(!statements(&bare).is_empty(), "another media type is another answer");
-    assert!(header(&bare, &reqwest::header::CONTENT_TYPE).starts_with("application/graphql-response+json"));
+    assert!(header(&bare, &CONTENT_TYPE).starts_with("application/graphql-response+json"));
 }
 
 async fn post(app: &TestApp, body: &Value) -> Response {
@@ -87,7 +89,7 @@ async fn the_same_body_gets_the_kept_answer_until_it_changes() {
     let kept = app.http.post(format!("{}/graphql", app.base)).json(&body).header(IF_NONE_MATCH, "*");
     let kept = kept.send().await.expect("an answer");
     assert_eq!((kept.status().as_u16(), statements(&kept).as_str()), (200, ""), "the second was not made at all");
-    let type_of = |response: &Response| header(response, &reqwest::header::CONTENT_TYPE).to_owned();
+    let type_of = |response: &Response| header(response, &CONTENT_TYPE).to_owned();
     assert_eq!(type_of(&kept), type_of(&first));
     assert_eq!(kept.text().await.expect("text"), first.text().await.expect("text"));
     let anew = app.http.post(format!("{}/graphql", app.base)).json(&body).header(CACHE_CONTROL, "max-age=0, No-Cache");
@@ -214,25 +216,64 @@ async fn a_kept_answer_is_what_its_route_would_give() {
 }
 
 #[tokio::test]
-async fn head_is_answered_without_the_body_that_is_kept() {
+async fn head_tells_what_get_tells_without_the_body() {
     let app = TestApp::start().await;
     let newer = client_builder().http2_prior_knowledge().build().expect("a client");
-    let length = get(&app, "{ site { title } }").await.bytes().await.expect("a body").len();
-    for client in [&app.http, &newer] {
-        let head = client.head(address(&app, "{ site { title } }")).send().await.expect("an answer");
-        assert_eq!((head.status().as_u16(), statements(&head).as_str()), (200, ""), "it is kept");
-        assert_eq!(header(&head, &reqwest::header::CONTENT_LENGTH), length.to_string());
-        assert_eq!(head.bytes().await.expect("no body").len(), 0);
+    let query = address(&app, "{ site { title description } posts(first: 5) { nodes { title } } }");
+    for (client, packing) in [(&app.http, "gzip"), (&newer, "br"), (&app.http, "identity")] {
+        let ask = async |method: Method| {
+            let asked = client.request(method, query.clone()).header("accept-encoding", packing);
+            let answer = asked.send().await.expect("an answer");
+            let told = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, ETAG, VARY, CACHE_CONTROL];
+            let told = told.map(|name| header(&answer, &name).to_owned());
+            let made = statements(&answer);
+            (answer.status().as_u16(), told, made, answer.bytes().await.expect("a body").len())
+        };
+        let (status, told, made, length) = ask(Method::HEAD).await;
+        assert_eq!((status, length), (200, 0), "{packing}");
+        assert!(!made.is_empty(), "{packing}: HEAD comes before any GET");
+        let (_, of_get, made, length) = ask(Method::GET).await;
+        assert_eq!((told, made.as_str()), (of_get.clone(), ""), "{packing}: what HEAD had made is given out");
+        assert_eq!(of_get[1], length.to_string());
+        let (_, again, made, length) = ask(Method::HEAD).await;
+        assert_eq!((again, made.as_str(), length), (of_get, "", 0), "{packing}");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_packed_as_the_client_wants_is_nobodys() {
+async fn who_takes_no_packing_at_all_is_answered_unpacked() {
     let app = TestApp::start().await;
-    for _ in 0..2 {
-        let asked = app.http.get(address(&app, POST)).header("accept-encoding", "identity;q=0");
-        let refused = asked.send().await.expect("an answer");
-        assert_eq!((refused.status().as_u16(), header(&refused, &CACHE_CONTROL)), (406, "private, no-store"));
+    for packing in ["identity;q=0", "*;q=0", "identity;q=0, compress"] {
+        for path in ["/graphql?query={site{title}}", "/feed.xml", "/nothing"] {
+            let ask = async |packing: &str| {
+                let asked = app.http.get(format!("{}{path}", app.base)).header("accept-encoding", packing);
+                asked.send().await.expect("an answer")
+            };
+            let (unpacked, expected) = (ask(packing).await, ask("identity").await);
+            assert_eq!(unpacked.status(), expected.status(), "{path} {packing}");
+            assert_eq!(header(&unpacked, &CONTENT_ENCODING), "", "{path} {packing}");
+            if expected.status() == 200 {
+                assert_eq!(unpacked.text().await.expect("text"), expected.text().await.expect("text"), "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_body_is_kept_packed() {
+    let app = TestApp::start().await;
+    let body = json!({ "query": "{ posts(first: 5) { nodes { title html } } }" });
+    for (packing, first) in [("gzip", &b"\x1f\x8b"[..]), ("zstd", b"\x28\xb5\x2f\xfd"), ("identity", b"{\"data\"")] {
+        let ask = async || {
+            let asked = app.http.post(format!("{}/graphql", app.base)).header("accept-encoding", packing);
+            let answer = asked.json(&body).send().await.expect("an answer");
+            let told = [CONTENT_TYPE, CONTENT_ENCODING, VARY].map(|name| header(&answer, &name).to_owned());
+            (statements(&answer), told, answer.bytes().await.expect("a body"))
+        };
+        let ((made_with, made_told, made), (kept_with, kept_told, kept)) = (ask().await, ask().await);
+        assert!(!made_with.is_empty() && kept_with.is_empty(), "{packing}: the first is made, the second is not");
+        assert_eq!((made_told, made), (kept_told, kept.clone()), "{packing}");
+        assert!(kept.starts_with(first), "{packing}: {kept:?}");
     }
 }
 
@@ -250,7 +291,7 @@ async fn who_has_nothing_left_is_not_given_what_is_kept() {
         }
         let last = get().await;
         assert_eq!(last.status(), 429, "{path}");
-        assert_eq!(header(&last, &reqwest::header::CONTENT_TYPE), kind);
+        assert_eq!(header(&last, &CONTENT_TYPE), kind);
         assert!(last.headers().contains_key("retry-after"));
     }
 }

@@ -353,6 +353,7 @@ async fn what_is_not_there_is_said_so() {
         for (file, _) in FILES {
             let response = get(&app, &format!("{place}/{file}"), &[]).await;
             assert_eq!(response.status(), 404, "{place}/{file}");
+            assert_eq!(header(&response, "cache-control"), "private, no-store", "{place}/{file}: it may come to be");
             let body: Value = response.json().await.expect("JSON");
             assert_eq!(body["errors"][0]["extensions"]["code"], "NOT_FOUND", "{place}/{file}: {body:#}");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, USER_AGENT};
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -43,8 +43,9 @@ const ASKED: [HeaderName; 27] = [
 ];
 
 /// Headers of answers that a page may read.
-const TOLD: [HeaderName; 6] = [
+const TOLD: [HeaderName; 7] = [
     ETAG,
+    LINK,
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("retry-after"),

@@ -1,19 +1,22 @@
-//! In front of all routes: gives out the answers to GET that are kept, and keeps what routes offer.
+//! In front of all routes: gives out the answers to GET that are kept, keeps what routes offer, and answers HEAD.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LINK, VARY};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ETAG, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LINK, UPGRADE, VARY,
+};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, Either};
 use tower::Service;
 
-use super::{Kept, Key, Offer, keep_out};
+use super::{Kept, Key, Offer, is_anonymous, keep_out};
 use crate::auth::Viewer;
 use crate::http::HttpState;
 use crate::http::layers::{AnsweringRoute, ClientAddress};
@@ -22,6 +25,8 @@ use crate::http::layers::{AnsweringRoute, ClientAddress};
 const OF_BODY: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, LINK];
 /// What is told of an answer that somebody has already. Source: RFC 9110, section 15.4.5.
 const OF_NO_BODY: [HeaderName; 3] = [CACHE_CONTROL, ETAG, VARY];
+/// What tells whether an answer to GET is for who asks, and known already.
+const OF_ASKER: [HeaderName; 4] = [AUTHORIZATION, COOKIE, IF_NONE_MATCH, IF_MODIFIED_SINCE];
 
 /// The routes, packing included, and what was kept of their answers.
 #[derive(Clone)]
@@ -49,22 +54,29 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let (is_post, is_head) = (request.method() == Method::POST, request.method() == Method::HEAD);
+        let has_offers = !is_post || is_anonymous(request.headers());
+        if !(has_offers && (is_post || is_head || request.method() == Method::GET)) {
             return Either::Right(self.routes.call(request));
         }
         let (state, mut routes) = (self.state.clone(), self.routes.clone());
         Either::Left(Box::pin(async move {
-            let key = Key::of_address(&request);
-            let request = match &key {
+            // The route of a body tells what its answer is kept as.
+            let key = if is_post { None } else { Key::of_address(&request) };
+            let mut request = match &key {
                 Some(key) => match find(&state, key, request).await {
                     Ok(answer) => return Ok(answer),
                     Err(request) => request,
                 },
                 None => request,
             };
+            // HEAD tells what GET would tell, so it is made and packed.
+            if is_head && !request.headers().contains_key(UPGRADE) {
+                *request.method_mut() = Method::GET;
+            }
             let asked = Asked::of(&request, key);
-            let answer = routes.call(request).await?;
-            Ok(asked.keep(&state, answer).await)
+            let answer = asked.keep(&state, routes.call(request).await?).await;
+            Ok(if is_head { without_body(answer) } else { answer })
         }))
     }
 }
@@ -91,38 +103,45 @@ impl Kept {
             return (StatusCode::NOT_MODIFIED, only(&self.described, &OF_NO_BODY)).into_response();
         }
         let described = self.described.clone();
-        if request.method() == Method::HEAD {
-            return ([(CONTENT_LENGTH, self.body.len().to_string())], described).into_response();
-        }
-        (described, self.body.clone()).into_response()
+        let answer = (described, self.body.clone()).into_response();
+        if request.method() == Method::HEAD { without_body(answer) } else { answer }
     }
+}
+
+/// The answer to HEAD in place of that to GET, whose length it tells where that is known. RFC 9110, 9.3.2.
+fn without_body(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        parts.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 /// What has to be known of a request once it is answered.
 struct Asked {
     headers: HeaderMap,
-    /// What it is kept as, if it is kept and has a body, which the answer to HEAD has not.
+    /// What the answer to an address is kept as, if it is kept.
     key: Option<Key>,
     route: Option<AnsweringRoute>,
 }
 
 impl Asked {
     fn of(request: &Request, key: Option<Key>) -> Self {
-        let key = key.filter(|_| request.method() == Method::GET);
-        Self { headers: request.headers().clone(), key, route: request.extensions().get().cloned() }
+        Self { headers: only(request.headers(), &OF_ASKER), key, route: request.extensions().get().cloned() }
     }
 
     /// Keeps what is offered, and answers who has it already with that.
     async fn keep(self, state: &HttpState, mut answer: Response) -> Response {
         let Some(offer) = answer.extensions_mut().remove::<Offer>() else { return answer };
-        // It may be for others only; and there may be no packing that the client takes.
+        let key = answer.extensions_mut().remove().or(self.key);
+        // It may be for others only.
         if !offer.is_for(&self.headers) || answer.status() != StatusCode::OK {
             keep_out(&mut answer);
             return answer;
         }
         offer.date(answer.headers_mut());
         let (mut parts, mut body) = answer.into_parts();
-        if let Some(key) = self.key {
+        if let Some(key) = key {
             // It was in memory before it was packed, so its size is bounded.
             let bytes = match to_bytes(body, usize::MAX).await {
                 Ok(bytes) => bytes,

@@ -10,6 +10,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Value, Variables};
 use chrono::{DateTime, NaiveDate};
 
+use super::openapi::Names;
 use crate::error::ApiError;
 use crate::services::{relating, searching};
 
@@ -119,13 +120,14 @@ impl Endpoint {
         &self,
         path: HashMap<String, String>,
         query: Vec<(String, String)>,
+        names: &Names,
     ) -> Result<Variables, ApiError> {
         let mut found: HashMap<_, _> =
             path.into_iter().map(|(name, text)| (Name::new(name), Value::String(text))).collect();
         for (name, text) in query {
             let definition = self.parameters().find(|definition| definition.name.node == name.as_str());
             let definition = definition.ok_or_else(|| self.unknown(&name))?;
-            let value = value(&definition.var_type.node, &text).map_err(|expected| {
+            let value = value(&definition.var_type.node, &text, names).map_err(|expected| {
                 ApiError::bad_input(format!("`{name}` is {:?}: expected {expected}", cut(&text)))
             })?;
             if found.insert(Name::new(&name), value).is_some() {
@@ -164,21 +166,27 @@ fn time(text: &str) -> Option<String> {
     if DateTime::parse_from_rfc3339(&text).is_ok() { Some(text) } else { day() }
 }
 
-/// A value of a variable's type. Names of enums are left to validation, in capitals.
+/// A value of a variable's type. The names of enums may be written small.
 ///
 /// Errors: what was expected.
-fn value(ty: &Type, text: &str) -> Result<Value, &'static str> {
+fn value(ty: &Type, text: &str, names: &Names) -> Result<Value, String> {
     match &ty.base {
         BaseType::List(inner) => {
-            let values = text.split(',').map(|part| value(inner, part.trim()));
+            let values = text.split(',').map(|part| value(inner, part.trim(), names));
             values.collect::<Result<_, _>>().map(Value::List)
         }
         BaseType::Named(name) => match name.as_str() {
-            "Int" => text.parse::<i32>().map(Value::from).map_err(|_| "a whole number"),
-            "Boolean" => text.parse::<bool>().map(Value::from).map_err(|_| "true or false"),
-            "DateTime" => time(text).map(Value::String).ok_or("a time such as 2026-11-29T08:00:00Z, or a date"),
+            "Int" => text.parse::<i32>().map(Value::from).map_err(|_| "a whole number".to_owned()),
+            "Boolean" => text.parse::<bool>().map(Value::from).map_err(|_| "true or false".to_owned()),
+            "DateTime" => {
+                time(text).map(Value::String).ok_or("a time such as 2026-11-29T08:00:00Z, or a date".to_owned())
+            }
             "String" | "ID" => Ok(Value::String(text.to_owned())),
-            _ => Ok(Value::String(text.to_ascii_uppercase())),
+            name => {
+                let known = names.get(name).map(Vec::as_slice).unwrap_or_default();
+                let found = known.iter().find(|known| known.eq_ignore_ascii_case(text));
+                found.cloned().map(Value::String).ok_or_else(|| format!("one of {}", known.join(", ")))
+            }
         },
     }
 }

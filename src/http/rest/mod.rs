@@ -33,7 +33,7 @@ mod openapi;
 pub(super) mod problem;
 
 pub(super) use openapi::refused_with;
-pub use openapi::rest_description;
+pub use openapi::{Described, described_by};
 
 use endpoints::{ENDPOINTS, Endpoint};
 
@@ -59,7 +59,7 @@ async fn description(asked: Asked) -> Response {
     match asked.pay(&Viewer::anonymous(), rate::DOCUMENT).await {
         Ok(spent) => {
             let described = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
-            let mut answer = asked.state.responses.document(described, asked.state.openapi.clone());
+            let mut answer = asked.state.responses.document(described, asked.state.rest.description.clone());
             spent.tell(answer.headers_mut());
             answer
         }
@@ -137,7 +137,7 @@ impl Asked {
         let id = self.request_id.as_str().to_owned();
         let admitted = execute::admit_own(&state, &mut request, &id);
         let entered = execute::enter_admitted(&state, &viewer, self.address, &request, admitted).await;
-        let (admission, spent) = entered.map_err(|refused| match refused {
+        let (admission, mut spent) = entered.map_err(|refused| match refused {
             Refused::Document(response) => Failure::Error(error_of(&response)),
             Refused::Forbidden(error) => Failure::Error(error),
             Refused::Overdrawn(overdrawn) => Failure::Overdrawn(overdrawn),
@@ -146,6 +146,8 @@ impl Asked {
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => {
+                let more = state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await;
+                spent = more.map_err(Failure::Overdrawn)?.unwrap_or(spent);
                 if context.is_for_one() {
                     let mut answer = (described, body).into_response();
                     responses::keep_out(&mut answer);
@@ -170,7 +172,7 @@ impl Asked {
         };
         let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&self.uri)
             .map_err(|error| ApiError::bad_input(format!("the address cannot be read: {}", error.body_text())))?;
-        let variables = endpoint.variables(path, query)?;
+        let variables = endpoint.variables(path, query, &self.state.rest.names)?;
         Ok(Request::new(endpoints::DOCUMENT).operation_name(endpoint.operation).variables(variables))
     }
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    BaseType, Field, FieldDefinition, ObjectType, Selection, SelectionSet, Type, TypeDefinition, TypeKind,
+    BaseType, EnumType, Field, FieldDefinition, ObjectType, Selection, SelectionSet, Type, TypeDefinition, TypeKind,
     TypeSystemDefinition, VariableDefinition,
 };
+use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::endpoints::{ENDPOINTS, Endpoint, PARSED, about};
@@ -15,8 +16,18 @@ use super::{BASE, problem};
 use crate::http::chat;
 use crate::services::searching::MAX_QUERY;
 
+/// What is known of the addresses.
+pub struct Described {
+    /// In OpenAPI.
+    pub description: Bytes,
+    pub names: Names,
+}
+
+/// The names that each enum of the schema has.
+pub type Names = HashMap<String, Vec<String>>;
+
 /// The description, for a schema in the schema language.
-pub fn rest_description(sdl: &str) -> String {
+pub fn described_by(sdl: &str) -> Described {
     let document = parse_schema(sdl).expect("the schema's own description parses; a test reads it");
     let types = document.definitions.into_iter().filter_map(|definition| match definition {
         TypeSystemDefinition::Type(definition) => Some((definition.node.name.node.to_string(), definition.node)),
@@ -53,7 +64,15 @@ pub fn rest_description(sdl: &str) -> String {
             } },
         },
     });
-    format!("{described:#}\n")
+    let names = describing.types.values().filter_map(|definition| match &definition.kind {
+        TypeKind::Enum(of) => Some((definition.name.node.to_string(), names_of(of))),
+        _ => None,
+    });
+    Described { description: format!("{described:#}\n").into(), names: names.collect() }
+}
+
+fn names_of(of: &EnumType) -> Vec<String> {
+    of.values.iter().map(|value| value.node.value.node.to_string()).collect()
 }
 
 struct Describing {
@@ -201,8 +220,7 @@ impl Describing {
     fn enumeration(&mut self, name: &str) -> Value {
         let definition = self.types.get(name).expect("the schema holds the types that it names");
         let TypeKind::Enum(of) = &definition.kind else { unreachable!("what has no fields is an enum") };
-        let values: Vec<_> = of.values.iter().map(|value| value.node.value.node.as_str()).collect();
-        let schema = json!({ "type": "string", "enum": values, "description": described(definition) });
+        let schema = json!({ "type": "string", "enum": names_of(of), "description": described(definition) });
         self.schemas.insert(name.to_owned(), schema);
         reference(name)
     }
