@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Utc;
@@ -56,9 +56,10 @@ pub struct App {
 impl App {
     /// Connects to what the settings name and brings the schema up to date.
     ///
-    /// A server that is away is waited for, with a line in the log now and then.
-    pub async fn open(config: Config) -> Result<Self> {
-        let mut app = Self::connect(config).await?;
+    /// A server that is away is waited for, with a line in the log now and then, for as long as there is `patience`:
+    /// without end where none is given.
+    pub async fn open(config: Config, patience: Option<Duration>) -> Result<Self> {
+        let mut app = Self::connect(config, patience).await?;
         let ran = migrations::run_pending(&app.services.db)
             .await
             .context("the database's schema could not be brought up to date")?;
@@ -72,7 +73,7 @@ impl App {
     }
 
     /// Connects without touching the schema, for `migrate`.
-    pub async fn connect(config: Config) -> Result<Self> {
+    pub async fn connect(config: Config, patience: Option<Duration>) -> Result<Self> {
         let settings = settings::pool(&config);
         #[cfg(feature = "embedded")]
         let (backend, embedded) = match &config.database_url {
@@ -88,7 +89,7 @@ impl App {
             Backend::Server { url: url.expose().to_owned() }
         };
         let db = Db::open(backend, &settings).await.context("the database pool could not be made")?;
-        wait_for(&db).await;
+        wait_for(&db, patience).await?;
         let redis = match &config.redis_url {
             Some(url) => Some(Remote::connect(url.expose()).await.context("Redis cannot be used")?),
             None => None,
@@ -242,13 +243,20 @@ async fn wind_up(tasks: &TaskTracker, limit: Duration) {
 }
 
 /// Waits until the database answers, and says so while it does not.
-async fn wait_for(db: &Db) {
+///
+/// Errors: it did not for as long as there was patience.
+async fn wait_for(db: &Db, patience: Option<Duration>) -> Result<()> {
+    let begun = Instant::now();
     let mut pause = Duration::from_millis(250);
     while let Err(error) = db.ping(Duration::from_secs(5)).await {
+        if patience.is_some_and(|most| begun.elapsed() + pause > most) {
+            return Err(error).context("is the database running, and DATABASE_URL right?");
+        }
         tracing::warn!(%error, retry_in_ms = pause.as_millis(), "waiting for the database");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(10));
     }
+    Ok(())
 }
 
 async fn load_demo(services: &Services) -> Result<()> {

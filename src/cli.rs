@@ -131,7 +131,7 @@ pub struct Import {
     /// Say what would happen, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Who wrote posts whose author is not a user here; the owner if absent
+    /// Who wrote posts whose author is not a user here; if absent the owner, and posts that are here stay whose they are
     #[arg(long, value_name = "HANDLE")]
     pub author: Option<String>,
 }

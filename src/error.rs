@@ -166,6 +166,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::Forbidden(deed) => {
                 Self::new(Code::Forbidden, format!("your role, or the scopes of your key, do not allow you to {deed}"))
             }
+            ServiceError::NotInPerson(deed) => Self::new(
+                Code::Forbidden,
+                format!("an API key is not enough to {deed}: sign in with a password (`signIn`), and send that token"),
+            ),
             ServiceError::Busy(what) => Self::new(Code::Overloaded, what),
             ServiceError::UsedUp(used_up) => Self::new(Code::RateLimited, used_up.message()),
             ServiceError::TooManyAttempts(wait) => {

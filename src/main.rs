@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
@@ -11,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use inkstone::app::{self, App, models, owner, people};
 use inkstone::cli::{self, Cli, Command};
 use inkstone::config::{self, LogFormat};
-use inkstone::inference::Removed;
+use inkstone::inference::{Deployed, Removed};
 use inkstone::services::accounts::{self, NewAccount};
 use inkstone::services::importing::{self, ImportOptions};
 use inkstone::services::{Actor, demo, exporting, profiles};
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 // glibc's allocator gives pages back at every chance, which costs more than it saves here.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long a command that is run once waits for a database that does not answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     use_small_pages();
@@ -80,12 +84,12 @@ async fn on_the_database(command: Command, config: config::Config, telemetry: te
         return on_models(command, &config).await;
     }
     if let Command::Migrate { command } = command {
-        return migrate(command.unwrap_or(cli::Migrate::Up), App::connect(config).await?).await;
+        return migrate(command.unwrap_or(cli::Migrate::Up), App::connect(config, Some(PATIENCE)).await?).await;
     }
     if let Command::Serve = command {
         return serve(config, telemetry).await;
     }
-    let app = App::open(config).await?;
+    let app = App::open(config, Some(PATIENCE)).await?;
     let done = match command {
         Command::Import(what) => import(&app, &what).await,
         Command::Export(what) => export(&app, &what).await,
@@ -123,8 +127,14 @@ async fn on_models(command: cli::Models, config: &config::Config) -> Result<()> 
         cli::Models::Run { model, text } => models::run(&engine, &model, &text, &mut std::io::stdout()).await?,
         cli::Models::Bench { model } => print!("{}", models::bench(&engine, &model).await?),
         cli::Models::Deploy { model } => {
-            let name = engine.deploy(&model)?;
-            println!("{name} answers from now on, as soon as it is ready.");
+            let Deployed { name, is_here } = engine.deploy(&model)?;
+            match is_here {
+                true => println!("{name} answers from now on, as soon as it is ready."),
+                false => println!(
+                    "{name} is the choice from now on. It is not here: a server fetches it, and until it can be had \
+                     another may answer. `inkstone models pull {name}` shows whether it can."
+                ),
+            }
         }
     }
     Ok(())
@@ -139,7 +149,7 @@ async fn serve(config: config::Config, telemetry: telemetry::Telemetry) -> Resul
     })?;
     let address = listener.local_addr()?;
     let opening = async {
-        let app = App::open(config).await?;
+        let app = App::open(config, None).await?;
         let welcome = app.welcome().await?;
         anyhow::Ok((app, welcome))
     };
@@ -195,7 +205,8 @@ async fn import(app: &App, what: &cli::Import) -> Result<()> {
         None => app.owner().await?,
         Some(handle) => people::find(&app.services, handle).await?,
     };
-    let options = ImportOptions { dry_run: what.dry_run, author, demo: false, now: Utc::now() };
+    let (dry_run, reassign) = (what.dry_run, what.author.is_some());
+    let options = ImportOptions { dry_run, author, reassign, demo: false, now: Utc::now() };
     let (bar, progress) = bar("{pos}/{len} files {elapsed}")?;
     let progress = |done: usize, total: usize| progress(done as u64, total as u64);
     let report = importing::import(&app.services, &what.path, &options, progress).await?;

@@ -8,8 +8,9 @@ use super::Task;
 /// secret and nothing of another caller's text.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum InferenceError {
-    #[error("there is no model for this task ({task}): {}", where_to_look(*.task))]
-    NoModel { task: Task },
+    /// `why`, where that is known.
+    #[error("there is no model for this task ({task}): {}", .why.as_deref().unwrap_or(where_to_look(*.task)))]
+    NoModel { task: Task, why: Option<String> },
     #[error("{name:?} is no model of this server for this task ({task}): it has {known}")]
     UnknownModel { name: String, task: Task, known: String },
     /// Files are on their way, or being read. `of_bytes` is 0 while the size is not known.
@@ -34,6 +35,11 @@ pub enum InferenceError {
 }
 
 impl InferenceError {
+    /// No model does this, for no known reason.
+    pub fn no_model(task: Task) -> Self {
+        Self::NoModel { task, why: None }
+    }
+
     /// One of a few fixed words, for counting.
     pub fn kind(&self) -> &'static str {
         match self {

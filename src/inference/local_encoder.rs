@@ -112,7 +112,7 @@ impl Backend for LocalEncoder {
     fn embed(&self, request: EmbedRequest) -> BoxFuture<'_, Result<Embeddings, InferenceError>> {
         Box::pin(async move {
             if self.card.task != Task::Embed {
-                return Err(InferenceError::NoModel { task: Task::Embed });
+                return Err(InferenceError::no_model(Task::Embed));
             }
             let EmbedRequest { texts, kind, overlong, priority, dimensions } = request;
             let length = dimensions.unwrap_or(*self.lengths.end());
@@ -137,7 +137,7 @@ impl Backend for LocalEncoder {
     fn rerank(&self, request: RerankRequest) -> BoxFuture<'_, Result<Ranking, InferenceError>> {
         Box::pin(async move {
             if self.card.task != Task::Rerank {
-                return Err(InferenceError::NoModel { task: Task::Rerank });
+                return Err(InferenceError::no_model(Task::Rerank));
             }
             let RerankRequest { query, texts, overlong } = request;
             let size = (texts.len(), texts.iter().map(|text| query.len() + text.len()).sum());

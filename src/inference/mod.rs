@@ -31,7 +31,7 @@ mod queue;
 mod request;
 
 pub use device::Compute;
-pub use engine::{Engine, EngineError, EngineSettings, ModelState, ModelStatus, Removed};
+pub use engine::{Deployed, Engine, EngineError, EngineSettings, ModelState, ModelStatus, Removed};
 pub use error::InferenceError;
 pub use laid_out::LaidOut;
 pub use provider::{PROVIDED, ProviderSettings};
@@ -79,18 +79,18 @@ pub trait Backend: Send + Sync + 'static {
 
     fn embed(&self, request: EmbedRequest) -> BoxFuture<'_, Result<Embeddings, InferenceError>> {
         drop(request);
-        Box::pin(async { Err(InferenceError::NoModel { task: Task::Embed }) })
+        Box::pin(async { Err(InferenceError::no_model(Task::Embed)) })
     }
 
     fn rerank(&self, request: RerankRequest) -> BoxFuture<'_, Result<Ranking, InferenceError>> {
         drop(request);
-        Box::pin(async { Err(InferenceError::NoModel { task: Task::Rerank }) })
+        Box::pin(async { Err(InferenceError::no_model(Task::Rerank)) })
     }
 
     /// Returns when the request has its place; the text comes as it is written.
     fn generate(&self, request: GenerateRequest) -> BoxFuture<'_, Result<Generation, InferenceError>> {
         drop(request);
-        Box::pin(async { Err(InferenceError::NoModel { task: Task::Generate }) })
+        Box::pin(async { Err(InferenceError::no_model(Task::Generate)) })
     }
 }
 

@@ -88,8 +88,7 @@ pub async fn sign_out(services: &Services, actor: &Actor) -> Result<bool, Servic
 
 /// Ends every session of the one who asks, who has to be there in person. True if there was one.
 pub async fn sign_out_everywhere(services: &Services, actor: &Actor) -> Result<bool, ServiceError> {
-    let user_id = actor.user_id()?;
-    actor.require(actor.viewer.may_manage_account_of(user_id), "end sessions")?;
+    let user_id = actor.require_in_person("end sessions")?;
     let mut tx = services.db.begin().await?;
     let ended = sessions::delete_of_user(&mut tx, user_id, None).await?;
     services.commit(tx, &[told(user_id, json!({ ACCESS_ENDED: true }), actor)]).await?;

@@ -27,7 +27,7 @@ pub async fn load(services: &Services, dir: &Path, now: DateTime<Utc>) -> Result
         Some(owner) => owner,
         None => make_owner(services, "mo", "Lin Mo", true, now).await?,
     };
-    let options = ImportOptions { dry_run: false, author, demo: true, now };
+    let options = ImportOptions { dry_run: false, author, reassign: false, demo: true, now };
     importing::import(services, dir, &options, |_, _| {}).await
 }
 

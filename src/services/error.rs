@@ -19,6 +19,9 @@ pub enum ServiceError {
     /// Signed in, but not allowed to do this.
     #[error("not allowed to {0}")]
     Forbidden(&'static str),
+    /// Signed in with an API key, which is not enough to do this.
+    #[error("a key is not enough to {0}")]
+    NotInPerson(&'static str),
     /// Too much at once; trying again later may help.
     #[error("overloaded: {0}")]
     Busy(String),

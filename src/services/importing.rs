@@ -32,6 +32,8 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Who wrote the posts whose author is not a user here.
     pub author: UserRow,
+    /// Also those that are here already, as somebody else's.
+    pub reassign: bool,
     /// Mark everything as the demo site, so that it can be taken out again.
     pub demo: bool,
     pub now: DateTime<Utc>,

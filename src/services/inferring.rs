@@ -89,7 +89,7 @@ pub async fn generate(
 /// Lets another model answer for its task. For the owner.
 pub fn deploy(services: &Services, actor: &Actor, model: &str) -> Result<String, ServiceError> {
     actor.require(actor.viewer.may_change_site(), "choose the models (owner)")?;
-    services.engine.deploy(model).map_err(|error| match error {
+    services.engine.deploy(model).map(|deployed| deployed.name).map_err(|error| match error {
         EngineError::Choice(why) => ServiceError::refuse(super::RefusalCode::NotFound, "model", why),
         other => ServiceError::Internal(other.to_string()),
     })

@@ -24,8 +24,7 @@ pub struct KeyWish {
 /// Makes a key for the one who asks, who has to be there in person: a key makes no keys. The key
 /// itself is told once and never again.
 pub async fn create(services: &Services, actor: &Actor, wish: KeyWish) -> Result<(ApiKeyRow, ApiKey), ServiceError> {
-    let user_id = actor.user_id()?;
-    actor.require(actor.viewer.may_manage_account_of(user_id), "make API keys")?;
+    let user_id = actor.require_in_person("make API keys")?;
     if wish.expires_at.is_some_and(|at| at <= actor.now) {
         let message = "this time has passed: choose one to come, or none";
         return Err(ServiceError::refuse(RefusalCode::Invalid, "expiresAt", message));
@@ -70,7 +69,7 @@ pub async fn insert(
 /// Takes a key back: its user, or the owner, in person. It is no good from then on, on every
 /// server: keys are looked up with each request.
 pub async fn revoke(services: &Services, actor: &Actor, id: Uuid) -> Result<ApiKeyRow, ServiceError> {
-    actor.require(actor.viewer.is_in_person(), "revoke API keys")?;
+    actor.require_in_person("revoke API keys")?;
     let not_found = || ServiceError::not_found("id", "API key");
     let found = api_keys::by_ids(&mut *services.db.conn().await?, &[id]).await?.pop();
     // Which keys others have is nobody else's business.

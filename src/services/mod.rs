@@ -165,6 +165,12 @@ impl Actor {
         let id = self.user_id()?;
         if allowed { Ok(id) } else { Err(ServiceError::Forbidden(deed)) }
     }
+
+    /// Lets pass whom signed in with a password, for what nobody may do with a key.
+    pub(crate) fn require_in_person(&self, deed: &'static str) -> Result<Uuid, ServiceError> {
+        let id = self.user_id()?;
+        if self.viewer.is_in_person() { Ok(id) } else { Err(ServiceError::NotInPerson(deed)) }
+    }
 }
 
 impl Services {

@@ -30,6 +30,7 @@ pub async fn update(
     user_id: Uuid,
     edit: UserEdit,
 ) -> Result<UserRow, ServiceError> {
+    actor.require_in_person("change a profile")?;
     actor.require(actor.viewer.may_manage_account_of(user_id), "change this profile")?;
     actor.require(edit.role.is_none() || actor.viewer.may_give_roles(), "change roles")?;
     check_edit(&edit)?;
@@ -73,7 +74,7 @@ pub async fn change_password(
     address: Option<IpAddr>,
 ) -> Result<UserRow, ServiceError> {
     let user = actor.viewer.user().cloned().ok_or(ServiceError::Unauthenticated)?;
-    actor.require(actor.viewer.may_manage_account_of(user.id), "change the password")?;
+    actor.require_in_person("change the password")?;
     password::check(&new)
         .map_err(|unfit| ServiceError::refuse(RefusalCode::Invalid, "newPassword", unfit.to_string()))?;
     let attempt = services.attempts.begin(&user.handle, address).await?;

@@ -128,7 +128,7 @@ pub async fn start(services: &Services, actor: &Actor) -> Result<ReadingToken, S
 pub async fn forget(services: &Services, actor: &Actor, token: Option<&str>) -> Result<usize, ServiceError> {
     let reader = match token {
         Some(token) => Reader::Token(hash_of(token)?.as_bytes().to_vec()),
-        None => Reader::User(actor.require(actor.viewer.is_in_person(), DEED)?),
+        None => Reader::User(actor.require_in_person(DEED)?),
     };
     let mut tx = services.db.begin().await?;
     let forgotten = match (readers::find(&mut tx, &reader).await?, &reader) {
@@ -145,7 +145,7 @@ pub async fn forget(services: &Services, actor: &Actor, token: Option<&str>) -> 
 
 /// Says whether what the one who asks reads is written down from now on. Off, what is there goes.
 pub async fn set_keep(services: &Services, actor: &Actor, keep: bool) -> Result<(), ServiceError> {
-    let user_id = actor.require(actor.viewer.is_in_person(), DEED)?;
+    let user_id = actor.require_in_person(DEED)?;
     let mut tx = services.db.begin().await?;
     let set = readers::set_keep(&mut tx, user_id, keep, actor.now).await;
     let reader_id = set.map_err(|error| gone(error, "keep"))?;

@@ -1,14 +1,16 @@
 //! How a connection comes about: over TCP with TLS, or to the embedded backend.
 
-use std::sync::{Arc, LazyLock};
+use std::error::Error;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::pooled_connection::bb8::Pool;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::pooled_connection::bb8::{Pool, RunError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use tokio_postgres::AsyncMessage;
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::DbError;
@@ -40,30 +42,37 @@ pub struct PoolSettings {
     pub statement_timeout: Duration,
 }
 
-pub(super) async fn pool(backend: &Backend, settings: &PoolSettings) -> Result<Pool<AsyncPgConnection>, DbError> {
+/// The pool, and what stands in the way of its connections.
+pub(super) async fn pool(
+    backend: &Backend,
+    settings: &PoolSettings,
+) -> Result<(Pool<AsyncPgConnection>, Trouble), DbError> {
     let mut config = ManagerConfig::default();
     config.recycling_method = RecyclingMethod::Fast;
     let (backend, statement_timeout) = (backend.clone(), settings.statement_timeout);
+    let trouble = Trouble::default();
+    let over = trouble.clone();
     config.custom_setup = Box::new(move |_| {
-        let backend = backend.clone();
-        async move { establish(&backend, statement_timeout).await }.boxed()
+        let (backend, over) = (backend.clone(), over.clone());
+        async move { establish(&backend, statement_timeout).await.inspect(|_| over.set(None)) }.boxed()
     });
     let manager = AsyncDieselConnectionManager::new_with_config("", config);
-    Pool::builder()
+    let pool = Pool::builder()
         .max_size(settings.max_connections)
         .connection_timeout(settings.acquire_timeout)
         .idle_timeout(Some(Duration::from_secs(600)))
         .test_on_check_out(false)
-        .error_sink(Box::new(LogSink))
+        .error_sink(Box::new(trouble.clone()))
         .build(manager)
-        .await
-        .map_err(DbError::from)
+        .await?;
+    Ok((pool, trouble))
 }
 
 async fn establish(backend: &Backend, statement_timeout: Duration) -> ConnectionResult<AsyncPgConnection> {
     match backend {
         Backend::Server { url } => {
-            let (client, connection) = server_config(url)?.connect(tls()).await.map_err(bad)?;
+            let config = server_config(url)?;
+            let (client, connection) = config.connect(tls()).await.map_err(|error| bad(&place(&config), error))?;
             let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
             let limit = format!("SET statement_timeout = {}", statement_timeout.as_millis());
             conn.batch_execute(&limit).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
@@ -77,7 +86,7 @@ async fn establish(backend: &Backend, statement_timeout: Duration) -> Connection
                 .dbname("postgres")
                 .connect_raw(stream, tokio_postgres::NoTls)
                 .await
-                .map_err(bad)?;
+                .map_err(|error| bad("the embedded database", error))?;
             tokio::spawn(connection);
             AsyncPgConnection::try_from(client).await
         }
@@ -156,20 +165,63 @@ fn tls_config() -> rustls::ClientConfig {
         .with_no_client_auth()
 }
 
-fn bad(error: tokio_postgres::Error) -> ConnectionError {
-    ConnectionError::BadConnection(error.to_string())
+fn bad(place: &str, error: tokio_postgres::Error) -> ConnectionError {
+    let because = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    ConnectionError::BadConnection(format!("{place}: {error}{because}"))
 }
 
-/// Failed attempts to connect are logged; the caller sees only that its time ran out.
-#[derive(Debug, Clone, Copy)]
-struct LogSink;
+/// Host and port of a server, and nothing secret.
+fn place(config: &tokio_postgres::Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(folder)) => folder.display().to_string(),
+        None => "localhost".to_owned(),
+    };
+    format!("{host}:{}", config.get_ports().first().unwrap_or(&5432))
+}
 
-impl bb8::ErrorSink<diesel_async::pooled_connection::PoolError> for LogSink {
-    fn sink(&self, error: diesel_async::pooled_connection::PoolError) {
-        tracing::warn!(%error, "could not connect to the database");
+/// Why the last attempt to connect failed; nothing once one has not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<diesel_async::pooled_connection::PoolError>> {
-        Box::new(*self)
+    /// What to tell who got no connection.
+    pub fn explain(&self, error: RunError) -> DbError {
+        let last = || self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match error {
+            RunError::TimedOut => {
+                DbError::Unavailable(last().unwrap_or_else(|| "all connections were taken for too long".to_owned()))
+            }
+            RunError::User(error) => error.into(),
+        }
+    }
+}
+
+impl bb8::ErrorSink<PoolError> for Trouble {
+    fn sink(&self, error: PoolError) {
+        tracing::debug!(%error, "could not connect to the database");
+        self.set(Some(error.to_string()));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {
+        Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_server_is_tells_no_secret() {
+        let place = |url: &str| place(&url.parse().expect("a URL"));
+        assert_eq!(place("postgres://users:secret@db.example:6543/inkstone?sslmode=require"), "db.example:6543");
+        assert_eq!(place("postgres://users:secret@[::1]/inkstone"), "::1:5432");
+        assert_eq!(place("host=/run/postgresql user=users"), "/run/postgresql:5432");
     }
 }

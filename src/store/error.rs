@@ -79,12 +79,6 @@ impl From<ConnectionError> for DbError {
     }
 }
 
-impl From<diesel_async::pooled_connection::bb8::RunError> for DbError {
-    fn from(error: diesel_async::pooled_connection::bb8::RunError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
 impl From<diesel_async::pooled_connection::PoolError> for DbError {
     fn from(error: diesel_async::pooled_connection::PoolError) -> Self {
         Self::Unavailable(error.to_string())

@@ -195,6 +195,7 @@ pub enum Sight {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
+    trouble: connect::Trouble,
     backend: Backend,
     committed: Arc<Notify>,
     operation: Option<Operation>,
@@ -232,8 +233,8 @@ pub struct PoolState {
 impl Db {
     /// A pool over `backend`. Connects lazily; [`Db::ping`] tells whether the database answers.
     pub async fn open(backend: Backend, settings: &PoolSettings) -> Result<Self, DbError> {
-        let pool = connect::pool(&backend, settings).await?;
-        Ok(Self { pool, backend, committed: Arc::new(Notify::new()), operation: None })
+        let (pool, trouble) = connect::pool(&backend, settings).await?;
+        Ok(Self { pool, trouble, backend, committed: Arc::new(Notify::new()), operation: None })
     }
 
     /// The same database for one operation: its statements are counted in `statements`, and it
@@ -255,7 +256,7 @@ impl Db {
             None => None,
         };
         let asked = Instant::now();
-        let mut conn = Box::pin(self.pool.get_owned()).await?;
+        let mut conn = Box::pin(self.pool.get_owned()).await.map_err(|error| self.trouble.explain(error))?;
         metrics::db_connection_wait(asked.elapsed());
         let count = self.operation.as_ref().map(|operation| operation.statements.clone());
         let runs = Arc::new(AtomicBool::new(false));

@@ -132,11 +132,11 @@ pub async fn insert(conn: &mut Conn, user: &UserRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// The first owner, if there is one.
+/// The first owner, if there is one; that of the demo site only where there is no other.
 pub async fn owner(conn: &mut Conn) -> Result<Option<UserRow>, DbError> {
     Ok(users::table
         .filter(users::role.eq(Role::Owner))
-        .order((users::created_at, users::id))
+        .order((users::demo, users::created_at, users::id))
         .select(UserRow::as_select())
         .first(conn)
         .await

@@ -97,7 +97,7 @@ pub async fn user(services: &Services, handle: &str) -> UserRow {
 /// How tests import unless they say otherwise: as olga, at a moment given in whole microseconds.
 pub async fn options(services: &Services) -> ImportOptions {
     let now = DateTime::from_timestamp_micros(Utc::now().timestamp_micros()).expect("a time of today");
-    ImportOptions { dry_run: false, author: user(services, "olga").await, demo: false, now }
+    ImportOptions { dry_run: false, author: user(services, "olga").await, reassign: false, demo: false, now }
 }
 
 pub async fn import(services: &Services, dir: &Path) -> ImportReport {

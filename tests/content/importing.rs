@@ -6,7 +6,7 @@ use inkstone::services::importing::{self, ImportError, ImportOptions};
 use inkstone::store::{Page, revisions};
 use serde_json::json;
 
-use crate::folders::{Folder, HABITS, counts, flawless, habits, import, import_with, options, rehearsed};
+use crate::folders::{Folder, HABITS, counts, flawless, habits, import, import_with, options, rehearsed, user};
 use crate::picture::{self, all_posts, rows};
 use crate::support::TestApp;
 
@@ -243,6 +243,14 @@ async fn an_author_who_is_no_user_here_is_replaced() {
     flawless(&import(&app.services, folder.path()).await);
     assert_eq!(picture::post(&app.services, "a").await["author"], "edgar");
     assert_eq!(picture::post(&app.services, "b").await["author"], "olga");
+
+    let folder = Folder::new(&[("a.md", "---\ntitle: A, again\n---\n"), ("b.md", "---\ntitle: B, again\n---\n")]);
+    let rita = ImportOptions { author: user(&app.services, "rita").await, ..options(&app.services).await };
+    flawless(&import_with(&app.services, folder.path(), &rita).await);
+    assert_eq!(picture::post(&app.services, "a").await["author"], "edgar", "it stays whose it is");
+    assert_eq!(picture::post(&app.services, "b").await["author"], "olga");
+    flawless(&import_with(&app.services, folder.path(), &ImportOptions { reassign: true, ..rita }).await);
+    assert_eq!(picture::post(&app.services, "a").await["author"], "rita", "unless another is named");
 }
 
 #[tokio::test]

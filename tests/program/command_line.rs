@@ -104,6 +104,10 @@ async fn an_account_and_a_key_are_made_and_work() {
     assert_eq!(data["createPost"]["post"]["author"]["handle"], "ann", "the key acts as its user");
     let refused = server.ask(Some(reading.trim()), create, json!({})).await.expect("an answer");
     assert_eq!(crate::support::code(&refused), "FORBIDDEN", "a key may only what its scopes say");
+    let another = r#"mutation { createApiKey(input: { name: "x", scopes: [READ] }) { secret } }"#;
+    let refused = server.ask(Some(key.trim()), another, json!({})).await.expect("an answer");
+    let said = refused["errors"][0]["message"].as_str().unwrap_or_default();
+    assert!(said.contains("an API key is not enough to make API keys: sign in"), "a key makes no keys: {refused:#}");
     assert!(!server.log().contains(key.trim()), "a key is never logged");
 }
 
@@ -240,4 +244,36 @@ fn the_schema_goes_down_and_up_again() {
     assert_eq!(place.succeed(&["migrate", "up"]), up, "the same migrations run again");
     assert_eq!(status(), applied);
     place.succeed(&["user", "create", "--handle", "ann"]);
+}
+
+#[test]
+fn a_database_that_is_not_there_is_named_with_the_reason() {
+    let place = Place::new();
+    let mut command = place.command(&["user", "list"]);
+    let done = finish(command.env("DATABASE_URL", "postgres://me:hunter2@127.0.0.1:1/site"), "");
+    assert_eq!(done.code, Some(1), "{done:#?}");
+    let said = done.stderr.lines().last().unwrap_or_default();
+    assert!(said.contains("127.0.0.1:1: ") && said.to_lowercase().contains("connection refused"), "{said}");
+    assert!(!done.stderr.contains("hunter"), "a secret is shown:\n{}", done.stderr);
+}
+
+#[tokio::test]
+async fn why_there_is_no_model_is_said() {
+    let place = site_of_ann();
+    let done = place.run(&["models", "pull", "multilingual-e5-small", "--offline"]);
+    assert_eq!(done.code, Some(1), "{done:#?}");
+    assert!(done.stderr.contains("`inkstone models pull multilingual-e5-small/q4_0`"), "{}", done.stderr);
+    let chosen = place.succeed(&["models", "deploy", "bge-reranker-base"]);
+    assert!(chosen.contains("bge-reranker-base/") && chosen.contains("It is not here"), "{chosen}");
+
+    let server = place.serve(&["--empty", "--set", "rerank_model=none"]);
+    let ann = server.sign_in("ann", "a long secret").await;
+    let token = ann["token"].as_str();
+    for (query, why) in [
+        ("{ embed(input: { texts: [\"x\"] }) { model } }", "`inkstone models pull multilingual-e5-small/f32`"),
+        ("{ rerank(input: { query: \"x\", texts: [\"x\"] }) { model } }", "`rerank_model` is \"none\""),
+    ] {
+        let answer = server.ask(token, query, json!({})).await.expect("an answer");
+        assert!(answer["errors"][0]["message"].as_str().is_some_and(|said| said.contains(why)), "{query}: {answer:#}");
+    }
 }

@@ -66,7 +66,7 @@ const SOON: TimeDelta = TimeDelta::seconds(5);
 async fn make_template() -> Template {
     let database = database::Template::begin().await;
     let config = config(&database.settings(), &[]);
-    let mut app = App::open(config).await.expect("the template's database opens");
+    let mut app = App::open(config, None).await.expect("the template's database opens");
     app.services.engine = fakes();
     let services = app.services.clone();
     let site = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
@@ -129,7 +129,7 @@ fn fakes() -> Engine {
 /// The demo site without a server on it, as a command has it. Its jobs are done.
 pub async fn opened(engine: Engine) -> (App, database::Database) {
     let database = template().database.copy().await;
-    let mut app = App::open(config(&database.settings(), &[])).await.expect("the database opens");
+    let mut app = App::open(config(&database.settings(), &[]), None).await.expect("the database opens");
     app.services.engine = engine;
     (app, database)
 }
@@ -198,7 +198,7 @@ impl TestApp {
         let stopped = stop.clone();
         let (send, opened) = tokio::sync::oneshot::channel();
         let serving = runtime().spawn(async move {
-            let mut app = App::open(config).await.expect("the server opens its database");
+            let mut app = App::open(config, None).await.expect("the server opens its database");
             app.services.engine = engine;
             let _ = send.send(app.services.clone());
             app.serve(listener, telemetry, stopped).await

@@ -19,6 +19,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// When a model that could not be had is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(300);
 
+/// A model that was chosen for its task.
+#[derive(Debug)]
+pub struct Deployed {
+    pub name: String,
+    /// Its files are here.
+    pub is_here: bool,
+}
+
 /// A model whose files were taken away.
 pub struct Removed {
     pub name: String,
@@ -31,20 +39,30 @@ pub struct Removed {
 impl Engine {
     /// Lets a model answer what names no other from now on, here and after a restart; it is fetched
     /// first if need be, and the one before goes on until it is ready. A name without a variant means one that is
-    /// here. Gives its whole name.
+    /// here.
     ///
     /// Errors: there is no such model, in words.
-    pub fn deploy(&self, name: &str) -> Result<String, EngineError> {
+    pub fn deploy(&self, name: &str) -> Result<Deployed, EngineError> {
         let (local, first) = self.known(name)?;
         let entry = local.here(name).unwrap_or(first);
         local.deployments.keep(entry.task, &entry.name())?;
-        Ok(entry.name())
+        Ok(Deployed { name: entry.name(), is_here: local.fetcher.is_here(entry) })
     }
 
     /// Brings the files of a model, and gives its name.
+    ///
+    /// Errors: what its sources said, and the other variants of a name without one.
     pub async fn pull(&self, name: &str, progress: Progress) -> Result<String, EngineError> {
         let (local, entry) = self.known(name)?;
-        local.fetcher.fetch(entry, progress).await?;
+        local.fetcher.fetch(entry, progress).await.map_err(|error| {
+            let others =
+                local.catalogue.entries().iter().filter(|other| other.id == name && other.name() != entry.name());
+            let others: Vec<_> = others.map(|other| format!("`inkstone models pull {}`", other.name())).collect();
+            match others.is_empty() {
+                true => error.into(),
+                false => EngineError::Choice(format!("{error}; other variants of it: {}", others.join(", "))),
+            }
+        })?;
         Ok(entry.name())
     }
 
@@ -269,6 +287,16 @@ impl Local {
             ("auto", _) => self.catalogue.of_task(task).cloned().collect(),
             (chosen, _) => named(chosen).into_iter().collect(),
         }
+    }
+
+    /// Why nothing answers a task, where the owner wants it so.
+    pub(super) fn why_none(&self, task: Task) -> Option<String> {
+        if self.chosen.get(&task).is_some_and(|chosen| chosen == "none") {
+            return Some(format!("the setting `{task}_model` is \"none\""));
+        }
+        let wanted = self.candidates(task, self.deployments.of(task).as_deref());
+        let name = wanted.first().filter(|_| !self.fetch_at_start)?.name();
+        Some(format!("fetching is switched off (`fetch_models`): `inkstone models pull {name}` brings one"))
     }
 
     /// Returns when another model was deployed, when the files of one that is wanted came or went, or after

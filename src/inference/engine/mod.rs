@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 mod lifecycle;
 
-pub use lifecycle::Removed;
+pub use lifecycle::{Deployed, Removed};
 
 use super::catalogue::{Catalogue, CatalogueError, Entry};
 use super::deployments::Deployments;
@@ -295,6 +295,11 @@ impl Engine {
         Ok(answer)
     }
 
+    /// What to tell who wanted a model of this task where none answers.
+    pub fn no_model(&self, task: Task) -> InferenceError {
+        InferenceError::NoModel { task, why: self.local.as_ref().and_then(|local| local.why_none(task)) }
+    }
+
     /// A model of this machine; `model` is an id or `id/variant`.
     fn backend(&self, task: Task, model: Option<&str>) -> Result<SharedBackend, InferenceError> {
         let shared = self.read();
@@ -321,7 +326,7 @@ impl Engine {
                 }
                 Err(InferenceError::UnknownModel { name: name.chars().take(100).collect(), task, known })
             }
-            None => Err(InferenceError::NoModel { task }),
+            None => Err(self.no_model(task)),
         }
     }
 

@@ -119,7 +119,7 @@ async fn check(services: &Services, input: &AskFor) -> Result<Asked, ServiceErro
         input.kind != ProposalKind::AltText || services.engine.deployed(Task::Describe).is_some(),
         RefusalCode::WrongState,
         "kind",
-        || InferenceError::NoModel { task: Task::Describe }.to_string(),
+        || services.engine.no_model(Task::Describe).to_string(),
     );
     check.done()?;
     let rows = posts::by_ids(&mut *services.db.conn().await?, &input.post_ids).await?;

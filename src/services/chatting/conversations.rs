@@ -88,7 +88,7 @@ pub fn citations(message: &MessageRow) -> Vec<Citation> {
 }
 
 fn enter(actor: &Actor) -> Result<Uuid, ServiceError> {
-    actor.require(actor.viewer.is_in_person(), DEED)
+    actor.require_in_person(DEED)
 }
 
 fn unknown() -> ServiceError {

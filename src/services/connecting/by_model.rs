@@ -113,7 +113,7 @@ async fn read_one(services: &Services, id: Uuid) -> Result<bool, ServiceError> {
 
 /// What the model says to a post.
 async fn ask(services: &Services, source: &Source) -> Result<String, InferenceError> {
-    let card = services.engine.deployed(Task::Generate).ok_or(InferenceError::NoModel { task: Task::Generate })?;
+    let card = services.engine.deployed(Task::Generate).ok_or_else(|| services.engine.no_model(Task::Generate))?;
     let told = template(&services.chats.settings().prompts, FILE, BUILT_IN).await;
     let text = neutral(&text(source));
     let text = cut_tokens(&text, MAX_TEXT_TOKENS.min(card.context / 2));

@@ -116,7 +116,7 @@ async fn vector(services: &Services, text: &str) -> Result<(String, Arc<Vec<f32>
     let card = services.engine.deployed(Task::Embed);
     let name = card.map(|card| card.name()).ok_or_else(|| match not_yet(services) {
         Some(error) => SearchError::Inference(error),
-        None => SearchError::Inference(InferenceError::NoModel { task: Task::Embed }),
+        None => SearchError::Inference(services.engine.no_model(Task::Embed)),
     })?;
     let request = EmbedRequest {
         texts: vec![text.to_owned()],

@@ -74,7 +74,7 @@ pub async fn wanted<'a>(
         language: document.language.clone().unwrap_or_else(|| "en".into()),
         status,
         published_at,
-        author_id: author_id(conn, document.author.as_deref(), authors, options).await?,
+        author_id: author_id(conn, document.author.as_deref(), before, authors, options).await?,
         series_id: match &document.series {
             Some(name) => known_series(conn, name).await?,
             None => None,
@@ -85,15 +85,17 @@ pub async fn wanted<'a>(
 async fn author_id(
     conn: &mut Conn,
     handle: Option<&str>,
+    before: Option<&PostRow>,
     authors: &Authors,
     options: &ImportOptions,
 ) -> Result<Uuid, ServiceError> {
-    let Some(handle) = handle else { return Ok(options.author.id) };
+    let other = before.filter(|_| !options.reassign).map_or(options.author.id, |post| post.author_id);
+    let Some(handle) = handle else { return Ok(other) };
     if let Some(id) = authors.get(handle) {
         return Ok(*id);
     }
     let found = users::by_handle(conn, &handle.to_lowercase()).await?;
-    Ok(found.map_or(options.author.id, |user| user.id))
+    Ok(found.map_or(other, |user| user.id))
 }
 
 /// The series that a file names by its slug, as an export does, or by its title.
