@@ -56,6 +56,7 @@ mod websocket;
 
 pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
+pub use health::Readiness;
 pub use layers::{HttpService, Surroundings};
 pub use places::Places;
 pub use rate::RateLimit;
@@ -79,6 +80,7 @@ pub struct HttpState {
     pub telemetry: Telemetry,
     pub limits: Limits,
     pub rate: RateLimit,
+    pub readiness: Readiness,
     /// What links in feeds are made from.
     pub addresses: Addresses,
     /// Cancelled when the server stops: subscriptions end.
