@@ -68,7 +68,7 @@ pub(super) fn http_state(app: &App, telemetry: Telemetry, stopping: Cancellation
             secure_cookies: config.tls_key.is_some() || config.public_url.as_ref().is_some_and(|url| url.is_https()),
             statement_counts: config.statement_counts,
         },
-        readiness: http::Readiness::default(),
+        told: http::ToldOperations::default(),
         rate: RateLimit::new(limiter(config, app.redis.clone()), config.rate_limit_per_minute.get()),
         addresses: addresses(config),
         stopping,

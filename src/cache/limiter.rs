@@ -16,13 +16,13 @@ use super::redis::Remote;
 /// Clients that a process remembers; the least active are forgotten, which gives them their points.
 const CLIENTS: u64 = 200_000;
 
-/// Keeps the time at which the client has all its points again. Arguments: the period, and the time
-/// that the points asked for take to come back. Answers whether it was allowed, and how far ahead
-/// of now the time stands. All in microseconds.
+/// Keeps the time at which the client has all its points again. Arguments: the period, the time
+/// that the points asked for take to come back, and 1 to take them whether they are there or not. Answers
+/// whether it was allowed, and how far ahead of now the time stands. All in microseconds.
 const TAKE: &str = "local t = redis.call('TIME'); local now = t[1] * 1000000 + t[2] \
     local full = tonumber(redis.call('GET', KEYS[1]) or now); if full < now then full = now end \
     local period = tonumber(ARGV[1]); local after = full + tonumber(ARGV[2]) \
-    if after - now > period then return {0, full - now} end \
+    if after - now > period and ARGV[3] ~= '1' then return {0, full - now} end \
     redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1) \
     return {1, after - now}";
 
@@ -33,6 +33,13 @@ const GIVE_BACK: &str = "return redis.call('DEL', KEYS[1])";
 pub struct Quota {
     pub points: u64,
     pub period: Duration,
+}
+
+/// When what costs points is known to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Terms {
+    InAdvance,
+    Afterwards,
 }
 
 /// What became of a request for points.
@@ -64,10 +71,19 @@ impl Limiter {
 
     /// Takes points of `quota` for `client`. More points than there are count as all of them.
     pub async fn take(&self, client: &str, quota: Quota, points: u64) -> Taken {
+        self.book(client, quota, points, Terms::InAdvance).await
+    }
+
+    /// The same for what is known to cost so much only when it is done: what is not there is owed.
+    pub async fn owe(&self, client: &str, quota: Quota, points: u64) -> Taken {
+        self.book(client, quota, points, Terms::Afterwards).await
+    }
+
+    async fn book(&self, client: &str, quota: Quota, points: u64, terms: Terms) -> Taken {
         let cost = quota.span(points.min(quota.points));
-        let (allowed, ahead) = match Box::pin(self.take_shared(client, quota, cost)).await {
+        let (allowed, ahead) = match Box::pin(self.book_shared(client, quota, cost, terms)).await {
             Some(answer) => answer,
-            None => self.take_here(client, quota, cost),
+            None => self.book_here(client, quota, cost, terms),
         };
         quota.taken(allowed, ahead, cost)
     }
@@ -82,11 +98,12 @@ impl Limiter {
         }
     }
 
-    fn take_here(&self, client: &str, quota: Quota, cost: i64) -> (bool, i64) {
+    fn book_here(&self, client: &str, quota: Quota, cost: i64, terms: Terms) -> (bool, i64) {
         let full = self.local.get_with_by_ref(client, || Arc::new(AtomicI64::new(0)));
         let now = micros(EPOCH.elapsed());
         let after = |full: i64| full.max(now) + cost;
-        let fits = |full: i64| (after(full) - now <= micros(quota.period)).then(|| after(full));
+        let is_there = |full: i64| terms == Terms::Afterwards || after(full) - now <= micros(quota.period);
+        let fits = |full: i64| is_there(full).then(|| after(full));
         match full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(before) => (true, after(before) - now),
             Err(full) => (false, full.max(now) - now),
@@ -101,10 +118,10 @@ impl Limiter {
     }
 
     /// `None` when Redis is away or slow: then this process counts by itself.
-    async fn take_shared(&self, client: &str, quota: Quota, cost: i64) -> Option<(bool, i64)> {
+    async fn book_shared(&self, client: &str, quota: Quota, cost: i64, terms: Terms) -> Option<(bool, i64)> {
         let (remote, serial, key) = self.shared(client)?;
-        let asked =
-            remote.eval::<(i64, i64)>(TAKE, vec![key], vec![micros(quota.period).into(), cost.into()], self.wait);
+        let arguments = vec![micros(quota.period).into(), cost.into(), i64::from(terms == Terms::Afterwards).into()];
+        let asked = remote.eval::<(i64, i64)>(TAKE, vec![key], arguments, self.wait);
         match tokio::time::timeout(self.wait, asked).await {
             Ok(Ok((allowed, ahead))) => Some((allowed == 1, ahead)),
             failed => {

@@ -197,18 +197,11 @@ impl<'a> Call<'a> {
         share: Option<impl FnOnce(Option<&str>, HeaderMap, Bytes) -> response::Response>,
     ) -> (bool, response::Response) {
         let name = admission.operation.name.clone().filter(|_| share.is_some());
-        let is_query = admission.operation.kind == OperationType::Query;
         let (response, context) = execute::once(self.state, asking, request, admission).await;
         let share = share.filter(|_| response.is_ok() && !context.is_for_one());
         let shared = share.is_some();
         let body = body(&response);
-        // What has been done is told, whatever it costs.
-        if is_query {
-            match self.state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await {
-                Ok(more) => spent = more.unwrap_or(spent),
-                Err(overdrawn) => return (false, overdrawn.respond(self.request_id)),
-            }
-        }
+        spent = self.state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await.unwrap_or(spent);
         let mut answer = match share {
             Some(share) => {
                 let described = HeaderMap::from_iter([(CONTENT_TYPE, self.media_type())]);
@@ -264,18 +257,14 @@ impl<'a> Call<'a> {
             Err(refused) => return refuse(refused, account),
         };
         spent.tell(&mut account);
-        let kind = admission.operation.kind;
-        if kind == OperationType::Subscription {
+        if admission.operation.kind == OperationType::Subscription {
             let error = ApiError::bad_input("a subscription cannot be part of a list: open a stream for it");
             return refuse(Refused::Forbidden(error), account);
         }
         let (response, context) = execute::once(self.state, asking, request, admission).await;
         let answer = execute::answer(&response);
-        if kind == OperationType::Query {
-            match self.state.rate.spend_on_size(&asking.viewer, self.address, answer.len()).await {
-                Ok(spent) => spent.iter().for_each(|spent| spent.tell(&mut account)),
-                Err(overdrawn) => return refuse(Refused::Overdrawn(overdrawn), account),
-            }
+        if let Some(spent) = self.state.rate.spend_on_size(&asking.viewer, self.address, answer.len()).await {
+            spent.tell(&mut account);
         }
         OneOfBatch { answer, context: Some(context), account }
     }

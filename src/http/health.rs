@@ -1,35 +1,49 @@
 //! What operations asks: is it ready, and how is it doing. Both are free, and cost little however often they are asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::HttpState;
 use crate::telemetry::metrics;
 
+/// The Prometheus text format.
+pub const METRICS: &str = "text/plain; version=0.0.4";
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long an answer of the database is one for all who ask.
+/// How long an answer is one for all who ask.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// Whether the database answered, and when. Who asks while somebody else waits for it waits with them.
-#[derive(Default)]
-pub struct Readiness(Mutex<Option<(Instant, bool)>>);
+/// What was told last. Who asks while somebody else waits for it waits with them.
+pub struct Lately<T>(Mutex<Option<(Instant, T)>>);
 
-impl Readiness {
-    async fn learn(&self, ping: impl AsyncFnOnce() -> bool) -> bool {
+impl<T> Default for Lately<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// What operations was told last.
+#[derive(Default)]
+pub struct Told {
+    readiness: Lately<bool>,
+    metrics: Lately<Bytes>,
+}
+
+impl<T: Clone> Lately<T> {
+    async fn learn(&self, ask: impl AsyncFnOnce() -> T) -> T {
         let mut last = self.0.lock().await;
-        match *last {
-            Some((at, answers)) if at.elapsed() < FRESH => answers,
+        match &*last {
+            Some((at, told)) if at.elapsed() < FRESH => told.clone(),
             _ => {
-                let answers = ping().await;
-                *last = Some((Instant::now(), answers));
-                answers
+                let told = ask().await;
+                *last = Some((Instant::now(), told.clone()));
+                told
             }
         }
     }
@@ -44,7 +58,7 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
         let answer = state.services.db.ping(PATIENCE).await;
         answer.inspect_err(|error| tracing::warn!(%error, "not ready")).is_ok()
     };
-    match state.readiness.learn(ping).await {
+    match state.told.readiness.learn(ping).await {
         true => "ready".into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer").into_response(),
     }
@@ -52,9 +66,12 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
 
 /// All metrics in the Prometheus text format.
 pub async fn metrics(State(state): State<Arc<HttpState>>) -> Response {
-    let pool = state.services.db.pool_state();
-    metrics::db_connections(pool.connections - pool.idle, pool.idle);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], state.telemetry.render()).into_response()
+    let render = async || {
+        let pool = state.services.db.pool_state();
+        metrics::db_connections(pool.connections - pool.idle, pool.idle);
+        state.telemetry.render().into()
+    };
+    ([(CONTENT_TYPE, METRICS)], state.told.metrics.learn(render).await).into_response()
 }
 
 #[cfg(test)]
@@ -63,19 +80,16 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn many_who_ask_at_once_ask_the_database_once() {
-        let (readiness, asked) = (Readiness::default(), AtomicU32::new(0));
-        let ping = async |answers: bool| {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            asked.fetch_add(1, Ordering::Relaxed);
-            answers
+    #[tokio::test]
+    async fn many_who_ask_at_once_are_told_the_same() {
+        let (lately, asked) = (Lately::default(), AtomicU32::new(0));
+        let ask = async || {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            asked.fetch_add(1, Ordering::Relaxed)
         };
-        let each = (0..100).map(|_| readiness.learn(async || ping(true).await));
-        assert!(futures_util::future::join_all(each).await.into_iter().all(|answers| answers));
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
-        tokio::time::advance(FRESH).await;
-        assert!(!readiness.learn(async || ping(false).await).await, "what was so a while ago is asked again");
-        assert!(!readiness.learn(async || ping(true).await).await, "nor is a failure asked about each time");
+        let told = futures_util::future::join_all((0..100).map(|_| lately.learn(ask))).await;
+        assert_eq!((told, asked.load(Ordering::Relaxed)), (vec![0; 100], 1));
+        tokio::time::sleep(FRESH).await;
+        assert_eq!(lately.learn(ask).await, 1, "what was so a while ago is asked again");
     }
 }

@@ -26,9 +26,11 @@ use futures_util::future::BoxFuture;
 use tower::layer::layer_fn;
 use tower::util::MapRequestLayer;
 use tower::{Service, ServiceBuilder};
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate};
+use tower_http::compression::{CompressionLayer, DefaultPredicate};
 use tracing::Instrument;
 
+use super::health;
 use crate::config::{Networks, Origins};
 use crate::telemetry::metrics::HttpRequests;
 
@@ -64,9 +66,11 @@ impl<B, S> HttpService<B> for S where
 /// The routes, which say who they are, and pack what is no stream.
 pub fn packed(router: Router) -> impl HttpService<Body> {
     let named = router.layer(MapRequestLayer::new(context::name_route));
+    // Metrics are told for nothing, and they are large.
+    let packs = DefaultPredicate::new().and(NotForContentType::const_new(health::METRICS));
     ServiceBuilder::new()
         .map_response(|answer: http::Response<_>| answer_as_meant(answer.map(Body::new)))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(packs))
         .map_response(|mut answer: Response| {
             let meant = Meant(answer.status());
             answer.extensions_mut().insert(meant);

@@ -56,7 +56,7 @@ mod websocket;
 
 pub use body::Room as BodyRoom;
 pub use documents::{Documents, Trusted};
-pub use health::Readiness;
+pub use health::Told as ToldOperations;
 pub use layers::{HttpService, Surroundings};
 pub use places::Places;
 pub use rate::RateLimit;
@@ -80,7 +80,8 @@ pub struct HttpState {
     pub telemetry: Telemetry,
     pub limits: Limits,
     pub rate: RateLimit,
-    pub readiness: Readiness,
+    /// What `/readyz` and `/metrics` told last.
+    pub told: ToldOperations,
     /// What links in feeds are made from.
     pub addresses: Addresses,
     /// Cancelled when the server stops: subscriptions end.

@@ -20,7 +20,7 @@ use crate::services::allowance;
 pub const REQUEST: u64 = 10;
 /// What a whole document costs where it has to be made or packed: as a page of a hundred posts.
 pub const DOCUMENT: u64 = 300;
-/// Answers of fewer bytes are packed for what the request costs.
+/// Answers of fewer bytes cost no more than the request.
 const SMALL_BYTES: usize = 16 << 10;
 const PERIOD: Duration = Duration::from_secs(60);
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -54,19 +54,15 @@ impl RateLimit {
         }
     }
 
-    /// Takes what an answer of so many bytes costs besides its operation: it is packed. `None` for most.
-    ///
-    /// Errors: the account does not hold as much.
-    pub async fn spend_on_size(
-        &self,
-        viewer: &Viewer,
-        address: ClientAddress,
-        bytes: usize,
-    ) -> Result<Option<Spent>, Overdrawn> {
-        match of_packing(bytes) {
-            0 => Ok(None),
-            cost => self.spend(viewer, address, cost).await.map(Some),
+    /// Takes what an answer of so many bytes costs besides its operation, and gives how the account stands. It is
+    /// made already, so it is given out whatever the account holds: what is missing is owed.
+    pub async fn spend_on_size(&self, viewer: &Viewer, address: ClientAddress, bytes: usize) -> Option<Spent> {
+        let (quota, cost) = (self.quota?, of_size(bytes));
+        if cost == 0 {
+            return None;
         }
+        let account = viewer.account().unwrap_or_else(|| account_of(address));
+        Some(Spent(Some((quota, self.limiter.owe(&account, quota, cost).await))))
     }
 
     /// What comes to no operation is not free: another answer when it cannot be paid for.
@@ -81,8 +77,8 @@ impl RateLimit {
     }
 }
 
-/// What it costs to pack an answer of so many bytes: a point a KiB, and nothing for most.
-fn of_packing(bytes: usize) -> u64 {
+/// What an answer of so many bytes costs to pack and send: a point a KiB, and nothing for most.
+fn of_size(bytes: usize) -> u64 {
     if bytes < SMALL_BYTES { 0 } else { u64::try_from(bytes / 1024).unwrap_or(u64::MAX) }
 }
 

@@ -102,16 +102,20 @@ async fn what_is_refused_for_other_reasons_is_not_free() {
     }
 }
 
-/// Packing takes longer than giving out again what was kept packed.
-#[tokio::test]
-async fn a_large_answer_is_paid_for_by_its_size() {
-    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+async fn write_long_post(app: &TestApp) {
     let input = json!({ "title": "Long", "slug": "long", "markdown": "ink ".repeat(25_000) });
     let create = "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id } } }";
     let made = app.own(create, json!({ "input": input })).await;
     let publish = "mutation($input: PostIdInput!) { publishPost(input: $input) { userErrors { message } } }";
     let published = app.own(publish, json!({ "input": { "id": made["createPost"]["post"]["id"] } })).await;
     assert_eq!(published["publishPost"]["userErrors"], json!([]), "{made:#}");
+}
+
+/// Packing takes longer than giving out again what was kept packed.
+#[tokio::test]
+async fn a_large_answer_is_paid_for_by_its_size() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
+    write_long_post(&app).await;
     let one = json!({ "query": "{ post(slug: \"long\") { markdown } }" });
     let post = async |body: &Value| {
         let answer = app.http.post(format!("{}/graphql", app.base)).json(body).send().await;
@@ -137,6 +141,22 @@ async fn a_large_answer_is_paid_for_by_its_size() {
     let refused = app.http.post(format!("{}/graphql", app.base)).json(&json!([one, one, one, one])).send().await;
     let refused: Value = refused.expect("the server answers").json().await.expect("JSON");
     assert_eq!(code(&refused[3]), "RATE_LIMITED", "{:.300}", refused[3].to_string());
+}
+
+/// What was let in is answered: its size is known only when it is made.
+#[tokio::test]
+async fn what_an_answer_costs_is_owed_where_it_is_not_there() {
+    let app = TestApp::start_with(&[("rate_limit_per_minute", "300")]).await;
+    write_long_post(&app).await;
+    let query = "{ post(slug: \"long\") { markdown } }";
+    let mut answered = Vec::new();
+    for _ in 0..5 {
+        let answer = ask(&app, None, query).await;
+        answered.push((answer.status().as_u16(), points_left(&answer)));
+    }
+    assert_eq!(answered[0].0, 200, "{answered:?}");
+    let owing = answered.iter().position(|(status, _)| *status == 429).expect("five times are too much");
+    assert_eq!(answered[owing - 1], (200, 0), "who had enough for the operation is answered: {answered:?}");
 }
 
 #[tokio::test]

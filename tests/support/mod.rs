@@ -235,6 +235,8 @@ impl TestApp {
 
     /// All metrics, in the text of Prometheus.
     pub async fn metrics(&self) -> String {
+        // They are told once for all who ask at about the same time.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let metrics = self.http.get(format!("{}/metrics", self.base)).send().await.expect("metrics");
         metrics.text().await.expect("text")
     }

@@ -45,6 +45,28 @@ async fn more_than_everything_is_everything() {
     assert!(!spend(&limiter, 1_000_000).await.allowed, "and then it is empty");
 }
 
+async fn owes(limiter: &Limiter) {
+    assert!(spend(limiter, 9).await.allowed);
+    let owed = limiter.owe("somebody", QUOTA, 6).await;
+    assert!(owed.allowed && owed.remaining == 0, "what is done is done: {owed:?}");
+    let refused = spend(limiter, 1).await;
+    assert!(
+        !refused.allowed && refused.retry_after > Duration::from_secs(30),
+        "five and one come back first: {refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_owed_comes_back_before_anything_can_be_spent() {
+    owes(&alone()).await;
+}
+
+#[tokio::test]
+async fn what_is_owed_is_owed_to_all_replicas() {
+    let Some((url, namespace)) = redis() else { return };
+    owes(&Limiter::new(Some(connect(&url).await), &namespace, Duration::from_secs(5))).await;
+}
+
 #[tokio::test]
 async fn at_no_moment_does_more_than_the_quota_pass() {
     let quota = Quota { points: 50, period: Duration::from_millis(200) };

@@ -70,8 +70,10 @@ where
                 },
                 None => request,
             };
-            // HEAD tells what GET would tell, so it is made and packed.
-            if is_head && !request.headers().contains_key(UPGRADE) {
+            // HEAD tells what GET would tell, so it is made and packed. It opens no WebSocket.
+            if is_head
+                && request.headers().get(UPGRADE).is_none_or(|to| !to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+            {
                 *request.method_mut() = Method::GET;
             }
             let asked = Asked::of(&request, key);
