@@ -193,7 +193,7 @@ impl<'a> Call<'a> {
         asking: &Asking,
         request: Request,
         admission: Admission,
-        mut spent: rate::Spent,
+        spent: rate::Spent,
         share: Option<impl FnOnce(Option<&str>, HeaderMap, Bytes) -> response::Response>,
     ) -> (bool, response::Response) {
         let name = admission.operation.name.clone().filter(|_| share.is_some());
@@ -201,7 +201,7 @@ impl<'a> Call<'a> {
         let share = share.filter(|_| response.is_ok() && !context.is_for_one());
         let shared = share.is_some();
         let body = body(&response);
-        spent = self.state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await.unwrap_or(spent);
+        let spent = self.state.rate.add_size(spent, &asking.viewer, self.address, body.len()).await;
         let mut answer = match share {
             Some(share) => {
                 let described = HeaderMap::from_iter([(CONTENT_TYPE, self.media_type())]);
@@ -263,9 +263,7 @@ impl<'a> Call<'a> {
         }
         let (response, context) = execute::once(self.state, asking, request, admission).await;
         let answer = execute::answer(&response);
-        if let Some(spent) = self.state.rate.spend_on_size(&asking.viewer, self.address, answer.len()).await {
-            spent.tell(&mut account);
-        }
+        self.state.rate.add_size(spent, &asking.viewer, self.address, answer.len()).await.tell(&mut account);
         OneOfBatch { answer, context: Some(context), account }
     }
 

@@ -44,25 +44,18 @@ impl RateLimit {
     /// Errors: the account does not hold as much.
     pub async fn spend(&self, viewer: &Viewer, address: ClientAddress, cost: u64) -> Result<Spent, Overdrawn> {
         let Some(quota) = self.quota else { return Ok(Spent(None)) };
-        let account = viewer.account().unwrap_or_else(|| account_of(address));
-        let cost = REQUEST.saturating_add(cost);
-        let taken = self.limiter.take(&account, quota, cost).await;
-        if taken.allowed {
-            Ok(Spent(Some((quota, taken))))
-        } else {
-            Err(Overdrawn { quota, taken, cost: cost.min(quota.points) })
-        }
+        let cost = REQUEST.saturating_add(cost).min(quota.points);
+        let taken = self.limiter.take(&account(viewer, address), quota, cost).await;
+        if taken.allowed { Ok(Spent(Some((quota, taken)))) } else { Err(Overdrawn { quota, taken, cost }) }
     }
 
-    /// Takes what an answer of so many bytes costs besides its operation, and gives how the account stands. It is
-    /// made already, so it is given out whatever the account holds: what is missing is owed.
-    pub async fn spend_on_size(&self, viewer: &Viewer, address: ClientAddress, bytes: usize) -> Option<Spent> {
-        let (quota, cost) = (self.quota?, of_size(bytes));
-        if cost == 0 {
-            return None;
+    /// Takes what an answer of so many bytes costs besides what was `spent` on its operation. It is made already,
+    /// so it is given out whatever the account holds: what is missing is owed.
+    pub async fn add_size(&self, spent: Spent, viewer: &Viewer, address: ClientAddress, bytes: usize) -> Spent {
+        match (self.quota, of_size(bytes)) {
+            (None, _) | (_, 0) => spent,
+            (Some(quota), cost) => Spent(Some((quota, self.limiter.owe(&account(viewer, address), quota, cost).await))),
         }
-        let account = viewer.account().unwrap_or_else(|| account_of(address));
-        Some(Spent(Some((quota, self.limiter.owe(&account, quota, cost).await))))
     }
 
     /// What comes to no operation is not free: another answer when it cannot be paid for.
@@ -80,6 +73,11 @@ impl RateLimit {
 /// What an answer of so many bytes costs to pack and send: a point a KiB, and nothing for most.
 fn of_size(bytes: usize) -> u64 {
     if bytes < SMALL_BYTES { 0 } else { u64::try_from(bytes / 1024).unwrap_or(u64::MAX) }
+}
+
+/// Who pays.
+fn account(viewer: &Viewer, address: ClientAddress) -> String {
+    viewer.account().unwrap_or_else(|| account_of(address))
 }
 
 /// Networks of one customer share an account.

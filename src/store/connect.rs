@@ -1,6 +1,5 @@
 //! How a connection comes about: over TCP with TLS, or to the embedded backend.
 
-use std::error::Error;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::DbError;
+use crate::telemetry::with_causes;
 
 /// Which Postgres.
 #[derive(Clone)]
@@ -166,8 +166,7 @@ fn tls_config() -> rustls::ClientConfig {
 }
 
 fn bad(place: &str, error: tokio_postgres::Error) -> ConnectionError {
-    let because = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    ConnectionError::BadConnection(format!("{place}: {error}{because}"))
+    ConnectionError::BadConnection(format!("{place}: {}", with_causes(&error)))
 }
 
 /// Host and port of a server, and nothing secret.
@@ -204,7 +203,7 @@ impl Trouble {
 
 impl bb8::ErrorSink<PoolError> for Trouble {
     fn sink(&self, error: PoolError) {
-        tracing::debug!(%error, "could not connect to the database");
+        tracing::warn!(%error, "could not connect to the database");
         self.set(Some(error.to_string()));
     }
 

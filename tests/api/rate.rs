@@ -3,6 +3,7 @@
 use inkstone::auth::Scope;
 use serde_json::{Value, json};
 
+use crate::support::asking::publish;
 use crate::support::live::{Socket, Sse};
 use crate::support::{TestApp, code, points_left};
 
@@ -102,20 +103,11 @@ async fn what_is_refused_for_other_reasons_is_not_free() {
     }
 }
 
-async fn write_long_post(app: &TestApp) {
-    let input = json!({ "title": "Long", "slug": "long", "markdown": "ink ".repeat(25_000) });
-    let create = "mutation($input: CreatePostInput!) { createPost(input: $input) { post { id } } }";
-    let made = app.own(create, json!({ "input": input })).await;
-    let publish = "mutation($input: PostIdInput!) { publishPost(input: $input) { userErrors { message } } }";
-    let published = app.own(publish, json!({ "input": { "id": made["createPost"]["post"]["id"] } })).await;
-    assert_eq!(published["publishPost"]["userErrors"], json!([]), "{made:#}");
-}
-
 /// Packing takes longer than giving out again what was kept packed.
 #[tokio::test]
 async fn a_large_answer_is_paid_for_by_its_size() {
     let app = TestApp::start_with(&[("rate_limit_per_minute", "1000")]).await;
-    write_long_post(&app).await;
+    publish(&app, "long", "Long", &"ink ".repeat(25_000)).await;
     let one = json!({ "query": "{ post(slug: \"long\") { markdown } }" });
     let post = async |body: &Value| {
         let answer = app.http.post(format!("{}/graphql", app.base)).json(body).send().await;
@@ -147,7 +139,7 @@ async fn a_large_answer_is_paid_for_by_its_size() {
 #[tokio::test]
 async fn what_an_answer_costs_is_owed_where_it_is_not_there() {
     let app = TestApp::start_with(&[("rate_limit_per_minute", "300")]).await;
-    write_long_post(&app).await;
+    publish(&app, "long", "Long", &"ink ".repeat(25_000)).await;
     let query = "{ post(slug: \"long\") { markdown } }";
     let mut answered = Vec::new();
     for _ in 0..5 {

@@ -63,21 +63,21 @@ where
         Either::Left(Box::pin(async move {
             // The route of a body tells what its answer is kept as.
             let key = if is_post { None } else { Key::of_address(&request) };
-            let mut request = match &key {
-                Some(key) => match find(&state, key, request).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(request) => request,
-                },
-                None => request,
+            let found = match &key {
+                Some(key) => find(&state, key, request).await,
+                None => Err(request),
             };
-            // HEAD tells what GET would tell, so it is made and packed. It opens no WebSocket.
-            if is_head
-                && request.headers().get(UPGRADE).is_none_or(|to| !to.as_bytes().eq_ignore_ascii_case(b"websocket"))
-            {
-                *request.method_mut() = Method::GET;
-            }
-            let asked = Asked::of(&request, key);
-            let answer = asked.keep(&state, routes.call(request).await?).await;
+            let answer = match found {
+                Ok(answer) => answer,
+                Err(mut request) => {
+                    // HEAD tells what GET would tell, so that is made and packed. It opens no WebSocket.
+                    if is_head && !opens_socket(request.headers()) {
+                        *request.method_mut() = Method::GET;
+                    }
+                    let asked = Asked::of(&request, key);
+                    asked.keep(&state, routes.call(request).await?).await
+                }
+            };
             Ok(if is_head { without_body(answer) } else { answer })
         }))
     }
@@ -89,7 +89,7 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
     let Some(kept) = state.responses.kept(key, request.headers()) else { return Err(request) };
     let address = request.extensions().get().copied().unwrap_or(ClientAddress(None));
     let Ok(spent) = state.rate.spend(&Viewer::anonymous(), address, 0).await else { return Err(request) };
-    let mut answer = kept.answer(&request);
+    let mut answer = kept.answer(request.headers());
     kept.offer.date(answer.headers_mut());
     spent.tell(answer.headers_mut());
     if let (Some(answering), Some(route)) = (request.extensions().get::<AnsweringRoute>(), &kept.route) {
@@ -100,14 +100,16 @@ async fn find(state: &HttpState, key: &Key, request: Request) -> Result<Response
 }
 
 impl Kept {
-    fn answer(&self, request: &Request) -> Response {
-        if self.offer.is_known(request.headers(), &self.described) {
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        if self.offer.is_known(headers, &self.described) {
             return (StatusCode::NOT_MODIFIED, only(&self.described, &OF_NO_BODY)).into_response();
         }
-        let described = self.described.clone();
-        let answer = (described, self.body.clone()).into_response();
-        if request.method() == Method::HEAD { without_body(answer) } else { answer }
+        (self.described.clone(), self.body.clone()).into_response()
     }
+}
+
+fn opens_socket(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The answer to HEAD in place of that to GET, whose length it tells where that is known. RFC 9110, 9.3.2.

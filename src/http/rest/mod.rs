@@ -146,7 +146,7 @@ impl Asked {
         let (response, context) = execute::once(&state, &asking, request, admission).await;
         let mut answer = match self.told(endpoint, response) {
             Ok((described, body)) => {
-                spent = state.rate.spend_on_size(&asking.viewer, self.address, body.len()).await.unwrap_or(spent);
+                spent = state.rate.add_size(spent, &asking.viewer, self.address, body.len()).await;
                 if context.is_for_one() {
                     let mut answer = (described, body).into_response();
                     responses::keep_out(&mut answer);
